@@ -1,0 +1,61 @@
+#pragma once
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "isa/x86/cpu_model.h"
+#include "isa/x86/cpu_state.h"
+/*
+ * accel.h - what runs guest instructions.  Implemented by accel/kvm, accel/interp (the reference) and later accel/dbt;
+ * called by machine/vcpu.c.  No device ever calls it.
+ *
+ * Port and memory-mapped accesses do not end run(): the accelerator calls vcpu_pio() and vcpu_mmio() (vcpu.h) itself,
+ * which is what a translator wants and costs KVM nothing.
+ */
+typedef struct Accel Accel;
+typedef struct Vcpu Vcpu;
+typedef struct Machine Machine;
+typedef struct FlatRange FlatRange;
+
+typedef enum RunExit {
+    RUN_KICKED,   /* somebody wants the thread: look at vcpu->request */
+    RUN_HALTED,   /* HLT and no interrupt: wait for a request */
+    RUN_SHUTDOWN, /* triple fault */
+    RUN_DEBUG,    /* gdb's break or watch point */
+    RUN_BROKEN,   /* the accelerator cannot go on; vcpu->broken says why */
+} RunExit;
+
+typedef struct AccelOps {
+    const char *name, *summary;
+    size_t vcpu_size; /* of the struct that has Vcpu as its first member */
+    bool in_kernel_irqchip; /* PIC, IOAPIC, local APICs and PIT are the accelerator's: boards make none */
+    /* Required. */
+    bool (*probe)(GError **err); /* can this host run it?  No side effects. */
+    Accel *(*create)(Machine *m, const CpuModel *model, GError **err);
+    void (*destroy)(Accel *a); /* NULL is fine */
+    bool (*vcpu_init)(Accel *a, Vcpu *v, GError **err); /* on the creating thread; v->accel, v->id are set */
+    void (*vcpu_finish)(Vcpu *v);
+    RunExit (*run)(Vcpu *v); /* only on the vCPU's own thread */
+    void (*kick)(Vcpu *v);   /* any thread: after v->request changed; run() looks at it soon */
+    bool (*get)(Vcpu *v, CpuState *ret, GError **err); /* vCPU stopped */
+    bool (*set)(Vcpu *v, const CpuState *s, GError **err);
+    /* Optional. */
+    void (*thread_start)(Vcpu *v); /* on the vCPU's own thread, before the first run() */
+    /* The memory map has changed (any thread, map locked): ranges that are gone, then ranges that are new.  KVM sets its
+     * slots; interpreters ask every vCPU to drop its TLB. */
+    void (*map_changed)(Accel *a, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now);
+    void (*code_changed)(Accel *a, uint64_t gpa, uint64_t size); /* RAM that holds decoded code was written by DMA */
+    bool (*step)(Vcpu *v, GError **err); /* exactly one instruction (or one iteration of REP): lock-step tests, gdb */
+    /* For in_kernel_irqchip. */
+    void (*irq_line)(Accel *a, unsigned gsi, bool level);
+    void (*msi)(Accel *a, uint64_t address, uint32_t data);
+} AccelOps;
+
+/* First member of every accelerator's own struct. */
+struct Accel {
+    const AccelOps *ops;
+    Machine *machine;
+    CpuModel model;
+};
+
+extern const AccelOps *const accel_table[]; /* defined by accel/table.c; NULL-terminated.  No constructors. */

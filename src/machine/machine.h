@@ -1,0 +1,72 @@
+#pragma once
+#include "machine/accel.h"
+#include "machine/device.h"
+#include "machine/pci.h"
+#include "machine/vcpu.h"
+/*
+ * machine.h - one machine: memory, ports, clock, devices, vCPUs and its life.  Several may live in one process.
+ */
+typedef enum RunState { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_SHUTDOWN, MACHINE_BROKEN } RunState;
+typedef enum StopCause { CAUSE_NONE, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CAUSE_GUEST_PANIC, CAUSE_HOST_QUIT, CAUSE_HOST_RESET, CAUSE_TRIPLE_FAULT, CAUSE_DEBUG_EXIT, CAUSE_BROKEN } StopCause;
+
+typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_RNG, BACKEND_KINDS } BackendKind;
+
+/* What the machine tells whoever runs it (vmm/); on any thread: post to your own loop. */
+typedef struct MachineListener {
+    void (*stop_requested)(void *opaque, StopCause cause); /* shutdown or reset asked for */
+    void *opaque;
+} MachineListener;
+
+typedef struct MachineConfig {
+    uint64_t ram_size;
+    unsigned cpus, sockets, cores, threads, max_cpus;
+    const char *name;
+    CpuModel cpu_model;
+    bool manual_clock; /* tests */
+} MachineConfig;
+
+struct Machine {
+    char *name;
+    MachineConfig config;
+    Log *log;
+    Clock *clock;
+    AddressSpace *memory, *ports;
+    RamBlock *ram;
+    Accel *accel;      /* NULL in device tests */
+    GPtrArray *vcpus;  /* Vcpu */
+    GPtrArray *devices; /* Device, in order of creation */
+    GMutex lock;       /* of devices, backends and run state; never held around a callback */
+    RunState state;
+    MachineListener listener;
+    _Atomic int exit_code; /* isa-debug-exit, else 0 */
+    GHashTable *backends[BACKEND_KINDS];
+    IrqLine power_button; /* set by the board; machine_powerdown() pulses it */
+    struct Exclusive *exclusive;
+};
+
+/* No RAM is mapped yet: the board does.  Clock stopped. */
+Machine *machine_create(const MachineConfig *config, GError **err);
+void machine_destroy(Machine *m); /* stops, destroys vCPUs, devices in reverse order, memory */
+
+/* Makes the accelerator and its vCPUs (threads wait).  apic_id of vCPU n is n unless topology says otherwise. */
+bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err);
+Vcpu *machine_vcpu(Machine *m, unsigned id); /* NULL if none */
+
+void machine_reset(Machine *m, ResetKind k); /* machine stopped: devices in order, then CPUs */
+void machine_start(Machine *m);              /* clock and vCPUs */
+void machine_stop(Machine *m);               /* returns when every vCPU is between instructions */
+bool machine_running(Machine *m);
+
+/* From devices and vCPUs, any thread: tell the listener; the caller goes on. */
+void machine_request(Machine *m, StopCause cause);
+void machine_powerdown(Machine *m); /* the power button, for the guest to act on */
+
+/* Host ends by name.  claim: error if there is none (naming the nearest) or another device has it (naming that). */
+void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *backend);
+void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err);
+void machine_release_backend(Machine *m, BackendKind kind, const char *id);
+
+/* Saved state: self-describing (section name, version, then name, type and count of each field), so that a newer
+ * program reads an older one's and says by name what it cannot place.  machine stopped. */
+bool machine_save(Machine *m, GByteArray *ret, GError **err);
+bool machine_load(Machine *m, const uint8_t *data, size_t n, GError **err);
