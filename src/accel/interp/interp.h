@@ -56,6 +56,8 @@ struct InterpVcpu {
     struct HostExec *host;     /* host_exec.c: SIMD and x87 on the host */
     uint64_t instructions;     /* retired, for the benchmark */
     bool single_step;          /* run one instruction, then RUN_KICKED */
+    bool leave_block;          /* run.c: the decoded block that runs has changed, or REP was interrupted */
+    bool exclusive;            /* between exclusive_begin() and _end(): a fault that unwinds ends it */
     uint64_t apic_page;        /* gpa of the local APIC's page, ~0 if disabled or x2APIC */
 };
 
@@ -93,7 +95,11 @@ TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, bool u
 bool mmu_debug_translate(InterpVcpu *v, uint64_t linear, uint64_t *ret_gpa);
 void mmu_flush(InterpVcpu *v, bool global_too);
 void mmu_flush_page(InterpVcpu *v, uint64_t linear);
-/* A write to RAM that holds decoded code: drops it in every vCPU. */
+/* RAM was written (code_cache.c): call it after the store, whenever the page's flags are not exactly PAGE_DIRTY.  Sets
+ * PAGE_DIRTY; drops decoded code of these bytes in every vCPU.  The order (store, then look at the flags) matters: who
+ * decodes sets PAGE_HAS_CODE, then a barrier on all threads, then reads the bytes. */
+void ram_written(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size);
+/* The part of it that concerns decoded code. */
 void code_invalidate(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size);
 
 /* ---- registers and operands (operand.h has the inline fast paths) */
@@ -120,9 +126,25 @@ struct HostExec *host_exec_create(GError **err);
 void host_exec_destroy(struct HostExec *h);
 ExecFn exec_host;  /* handler of every row that is executed by the host's own instruction */
 
-/* ---- handler tables: one file each fills its Ops; run.c merges them and the default raises #UD. */
-typedef struct ExecEntry { uint16_t op; ExecFn *fn; } ExecEntry;
-extern const ExecEntry exec_integer[], exec_string[], exec_control[], exec_system[], exec_simd[]; /* end with fn NULL */
+/* ---- handler tables: one file each fills its Ops; dispatch.c merges them and the default raises #UD.  Instead of fn
+ * an entry may give select, which picks a handler made for the instruction's operands.  Tables end with OP_INVALID.
+ * The dispatcher has checked already: CPUID feature, LOCK, CPL, ROW_NO_REAL, and #UD and #NM of x87, MMX, SSE and AVX rows. */
+typedef struct ExecEntry {
+    uint16_t op;
+    ExecFn *fn;
+    ExecFn *(*select)(const Insn *i);
+} ExecEntry;
+extern const ExecEntry exec_arithmetic[], exec_move[], exec_bits[], exec_string[], exec_control[]; /* general registers */
+extern const ExecEntry exec_system[], exec_simd[];
+
+/* ---- events, between instructions (event.c).  Serves vcpu.request: INIT, SIPI, TLB flush, NMI, and interrupts that IF and
+ * the interrupt shadow allow (the run loop clears the shadow after the next instruction).  A halted CPU wakes up here, and
+ * a triple fault (activity CPU_SHUTDOWN) is reported.  True: leave run() with *ret. */
+bool interp_poll_events(InterpVcpu *v, RunExit *ret);
+/* Debug exceptions of one instruction, asked for only while RF is clear or TF or DR7 is in use.  before: #DB of
+ * instruction breakpoints (a fault).  after: single-step and data breakpoints (a trap), delivered at s.rip. */
+void interp_debug_before(InterpVcpu *v);
+void interp_debug_after(InterpVcpu *v, bool tf_was_set);
 
 /* ---- run loop (run.c) */
 RunExit interp_run(Vcpu *v);
