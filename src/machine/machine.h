@@ -2,6 +2,7 @@
 #include "machine/accel.h"
 #include "machine/device.h"
 #include "machine/pci.h"
+#include "machine/tsc.h"
 #include "machine/vcpu.h"
 /*
  * machine.h - one machine: memory, ports, clock, devices, vCPUs and its life.  Several may live in one process.
@@ -30,6 +31,7 @@ struct Machine {
     MachineConfig config;
     Log *log;
     Clock *clock;
+    Tsc tsc;           /* tsc_init() by machine_create, at the CPU model's tsc_khz */
     AddressSpace *memory, *ports;
     RamBlock *ram;
     Accel *accel;      /* NULL in device tests */

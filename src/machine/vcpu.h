@@ -41,6 +41,9 @@ struct Vcpu {
     uint32_t apic_id;
     _Atomic uint32_t request; /* VREQ_* */
     _Atomic uint8_t sipi_vector;
+    /* Guest TSC = tsc_now(&machine->tsc) + tsc_offset.  The accelerator keeps it equal to CpuState.tsc_offset: the local APIC
+     * reads it.  After a change it writes MSR 6e0h anew with what that reads, so that the deadline moves along. */
+    _Atomic int64_t tsc_offset;
     const LocalApicOps *apic_ops;
     void *apic;
     char *broken; /* why run() returned RUN_BROKEN; owned */

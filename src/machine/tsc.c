@@ -1,0 +1,76 @@
+/* tsc.c - the host's TSC as a clock source: its rate and its scaling. */
+#include "machine/tsc.h"
+
+#include <cpuid.h>
+#include <time.h>
+#include <x86intrin.h>
+
+/* Intel SDM volume 2, CPUID leaf 15h: TSC / crystal = EBX / EAX, crystal in Hz = ECX.  0: the CPU does not say. */
+static uint64_t khz_by_cpuid(void)
+{
+    unsigned denominator, numerator, crystal_hz, d;
+    if (!__get_cpuid_count(0x15, 0, &denominator, &numerator, &crystal_hz, &d) || !denominator)
+        return 0;
+    return (uint64_t)crystal_hz * numerator / denominator / 1000;
+}
+
+typedef struct Sample {
+    uint64_t tsc;
+    int64_t ns;
+} Sample;
+
+/* Both clocks at one moment: the tightest of a few tries, because the thread may be preempted between the readings. */
+static Sample sample(void)
+{
+    Sample best = { 0 };
+    uint64_t best_gap = UINT64_MAX;
+    for (unsigned i = 0; i < 8; i++) {
+        struct timespec t;
+        uint64_t before = __rdtsc();
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        uint64_t gap = __rdtsc() - before;
+        if (gap < best_gap) {
+            best_gap = gap;
+            best = (Sample){ before + gap / 2, t.tv_sec * 1000000000ll + t.tv_nsec };
+        }
+    }
+    return best;
+}
+
+static uint64_t khz_by_measuring(void)
+{
+    Sample a = sample();
+    nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    Sample b = sample();
+    return (unsigned __int128)(b.tsc - a.tsc) * 1000000 / (b.ns - a.ns);
+}
+
+static uint64_t host_khz(void)
+{
+    uint64_t khz = khz_by_cpuid();
+    return khz ? khz : khz_by_measuring();
+}
+
+void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual)
+{
+    *t = (Tsc){ .khz = khz, .clock = clock };
+    if (manual) {
+        t->khz = khz ? khz : 1000000;
+        return;
+    }
+    t->host_khz = host_khz();
+    if (!khz)
+        t->khz = t->host_khz;
+    else if (khz != t->host_khz)
+        t->ratio = ((unsigned __int128)khz << 48) / t->host_khz;
+}
+
+uint64_t tsc_now(const Tsc *t)
+{
+    if (!t->host_khz)
+        return ns_to_ticks(clock_now(t->clock), t->khz * 1000);
+    uint64_t host = __rdtsc();
+    return t->ratio ? (uint64_t)((unsigned __int128)host * t->ratio >> 48) : host;
+}
+
+int64_t tsc_to_ns(const Tsc *t, uint64_t ticks) { return ticks_to_ns(ticks, t->khz * 1000); }

@@ -1,0 +1,27 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/clock.h"
+/*
+ * tsc.h - the time-stamp counter that guests see, before each vCPU's own offset (Vcpu.tsc_offset).
+ *
+ * It is the host's TSC, scaled where the CPU model asks for another rate.  On a machine with a manual clock it is
+ * computed from that clock, so that tests are exact.
+ */
+typedef struct Tsc {
+    uint64_t khz;      /* rate of tsc_now() */
+    uint64_t host_khz; /* 0: computed from `clock` */
+    uint64_t ratio;    /* khz / host_khz in units of 2^-48; 0: the same rate */
+    Clock *clock;
+} Tsc;
+
+/* The local APIC's timer input.  Whoever shows CPUID leaf 15h (crystal) or 40000010h must give this rate. */
+#define APIC_TIMER_HZ 1000000000ull
+
+/* khz 0: the host's.  Measuring takes 10 ms where CPUID does not tell: once a machine.  manual: compute from clock. */
+void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual);
+uint64_t tsc_now(const Tsc *t); /* any thread */
+
+/* Time that `ticks` take, rounded up; INT64_MAX where that overflows. */
+int64_t tsc_to_ns(const Tsc *t, uint64_t ticks);
