@@ -16,19 +16,41 @@
 typedef struct InterpVcpu InterpVcpu;
 typedef void ExecFn(InterpVcpu *v, const Insn *i);
 
-/* ---- soft TLB: linear page -> host page, read, write and execute rights apart; user and supervisor tables apart. */
+/* ---- soft TLB: linear page -> host page, read, write and execute rights apart; one table for each kind of accessor. */
 enum { TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS };
 typedef enum MemAccess { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC } MemAccess;
+/* Who accesses: the rights of SDM 3, 4.6.  MEM_IMPLICIT: supervisor under SMAP, and system structures at any CPL;
+ * MEM_USER: CPL 3; MEM_SMAP_AC: supervisor with EFLAGS.AC while CR4.SMAP is on. */
+typedef enum MemWho { MEM_IMPLICIT, MEM_USER, MEM_SMAP_AC, MEM_WHO_COUNT } MemWho;
 
+/* A tag that matches is leave to go to host memory; device pages, ROM writes and pages with a data breakpoint never
+ * match.  After a store, if *flags is other than PAGE_DIRTY (decoded code, or clean): ram_written(). */
 typedef struct TlbEntry {
     uint64_t tag[3];  /* linear page number << 12 per MemAccess, or TLB_EMPTY (bit 0 set: never equal) */
-    uint8_t *host;    /* page in host memory; NULL: device or ROM write, take the slow path with gpa */
+    uint8_t *host;    /* page in host memory; NULL: device, use gpa */
     uint64_t gpa;     /* of the page */
-    RamBlock *ram;
-    uint64_t ram_offset;
-    bool global;
+    RamBlock *ram;    /* NULL: device */
+    _Atomic uint8_t *flags; /* the page's byte in ram->page_flags; NULL: not to be written (ROM, device) */
+    bool global, listed;
+    uint8_t shift;    /* of the guest's page size: 12, 21, 22, 30 */
 } TlbEntry;
 #define TLB_EMPTY 1ull
+static inline uint64_t tlb_ram_offset(const TlbEntry *e) { return (uint64_t)(e->host - e->ram->host); }
+
+typedef struct Tlb {
+    TlbEntry entry[TLB_SIZE];
+    uint16_t used[TLB_SIZE]; /* indices of entries that are `listed`, so that a flush touches only those */
+    unsigned n_used;
+} Tlb;
+
+/* Bits of InterpVcpu.attention. */
+enum {
+    ATTN_STEP = 1 << 0,     /* TF */
+    ATTN_RESUME = 1 << 1,   /* RF, to be cleared after the next instruction */
+    ATTN_SHADOW = 1 << 2,   /* interrupt shadow */
+    ATTN_BREAK = 1 << 3,    /* DR7 has a breakpoint enabled */
+    ATTN_PENDING = 1 << 4,  /* a debug trap, an NMI, an activity other than running */
+};
 
 struct InterpVcpu {
     Vcpu vcpu;
@@ -41,7 +63,11 @@ struct InterpVcpu {
     bool long_mode;      /* EFER.LMA (64-bit or compatibility) */
     bool protected_mode; /* CR0.PE and not VM86 */
     bool vm86;
-    bool flat[SEG_COUNT]; /* no base, no limit check needed for accesses in this mode */
+    MemWho who;          /* of the instruction's own accesses */
+    /* Bit 1 << MemAccess: no check of limit or rights is needed; linear is (base + offset) & linear_mask. */
+    uint8_t flat[SEG_COUNT];
+    uint64_t base[SEG_COUNT]; /* 0 for ES, CS, SS, DS in 64-bit mode */
+    uint64_t linear_mask, stack_mask;
 
     uint64_t next_rip;
     jmp_buf unwind;      /* set by the run loop; interp_raise() and interp_exit_loop() go there */
@@ -50,8 +76,16 @@ struct InterpVcpu {
     bool fault_has_error;
     uint32_t fault_error;
 
-    FlatView *memory_view; /* the reference that this vCPU holds */
-    TlbEntry tlb[2][TLB_SIZE]; /* [1]: user */
+    /* Nonzero: the loop runs single instructions (see interp_poll_events).  ATTN_*. */
+    uint32_t attention;
+    bool started_step, started_resume; /* TF and RF when the current instruction began */
+    uint8_t new_shadow;                /* what interrupt_shadow becomes when the current instruction ends */
+    uint8_t event_ext;                 /* EXT bit of error codes: 1 while an event is delivered that is no INT n */
+    uint64_t pending_debug;            /* DR6 bits of a debug trap that is due */
+
+    FlatView *memory_view; /* the reference that this vCPU holds; NULL: taken when needed */
+    uint64_t large_pages;  /* bit (linear >> 30) & 63: entries of pages larger than 4 KiB may be cached there */
+    uint64_t pdpte[4];     /* PAE: loaded with CR3 */
     struct CodeCache *code;    /* run.c: decoded instructions by physical address */
     struct HostExec *host;     /* host_exec.c: SIMD and x87 on the host */
     uint64_t instructions;     /* retired, for the benchmark */
@@ -59,6 +93,7 @@ struct InterpVcpu {
     bool leave_block;          /* run.c: the decoded block that runs has changed, or REP was interrupted */
     bool exclusive;            /* between exclusive_begin() and _end(): a fault that unwinds ends it */
     uint64_t apic_page;        /* gpa of the local APIC's page, ~0 if disabled or x2APIC */
+    Tlb tlb[MEM_WHO_COUNT];
 };
 
 static inline const CpuModel *interp_model(const InterpVcpu *v) { return &v->vcpu.accel->model; }
@@ -72,6 +107,28 @@ G_NORETURN void interp_raise_page_fault(InterpVcpu *v, uint64_t linear, uint32_t
 /* Delivers an event through IVT or IDT, with double and triple faults; called by the run loop and INT handlers.  `soft`:
  * INT n, INT3, INTO (DPL check; return address after the instruction is in s.rip already or next_rip as passed). */
 void interp_deliver(InterpVcpu *v, uint8_t vector, bool soft, bool has_error, uint32_t error, uint64_t return_rip);
+/* The same for interrupts from outside and NMI. */
+void interp_deliver_interrupt(InterpVcpu *v, uint8_t vector);
+
+/* ---- events between instructions (event.c).  The loop is
+ *
+ *     for (;;) {
+ *         if ((v->attention || vcpu_requests(&v->vcpu)) && interp_poll_events(v, &ret)) return ret;
+ *         run one instruction if v->attention, else a block, committing s.rip = next_rip;
+ *         if (v->attention) interp_retired(v);
+ *     }
+ *
+ * and where a fault lands: interp_deliver(v, v->fault_vector, false, v->fault_has_error, v->fault_error, v->s.rip).
+ * Deliveries set both s.rip and next_rip.  After a triple fault activity is CPU_SHUTDOWN and ATTN_PENDING is set.
+ * Instructions that may set attention (STI, MOV SS, POPF, IRET, HLT, MOV DR, WRMSR...) have ROW_SYSTEM: end a block. */
+bool interp_poll_events(InterpVcpu *v, RunExit *ret); /* true: leave run() with *ret */
+void interp_retired(InterpVcpu *v);
+void interp_set_shadow(InterpVcpu *v, uint8_t kind); /* the current instruction starts an interrupt shadow */
+void interp_update_attention(InterpVcpu *v);         /* after changes of rflags, DR7, activity, pending_debug */
+/* vCPU life: tables of the MMU; after any change of s from outside (reset, set). */
+void interp_sys_init(InterpVcpu *v);
+void interp_sys_finish(InterpVcpu *v);
+void interp_state_loaded(InterpVcpu *v);
 
 /* ---- memory (mmu.c).  Segment-relative; linear in 64-bit mode with the canonical check (#GP, #SS for the stack).
  * Little-endian values, zero-extended; may cross pages. */
@@ -85,16 +142,24 @@ void mem_probe_write(InterpVcpu *v, unsigned seg, uint64_t offset, unsigned n);
 /* For LOCK and for real atomicity between vCPUs: the host address of size bytes of RAM that do not cross a page, marked
  * dirty and its code invalidated; NULL where that cannot be had (device, crossing): then use exclusive_begin(). */
 void *mem_atomic(InterpVcpu *v, unsigned seg, uint64_t offset, unsigned size);
-/* With an explicit privilege: system structures (user false) whatever the CPL. */
-uint64_t linear_read(InterpVcpu *v, uint64_t linear, unsigned size, bool user);
-void linear_write(InterpVcpu *v, uint64_t linear, unsigned size, uint64_t value, bool user);
-void linear_probe_write(InterpVcpu *v, uint64_t linear, unsigned n, bool user);
-/* Walks the tables.  Returns the TLB entry, filled; raises #PF otherwise. */
-TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, bool user);
+/* With an explicit privilege: system structures (MEM_IMPLICIT) whatever the CPL. */
+uint64_t linear_read(InterpVcpu *v, uint64_t linear, unsigned size, MemWho who);
+void linear_write(InterpVcpu *v, uint64_t linear, unsigned size, uint64_t value, MemWho who);
+void linear_read_bytes(InterpVcpu *v, uint64_t linear, void *buf, unsigned n, MemWho who);
+void linear_write_bytes(InterpVcpu *v, uint64_t linear, const void *buf, unsigned n, MemWho who);
+void linear_probe_write(InterpVcpu *v, uint64_t linear, unsigned n, MemWho who);
+MemWho mem_who(const InterpVcpu *v, unsigned cpl); /* as code of that CPL would access now */
+/* Walks the tables.  Returns the TLB entry, filled; raises #PF otherwise.  host NULL: a device at gpa. */
+TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho who);
 /* For debuggers: no fault, no A/D update. false: not mapped. */
 bool mmu_debug_translate(InterpVcpu *v, uint64_t linear, uint64_t *ret_gpa);
 void mmu_flush(InterpVcpu *v, bool global_too);
 void mmu_flush_page(InterpVcpu *v, uint64_t linear);
+/* Loads the PDPTEs of PAE paging from cr3.  False: a reserved bit is set; nothing is loaded then. */
+bool mmu_load_pdptes(InterpVcpu *v, uint64_t cr3);
+/* Debug registers: records a data (or I/O) access in pending_debug where one matches. */
+void debug_check_data(InterpVcpu *v, uint64_t linear, unsigned size, bool write);
+void debug_check_io(InterpVcpu *v, uint16_t port, unsigned size);
 /* RAM was written (code_cache.c): call it after the store, whenever the page's flags are not exactly PAGE_DIRTY.  Sets
  * PAGE_DIRTY; drops decoded code of these bytes in every vCPU.  The order (store, then look at the flags) matters: who
  * decodes sets PAGE_HAS_CODE, then a barrier on all threads, then reads the bytes. */
@@ -136,15 +201,6 @@ typedef struct ExecEntry {
 } ExecEntry;
 extern const ExecEntry exec_arithmetic[], exec_move[], exec_bits[], exec_string[], exec_control[]; /* general registers */
 extern const ExecEntry exec_system[], exec_simd[];
-
-/* ---- events, between instructions (event.c).  Serves vcpu.request: INIT, SIPI, TLB flush, NMI, and interrupts that IF and
- * the interrupt shadow allow (the run loop clears the shadow after the next instruction).  A halted CPU wakes up here, and
- * a triple fault (activity CPU_SHUTDOWN) is reported.  True: leave run() with *ret. */
-bool interp_poll_events(InterpVcpu *v, RunExit *ret);
-/* Debug exceptions of one instruction, asked for only while RF is clear or TF or DR7 is in use.  before: #DB of
- * instruction breakpoints (a fault).  after: single-step and data breakpoints (a trap), delivered at s.rip. */
-void interp_debug_before(InterpVcpu *v);
-void interp_debug_after(InterpVcpu *v, bool tf_was_set);
 
 /* ---- run loop (run.c) */
 RunExit interp_run(Vcpu *v);
