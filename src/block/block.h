@@ -6,6 +6,8 @@
 /*
  * block.h - a disk image as machines and tools see it.
  *
+ * A size that is no multiple of 512 is rounded up: the rest reads as zeros until it is written.
+ *
  * Issue 4 puts stacks of nodes (filter -> format -> protocol) behind it; today there are raw files and the temporary
  * overlay of -snapshot.
  */
@@ -29,6 +31,7 @@ typedef struct BlkInfo {
     uint64_t size; /* bytes */
     bool read_only, snapshot;
     const char *filename;
+    const char *warning; /* what the user should hear about, or NULL; lives as long as the node */
 } BlkInfo;
 
 typedef struct BlkOpenOptions {

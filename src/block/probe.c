@@ -1,0 +1,38 @@
+/* probe.c - which format does the head of an image look like?  Magic numbers of each format's own specification. */
+#include <string.h>
+
+#include "block/node.h"
+
+typedef struct Magic {
+    const char *format;
+    unsigned off, len;
+    const char *bytes;
+} Magic;
+
+static const Magic magics[] = {
+    { "qcow2", 0, 4, "QFI\xfb" },
+    { "vmdk", 0, 4, "KDMV" },
+    { "vmdk", 0, 4, "COWD" },
+    { "vmdk", 0, 21, "# Disk DescriptorFile" },
+    { "vdi", 0x40, 4, "\x7f\x10\xda\xbe" },
+    { "vhdx", 0, 8, "vhdxfile" },
+    { "vpc (VHD)", 0, 8, "conectix" },
+    { "qed", 0, 4, "QED\0" },
+    { "luks", 0, 6, "LUKS\xba\xbe" },
+    { "parallels", 0, 16, "WithoutFreeSpace" },
+    { "parallels", 0, 16, "WithouFreSpacExt" },
+    { "bochs", 0, 22, "Bochs Virtual HD Image" },
+    { "gzip (compressed)", 0, 3, "\x1f\x8b\x08" },
+    { "xz (compressed)", 0, 6, "\xfd" "7zXZ\0" },
+    { "zstd (compressed)", 0, 4, "\x28\xb5\x2f\xfd" },
+};
+
+const char *format_guess(const uint8_t *head, size_t n)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(magics); i++) {
+        const Magic *m = &magics[i];
+        if (m->off + m->len <= n && !memcmp(head + m->off, m->bytes, m->len))
+            return m->format;
+    }
+    return NULL;
+}
