@@ -4,8 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 /*
- * chardev.h - the host's end of a serial line.  Backends: null, stdio, file, pty, socket (unix, tcp), and a mux that
- * lets several front ends share one (mon:stdio).  Everything happens on the main context's thread except write.
+ * chardev.h - the host's end of a serial line.  Backends: null, stdio, file, pty, socket (unix, tcp), memory (for tests),
+ * and a mux that lets several front ends share one (mon:stdio).  Everything happens on the main context's thread (GLib's
+ * default one) except write and resume.
  */
 typedef struct Chardev Chardev;
 typedef enum ChardevEvent { CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_BREAK } ChardevEvent;
@@ -18,14 +19,28 @@ typedef struct ChardevFrontend {
 } ChardevFrontend;
 
 /* spec as -serial and -chardev spell it: "stdio", "mon:stdio", "file:PATH", "pty", "unix:PATH,server=on,wait=off",
- * "tcp:HOST:PORT,...", "null", "none" gives NULL without an error.  -chardev's own form: "socket,id=a,path=...". */
+ * "tcp:HOST:PORT,...", "null", "none" gives NULL without an error.  -chardev's own form: "socket,id=a,path=...": an id=
+ * there wins over `id`. */
 Chardev *chardev_open(const char *id, const char *spec, GError **err);
-void chardev_close(Chardev *c); /* flushes what it can without waiting, restores the terminal; NULL is fine */
+void chardev_close(Chardev *c); /* flushes for a second at most, restores the terminal; NULL is fine */
 const char *chardev_id(const Chardev *c);
 const char *chardev_description(const Chardev *c); /* "pty:/dev/pts/3" */
+char *chardev_help(void); /* every backend and what it takes; caller frees */
 
 void chardev_attach(Chardev *c, const ChardevFrontend *frontend, void *opaque); /* NULL detaches */
-void chardev_resume(Chardev *c); /* any thread */
+void chardev_resume(Chardev *c); /* any thread, the device's lock may be held */
 /* Any thread; never waits: what the peer does not take is queued up to a bound, then dropped oldest-first for devices
  * that cannot wait.  Returns n. */
 size_t chardev_write(Chardev *c, const uint8_t *data, size_t n);
+
+/* ---- mux: the keys after Ctrl-a; the chardev itself is the first front end's. */
+bool chardev_is_mux(const Chardev *c);
+/* Another front end's end of a mux: a Chardev of its own, to be closed before the mux.  Ctrl-a c goes round them. */
+Chardev *chardev_share(Chardev *mux, const char *id);
+/* What Ctrl-a x does; without it the key does nothing. */
+void chardev_on_quit(Chardev *mux, void (*quit)(void *opaque), void *opaque);
+
+/* ---- memory: a line whose other end is the caller.  Delivers at once what the front end takes, the rest when it
+ * resumes (from the main context, so a test then calls g_main_context_iteration()). */
+void chardev_memory_feed(Chardev *c, const uint8_t *data, size_t n);
+char *chardev_memory_take(Chardev *c, size_t *ret_n); /* what was written since; NUL-terminated; ret_n may be NULL; caller frees */

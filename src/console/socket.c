@@ -1,0 +1,201 @@
+/*
+ * socket.c - a UNIX or TCP socket: as a server that takes one peer at a time, or as a client.
+ *
+ * While nobody is connected, output goes nowhere, as on a line without a modem.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "console/backend.h"
+
+typedef struct SocketChardev {
+    Chardev chardev;
+    FdPort port;
+    int listener; /* -1: client */
+    GSource *accept_source;
+    char *path;   /* UNIX server: to be unlinked */
+} SocketChardev;
+
+typedef struct Address {
+    struct sockaddr_storage addr;
+    socklen_t len;
+} Address;
+
+static bool unix_address(const char *path, Address *ret, GError **err)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *)&ret->addr;
+    if (strlen(path) >= sizeof(un->sun_path))
+        return error_set(err, ERR_INVALID, "socket path '%s' is longer than the %zu bytes that the system takes", path,
+                         sizeof(un->sun_path) - 1);
+    un->sun_family = AF_UNIX;
+    strcpy(un->sun_path, path);
+    ret->len = sizeof(*un);
+    return true;
+}
+
+static bool tcp_address(const char *host, const char *port, Address *ret, GError **err)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    int rc = getaddrinfo(*host ? host : NULL, port, &hints, &list);
+    if (rc != 0)
+        return error_set(err, ERR_NOT_FOUND, "cannot resolve '%s' port '%s': %s", host, port, gai_strerror(rc));
+    memcpy(&ret->addr, list->ai_addr, list->ai_addrlen);
+    ret->len = list->ai_addrlen;
+    freeaddrinfo(list);
+    return true;
+}
+
+static int new_socket(const Address *a)
+{
+    int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+    if (fd >= 0 && a->addr.ss_family != AF_UNIX) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    return fd;
+}
+
+/* A socket file that nobody listens at is a dead machine's. */
+static void remove_stale(const Address *a, const char *path)
+{
+    int fd = new_socket(a);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&a->addr, a->len) < 0 && errno == ECONNREFUSED)
+        unlink(path);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void on_hangup(Chardev *c);
+
+static void adopt_peer(SocketChardev *s, int fd)
+{
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fd_port_open(&s->port, &s->chardev, fd, fd, on_hangup);
+    chardev_event(&s->chardev, CHARDEV_OPENED);
+}
+
+static gboolean on_accept(int listener, GIOCondition condition, void *opaque)
+{
+    SocketChardev *s = opaque;
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return G_SOURCE_CONTINUE;
+    g_clear_pointer(&s->accept_source, g_source_unref);
+    adopt_peer(s, fd);
+    return G_SOURCE_REMOVE;
+}
+
+static void start_accepting(SocketChardev *s)
+{
+    s->accept_source = g_unix_fd_source_new(s->listener, G_IO_IN);
+    g_source_set_callback(s->accept_source, G_SOURCE_FUNC(on_accept), s, NULL);
+    g_source_attach(s->accept_source, NULL);
+}
+
+static void on_hangup(Chardev *c)
+{
+    SocketChardev *s = (SocketChardev *)c;
+    fd_port_close(&s->port, 0);
+    chardev_event(c, CHARDEV_CLOSED);
+    if (s->listener >= 0)
+        start_accepting(s);
+}
+
+static bool serve(SocketChardev *s, const Address *a, const char *path, bool wait, GError **err)
+{
+    if (path)
+        remove_stale(a, path);
+    s->listener = new_socket(a);
+    if (s->listener < 0 || bind(s->listener, (const struct sockaddr *)&a->addr, a->len) < 0)
+        return error_set_errno(err, errno, "cannot listen at %s", s->chardev.description);
+    s->path = g_strdup(path);
+    if (listen(s->listener, 1) < 0)
+        return error_set_errno(err, errno, "cannot listen at %s", s->chardev.description);
+    if (!wait) {
+        start_accepting(s);
+        return true;
+    }
+    g_printerr("waiting for a connection at %s\n", s->chardev.description);
+    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(err, errno, "no connection at %s", s->chardev.description);
+    adopt_peer(s, fd);
+    return true;
+}
+
+static bool call(SocketChardev *s, const Address *a, GError **err)
+{
+    int fd = new_socket(a);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&a->addr, a->len) < 0) {
+        error_set_errno(err, errno, "cannot connect to %s (is somebody listening there? server=on makes the machine listen)",
+                        s->chardev.description);
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    adopt_peer(s, fd);
+    return true;
+}
+
+static bool socket_open(Chardev *c, KeyVals *kv, GError **err)
+{
+    SocketChardev *s = (SocketChardev *)c;
+    Address a = { .len = 0 };
+    bool server = false, wait = true;
+    s->listener = -1;
+    const char *path = keyvals_take(kv, "path"), *host = keyvals_take(kv, "host"), *port = keyvals_take(kv, "port");
+    if (!keyvals_take_bool(kv, "server", &server, err) || !keyvals_take_bool(kv, "wait", &wait, err) || !keyvals_end(kv, err))
+        return false;
+    if (!path == !port)
+        return error_set(err, ERR_INVALID, "chardev '%s': a socket needs either path= or host= and port=", c->id);
+    c->description = path ? g_strdup_printf("unix:%s", path) : g_strdup_printf("tcp:%s:%s", host ? host : "", port);
+    if (!(path ? unix_address(path, &a, err) : tcp_address(host ? host : "", port, &a, err)))
+        return false;
+    return server ? serve(s, &a, path, wait, err) : call(s, &a, err);
+}
+
+static void socket_close(Chardev *c)
+{
+    SocketChardev *s = (SocketChardev *)c;
+    fd_port_close(&s->port, 100);
+    if (s->accept_source) {
+        g_source_destroy(s->accept_source);
+        g_source_unref(s->accept_source);
+    }
+    if (s->listener >= 0)
+        close(s->listener);
+    if (s->path)
+        unlink(s->path);
+    g_free(s->path);
+}
+
+static void socket_write(Chardev *c, const uint8_t *data, size_t n)
+{
+    if (((SocketChardev *)c)->chardev.connected)
+        fd_port_write(&((SocketChardev *)c)->port, data, n);
+}
+
+static void socket_resume(Chardev *c)
+{
+    if (((SocketChardev *)c)->port.chardev)
+        fd_port_resume(&((SocketChardev *)c)->port);
+}
+
+const ChardevBackend chardev_socket = {
+    .name = "socket",
+    .doc = "path=PATH or host=HOST, port=PORT; server=on|off, wait=on|off (a server waits for its first peer)",
+    .size = sizeof(SocketChardev),
+    .open = socket_open,
+    .close = socket_close,
+    .write = socket_write,
+    .resume = socket_resume,
+};
