@@ -2,9 +2,15 @@
 #include "machine/device.h"
 /*
  * pci.h - PCI functions and their bus.  PCI Local Bus Specification 3.0; capabilities per its appendix H.
+ *
+ * A function's BARs are its type's windows with SPACE_PCI_BAR.  The generic part keeps the configuration space with its
+ * write masks, maps and unmaps the BARs as the guest moves them, and saves all of it; a device adds capabilities,
+ * registers of its own and hooks.
  */
 typedef struct PciDevice PciDevice;
 typedef struct PciBus PciBus;
+
+enum { PCI_MSIX_MAX = 128 }; /* vectors a function */
 
 struct PciInfo {
     uint16_t vendor, device, subsystem_vendor, subsystem;
@@ -13,8 +19,11 @@ struct PciInfo {
     uint8_t interrupt_pin; /* 0 none, 1 INTA */
     bool multifunction;
     bool express;          /* 4 KiB of configuration space; capability by the device */
-    uint8_t msix_vectors, msix_bar; /* 0: no MSI-X */
-    /* Optional hooks, with the device's lock held.  The generic part has masked read-only bits and remapped BARs. */
+    /* 0: no MSI-X.  The BAR is a window of the type's with .ops = &pci_msix_window and a size of at least 32 bytes a
+     * vector: the table is at its start, the pending bits at its middle. */
+    uint8_t msix_vectors, msix_bar;
+    /* Optional hooks, with the device's lock held.  The generic part has masked read-only bits and remapped BARs; `value`
+     * is what stands in the bytes now, `old` what stood there before. */
     void (*config_written)(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value);
     uint32_t (*config_read)(PciDevice *p, unsigned off, unsigned size, uint32_t value);
 };
@@ -24,27 +33,31 @@ struct PciDevice {
     PciBus *bus;
     uint8_t devfn;
     uint8_t config[4096], writable[4096], write1clear[4096]; /* config is saved by the generic part */
-    uint16_t cap_end; /* next free offset for pci_add_capability */
+    uint8_t reset_config[4096]; /* as realize left it: what the writable bits return to */
+    bool reset_known;
+    uint16_t cap_end;  /* next free offset for pci_add_capability; a device with registers at 40h moves it first */
     uint8_t cap_msix;  /* offset, 0 if none */
-    struct MsixState *msix;
+    uint32_t msix_table[PCI_MSIX_MAX * 4]; /* per vector: address low, high, data, control */
+    uint32_t msix_pending[PCI_MSIX_MAX / 32];
     bool intx_level;
 };
 
 typedef struct PciBusOps {
-    void (*set_intx)(void *opaque, uint8_t devfn, unsigned pin, bool level); /* pin 0-3 */
+    /* Pin 0-3 of the slot.  The function's lock is held; the callee ORs what shares a wire. */
+    void (*set_intx)(void *opaque, uint8_t devfn, unsigned pin, bool level);
     void (*msi)(void *opaque, uint64_t address, uint32_t data);
 } PciBusOps;
 
 PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void *opaque);
-void pci_bus_destroy(PciBus *b);
+void pci_bus_destroy(PciBus *b); /* after its functions; NULL is fine */
 /* Before device_realize().  devfn -1: the first free slot.  Error names the holder of a taken slot. */
 bool pci_plug(PciDevice *p, PciBus *b, int devfn, GError **err);
 PciDevice *pci_find(PciBus *b, uint8_t devfn); /* NULL: empty */
-uint8_t pci_devfn_parse(const char *addr, GError **err); /* "3", "0x3.1" */
-/* Configuration accesses of a host bridge; size 1, 2, 4; all ones where nothing is. */
+bool pci_devfn_parse(const char *addr, uint8_t *ret, GError **err); /* "3", "0x3.1": slot and function, hexadecimal or not */
+/* Configuration accesses of a host bridge; size 1, 2, 4; all ones where nothing is.  Not with a function's lock held. */
 uint32_t pci_config_read(PciBus *b, uint8_t devfn, unsigned off, unsigned size);
 void pci_config_write(PciBus *b, uint8_t devfn, unsigned off, unsigned size, uint32_t value);
-void pci_bus_each(PciBus *b, void (*fn)(PciDevice *p, void *arg), void *arg);
+void pci_bus_each(PciBus *b, void (*fn)(PciDevice *p, void *arg), void *arg); /* in order of devfn */
 
 /* For devices, in realize: little-endian access to one's own configuration, and which bits the guest may write. */
 void pci_set16(PciDevice *p, unsigned off, uint16_t value);
@@ -58,6 +71,31 @@ void pci_set_intx(PciDevice *p, bool level);
 /* MSI-X: sends the vector if enabled and unmasked, else remembers it as pending.  false: MSI-X is off, use INTx. */
 bool pci_msix_notify(PciDevice *p, unsigned vector);
 bool pci_msix_enabled(const PciDevice *p);
-void pci_config_reset(PciDevice *p); /* called by device_reset */
+extern const WindowOps pci_msix_window;
+
+/* Called by device.c: checks and MSI-X, before type->realize; leaves the bus; at reset and after load, lock held. */
+bool pci_realize(PciDevice *p, GError **err);
+void pci_unrealize(PciDevice *p);
+void pci_config_reset(PciDevice *p);
+bool pci_post_load(PciDevice *p, GError **err);
 
 extern const Field pci_fields[]; /* state that every PCI function saves */
+
+/* For pci.c and pci_msix.c only. */
+void pci_msix_init(PciDevice *p);
+void pci_msix_reset(PciDevice *p);
+void pci_msix_flush(PciDevice *p); /* sends what is pending and has become unmasked */
+void pci_bus_msi(PciBus *b, uint64_t address, uint32_t data);
+
+/* Offsets of the standard header, and bits in them. */
+enum {
+    PCI_VENDOR_ID = 0x00, PCI_DEVICE_ID = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_REVISION = 0x08,
+    PCI_CLASS = 0x09, PCI_CACHE_LINE = 0x0c, PCI_LATENCY = 0x0d, PCI_HEADER_TYPE = 0x0e, PCI_BAR0 = 0x10,
+    PCI_SUBSYSTEM_VENDOR = 0x2c, PCI_SUBSYSTEM = 0x2e, PCI_CAPABILITIES = 0x34, PCI_INTERRUPT_LINE = 0x3c,
+    PCI_INTERRUPT_PIN = 0x3d,
+    PCI_COMMAND_IO = 0x001, PCI_COMMAND_MEMORY = 0x002, PCI_COMMAND_MASTER = 0x004, PCI_COMMAND_PARITY = 0x040,
+    PCI_COMMAND_SERR = 0x100, PCI_COMMAND_INTX_OFF = 0x400,
+    PCI_STATUS_INTX = 0x0008, PCI_STATUS_CAPABILITIES = 0x0010, PCI_STATUS_ERRORS = 0xf900,
+    PCI_CAP_MSIX = 0x11, PCI_CAP_VENDOR = 0x09,
+};
+static inline uint8_t pci_devfn(unsigned slot, unsigned function) { return slot << 3 | function; }
