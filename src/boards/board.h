@@ -1,0 +1,75 @@
+#pragma once
+#include "machine/machine.h"
+/*
+ * board.h - main boards: which devices a machine has and how they are wired.  No behaviour of its own.
+ *
+ *     Machine *m = machine_create(&config, &err);
+ *     Board *b = board_create(board_find("pc", &err), m, &board_config, &err);   after machine_add_accel()
+ *     ... device_new() and board_plug() for every -device ...
+ *     machine_reset(m, RESET_COLD); board_start_direct(b, &info, &err);          the latter only without firmware
+ *     machine_start(m);
+ *     ... machine_destroy(m); board_destroy(b);                                  in this order
+ */
+typedef struct Board Board;
+
+typedef enum RtcBase { RTC_UTC, RTC_LOCALTIME, RTC_AT } RtcBase;
+
+/* Strings stay the caller's and need not outlive board_create(). */
+typedef struct BoardConfig {
+    const char *firmware;      /* path of the image; NULL: none, see board_start_direct() */
+    const char *serial[4];     /* chardev ids of COM1 to COM4; NULL: no such port */
+    const char *ide[4];        /* drive ids: primary master and slave, secondary master and slave; NULL: empty */
+    bool ide_cdrom[4];         /* an ATAPI drive; with ide[n] NULL it has no disc */
+    const char *boot_order;    /* as -boot order=: letters a c d n; NULL: the firmware's own order */
+    bool boot_menu;
+    unsigned boot_menu_timeout_ms; /* 0: the firmware's default */
+    int reboot_timeout_ms;     /* -1: stay when nothing boots */
+    RtcBase rtc_base;
+    int64_t rtc_time;          /* RTC_AT: seconds since 1970 at machine start */
+    bool no_acpi, no_hpet, no_smbios;
+    bool graphics;             /* false: firmware uses COM1 as its console */
+    bool has_uuid;
+    uint8_t uuid[16];          /* in the order it is written as text */
+} BoardConfig;
+
+typedef struct BoardType {
+    const char *name, *alias, *summary;
+    unsigned max_cpus;
+    Board *(*create)(Machine *m, const BoardConfig *config, GError **err);
+} BoardType;
+
+extern const BoardType *const board_types[]; /* table.c; NULL-terminated */
+const BoardType *board_find(const char *name, GError **err); /* by name or alias; an error names the nearest */
+
+/* Puts every device of the board into m, which has its accelerator already, and RAM into the memory map.  On failure
+ * NULL; machine_destroy() then takes care of the devices made so far. */
+Board *board_create(const BoardType *type, Machine *m, const BoardConfig *config, GError **err);
+void board_destroy(Board *b); /* after machine_destroy(); NULL is fine */
+
+/* Wires and realizes a device made with device_new(): PCI devices at `addr` ("SLOT" or "SLOT.FUNCTION", NULL: the first
+ * free slot), others as ISA cards at their properties iobase (or ioport) and irq.  On failure the device is still the
+ * caller's to destroy. */
+bool board_plug(Board *b, Device *d, const char *addr, GError **err);
+
+/* An extra fw_cfg file (-fw_cfg name=...,file=...); the bytes are copied. */
+bool board_add_file(Board *b, const char *name, const void *data, size_t n, GError **err);
+
+/* ---- a start without firmware */
+
+typedef enum E820Type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_NVS = 4 } E820Type;
+typedef struct __attribute__((packed)) E820Entry {
+    uint64_t base, size;
+    uint32_t type; /* E820Type */
+} E820Entry;
+
+typedef struct BoardStart {
+    unsigned n_e820;
+    E820Entry e820[32]; /* sorted, not overlapping */
+    uint64_t rsdp;      /* 0: no ACPI */
+    uint64_t low_ram;   /* end of RAM below 4 GiB */
+} BoardStart;
+
+/* Does what firmware would have left behind: shadow RAM at c0000-fffff, PCI BARs and interrupt lines, IDE and power
+ * management decoding, interrupt routing, ACPI and SMBIOS tables in guest memory.  Machine stopped, after every
+ * machine_reset().  Memory that a loader may use: what *ret calls RAM. */
+bool board_start_direct(Board *b, BoardStart *ret, GError **err);

@@ -1,0 +1,16 @@
+#pragma once
+#include "boards/board.h"
+/* board_inside.h - what board.c asks of a board; for src/boards only. */
+typedef struct BoardOps {
+    void (*destroy)(Board *b);
+    IrqLine (*isa_irq)(Board *b, unsigned n);
+    bool (*add_file)(Board *b, const char *name, const void *data, size_t n, GError **err);
+    bool (*start_direct)(Board *b, BoardStart *ret, GError **err);
+} BoardOps;
+
+/* First member of every board's own struct. */
+struct Board {
+    const BoardOps *ops;
+    Machine *machine;
+    PciBus *pci;
+};

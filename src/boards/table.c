@@ -1,0 +1,8 @@
+/* table.c - every board there is. */
+#include "boards/board.h"
+#include "boards/pc.h"
+
+const BoardType *const board_types[] = {
+    &board_pc,
+    NULL,
+};
