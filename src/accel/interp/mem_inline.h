@@ -86,21 +86,21 @@ static inline void mem_store(InterpVcpu *v, unsigned seg, uint64_t offset, unsig
 static inline void stack_set_pointer(InterpVcpu *v, uint64_t value)
 {
     if (v->stack_size == 2)
-        v->s.gpr[REG_RSP] = (v->s.gpr[REG_RSP] & ~0xffffull) | (value & 0xffff);
+        v->s.gpr[GPR_RSP] = (v->s.gpr[GPR_RSP] & ~0xffffull) | (value & 0xffff);
     else
-        v->s.gpr[REG_RSP] = value & v->stack_mask;
+        v->s.gpr[GPR_RSP] = value & v->stack_mask;
 }
 
 static inline void stack_push_inline(InterpVcpu *v, unsigned size, uint64_t value)
 {
-    uint64_t at = (v->s.gpr[REG_RSP] - size) & v->stack_mask;
+    uint64_t at = (v->s.gpr[GPR_RSP] - size) & v->stack_mask;
     mem_store(v, SEG_SS, at, size, value);
     stack_set_pointer(v, at);
 }
 
 static inline uint64_t stack_pop_inline(InterpVcpu *v, unsigned size)
 {
-    uint64_t at = v->s.gpr[REG_RSP] & v->stack_mask;
+    uint64_t at = v->s.gpr[GPR_RSP] & v->stack_mask;
     uint64_t value = mem_load(v, SEG_SS, at, size);
     stack_set_pointer(v, at + size);
     return value;

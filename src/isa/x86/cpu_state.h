@@ -10,7 +10,8 @@
  * The same struct is what accelerators exchange, what is saved and migrated, what gdb reads and what lock-step tests
  * compare.  It holds nothing that can be derived.  Names follow the Intel SDM, volume 3.
  */
-enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+/* GPR_, not REG_: <ucontext.h> has those names with other values. */
+enum { GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 
 /* A segment register with its descriptor cache.  attr has the layout of bits 40-55 of a descriptor without the limit
