@@ -25,6 +25,13 @@ typedef enum RunExit {
     RUN_BROKEN,   /* the accelerator cannot go on; vcpu->broken says why */
 } RunExit;
 
+typedef struct IoEvent {
+    uint64_t addr; /* guest-physical, or a port */
+    unsigned size; /* bytes of the write; 0: any */
+    bool pio, any_value;
+    uint64_t match; /* the value, unless any_value */
+} IoEvent;
+
 typedef struct AccelOps {
     const char *name, *summary;
     size_t vcpu_size; /* of the struct that has Vcpu as its first member */
@@ -49,6 +56,12 @@ typedef struct AccelOps {
     /* For in_kernel_irqchip. */
     void (*irq_line)(Accel *a, unsigned gsi, bool level);
     void (*msi)(Accel *a, uint64_t address, uint32_t data);
+    bool (*irqfd)(Accel *a, int fd, unsigned gsi, bool assign, GError **err); /* a write to eventfd fd pulses the line */
+    /* A guest write at e->addr signals eventfd fd instead of leaving the guest. */
+    bool (*ioeventfd)(Accel *a, int fd, const IoEvent *e, bool assign, GError **err);
+    /* Guest writes to RAM set PAGE_DIRTY while the log is on; where the hardware keeps it, fetch brings it up to date. */
+    bool (*dirty_log)(Accel *a, bool on, GError **err);
+    bool (*dirty_fetch)(Accel *a, GError **err);
 } AccelOps;
 
 /* First member of every accelerator's own struct. */

@@ -1,0 +1,238 @@
+/* machine.c - one machine's parts and its life. */
+#include "machine/machine.h"
+
+#include "machine/vcpu_thread.h"
+
+static const uint64_t MEMORY_SPACE = 1ull << 52; /* the most that x86-64 paging can name */
+static const uint64_t PORT_SPACE = 1ull << 16;
+
+/* ---- creating */
+
+static Exclusive *exclusive_create(void)
+{
+    Exclusive *ex = g_new0(Exclusive, 1);
+    g_mutex_init(&ex->lock);
+    g_cond_init(&ex->changed);
+    return ex;
+}
+
+static void exclusive_destroy(Exclusive *ex)
+{
+    g_mutex_clear(&ex->lock);
+    g_cond_clear(&ex->changed);
+    g_free(ex);
+}
+
+Machine *machine_create(const MachineConfig *config, GError **err)
+{
+    RamBlock *ram = config->ram_size ? ram_create("ram", config->ram_size, err) : NULL;
+    if (config->ram_size && !ram)
+        return NULL;
+    Machine *m = g_new0(Machine, 1);
+    m->config = *config;
+    m->name = g_strdup(config->name ? config->name : "atoll");
+    m->config.name = m->name;
+    m->log = log_create();
+    m->clock = config->manual_clock ? clock_create_manual() : clock_create();
+    m->memory = space_create("memory", MEMORY_SPACE);
+    m->ports = space_create("ports", PORT_SPACE);
+    m->ram = ram;
+    m->vcpus = g_ptr_array_new();
+    m->devices = g_ptr_array_new();
+    m->exclusive = exclusive_create();
+    g_mutex_init(&m->lock);
+    for (unsigned kind = 0; kind < BACKEND_KINDS; kind++)
+        m->backends[kind] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return m;
+}
+
+static void destroy_vcpus(Machine *m)
+{
+    while (m->vcpus->len) {
+        vcpu_destroy(m->vcpus->pdata[m->vcpus->len - 1]);
+        g_ptr_array_set_size(m->vcpus, m->vcpus->len - 1);
+    }
+    g_ptr_array_unref(m->vcpus);
+}
+
+static void destroy_devices(Machine *m)
+{
+    while (m->devices->len)
+        device_destroy(m->devices->pdata[m->devices->len - 1]);
+    g_ptr_array_unref(m->devices);
+}
+
+void machine_destroy(Machine *m)
+{
+    if (!m)
+        return;
+    machine_stop(m);
+    space_on_change(m->memory, NULL, NULL);
+    destroy_vcpus(m);
+    if (m->accel)
+        m->accel->ops->destroy(m->accel);
+    destroy_devices(m);
+    space_destroy(m->memory);
+    space_destroy(m->ports);
+    clock_destroy(m->clock);
+    ram_destroy(m->ram);
+    for (unsigned kind = 0; kind < BACKEND_KINDS; kind++)
+        g_hash_table_unref(m->backends[kind]);
+    exclusive_destroy(m->exclusive);
+    g_mutex_clear(&m->lock);
+    log_destroy(m->log);
+    g_free(m->name);
+    g_free(m);
+}
+
+/* ---- accelerator and vCPUs */
+
+static void tell_accel(void *opaque, const FlatView *old, const FlatView *now)
+{
+    Accel *a = opaque;
+    a->ops->map_changed(a, old->range, old->n, now->range, now->n);
+}
+
+static void follow_map(Machine *m)
+{
+    if (!m->accel->ops->map_changed)
+        return;
+    space_on_change(m->memory, tell_accel, m->accel);
+    FlatView *v = space_view(m->memory);
+    m->accel->ops->map_changed(m->accel, NULL, 0, v->range, v->n);
+    view_unref(v);
+}
+
+bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err)
+{
+    m->accel = ops->create(m, &m->config.cpu_model, err);
+    if (!m->accel)
+        return false;
+    follow_map(m);
+    for (unsigned id = 0; id < m->config.cpus; id++)
+        if (!vcpu_create(m, id, err))
+            return false;
+    return true;
+}
+
+Vcpu *machine_vcpu(Machine *m, unsigned id) { return id < m->vcpus->len ? m->vcpus->pdata[id] : NULL; }
+
+/* ---- life */
+
+static void request_all(Machine *m, uint32_t bits)
+{
+    for (unsigned i = 0; i < m->vcpus->len; i++)
+        vcpu_request(m->vcpus->pdata[i], bits);
+}
+
+void machine_stop(Machine *m)
+{
+    request_all(m, VREQ_STOP);
+    for (unsigned i = 0; i < m->vcpus->len; i++)
+        vcpu_wait_outside(m->vcpus->pdata[i]);
+    clock_stop(m->clock);
+    if (m->state == MACHINE_RUNNING)
+        m->state = MACHINE_PAUSED;
+}
+
+void machine_start(Machine *m)
+{
+    m->state = MACHINE_RUNNING;
+    clock_start(m->clock);
+    for (unsigned i = 0; i < m->vcpus->len; i++) {
+        Vcpu *v = m->vcpus->pdata[i];
+        g_mutex_lock(&v->lock);
+        vcpu_unrequest(v, VREQ_STOP);
+        g_cond_broadcast(&v->wake);
+        g_mutex_unlock(&v->lock);
+    }
+}
+
+bool machine_running(Machine *m) { return m->state == MACHINE_RUNNING; }
+
+/* EDX after reset holds the processor's signature (SDM 3, 10.1.1.1). */
+static void reset_vcpu(Vcpu *v)
+{
+    CpuState s;
+    cpu_state_reset(&s, v->id == 0, false);
+    CpuidContext context = { .apic_id = v->apic_id };
+    s.gpr[GPR_RDX] = cpu_model_cpuid(&v->accel->model, &context, 1, 0).eax;
+    vcpu_unrequest(v, VREQ_NMI | VREQ_SMI | VREQ_INIT | VREQ_SIPI | VREQ_INTR);
+    g_autoptr(GError) err = NULL;
+    if (!v->accel->ops->set(v, &s, &err)) {
+        g_free(v->broken);
+        v->broken = g_strdup(err->message);
+    }
+    if (v->apic_ops)
+        v->apic_ops->cpu_reset(v->apic, false);
+}
+
+void machine_reset(Machine *m, ResetKind k)
+{
+    for (unsigned i = 0; i < m->devices->len; i++)
+        device_reset(m->devices->pdata[i], k);
+    for (unsigned i = 0; i < m->vcpus->len; i++)
+        reset_vcpu(m->vcpus->pdata[i]);
+}
+
+void machine_request(Machine *m, StopCause cause)
+{
+    if (m->listener.stop_requested)
+        m->listener.stop_requested(m->listener.opaque, cause);
+}
+
+void machine_powerdown(Machine *m) { irq_pulse(&m->power_button); }
+
+/* ---- backends */
+
+typedef struct BackendEntry {
+    void *backend;
+    Device *holder;
+} BackendEntry;
+
+static const char *const backend_words[BACKEND_KINDS] = {
+    [BACKEND_CHARDEV] = "chardev", [BACKEND_DRIVE] = "drive", [BACKEND_NETDEV] = "netdev", [BACKEND_RNG] = "rng object",
+};
+
+void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *backend)
+{
+    BackendEntry *e = g_new0(BackendEntry, 1);
+    e->backend = backend;
+    g_mutex_lock(&m->lock);
+    g_hash_table_replace(m->backends[kind], g_strdup(id), e);
+    g_mutex_unlock(&m->lock);
+}
+
+static bool no_such_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err)
+{
+    g_autofree const char **names = (const char **)g_hash_table_get_keys_as_array(m->backends[kind], NULL);
+    const char *near = nearest_name(id, names);
+    return error_set(err, ERR_NOT_FOUND, "%s: there is no %s '%s'%s%s%s", by->path, backend_words[kind], id,
+                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "; define it with an option before");
+}
+
+void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err)
+{
+    void *backend = NULL;
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = g_hash_table_lookup(m->backends[kind], id);
+    if (!e) {
+        no_such_backend(m, kind, id, by, err);
+    } else if (e->holder) {
+        error_set(err, ERR_BUSY, "%s: %s '%s' is already used by device '%s'", by->path, backend_words[kind], id, e->holder->path);
+    } else {
+        e->holder = by;
+        backend = e->backend;
+    }
+    g_mutex_unlock(&m->lock);
+    return backend;
+}
+
+void machine_release_backend(Machine *m, BackendKind kind, const char *id)
+{
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = id ? g_hash_table_lookup(m->backends[kind], id) : NULL;
+    if (e)
+        e->holder = NULL;
+    g_mutex_unlock(&m->lock);
+}

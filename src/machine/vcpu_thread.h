@@ -1,0 +1,14 @@
+#pragma once
+#include "machine/machine.h"
+/* vcpu_thread.h - what machine.c needs of vcpu.c. */
+
+/* Who owns the world while every other vCPU is outside run(); also guards Vcpu.in_run. */
+typedef struct Exclusive {
+    GMutex lock;
+    GCond changed;
+    Vcpu *owner;
+} Exclusive;
+
+bool vcpu_create(Machine *m, unsigned id, GError **err); /* with its thread, stopped; joins m->vcpus */
+void vcpu_destroy(Vcpu *v);
+void vcpu_wait_outside(Vcpu *v); /* after a request: returns when run() has been left */
