@@ -2,7 +2,6 @@
 #include <stdatomic.h>
 
 #include "machine/accel.h"
-#include "machine/memory.h"
 /*
  * vcpu.h - one virtual CPU and its thread: the part that is the same under every accelerator.
  */
@@ -18,6 +17,7 @@ enum {
     VREQ_SIPI = 1 << 6,      /* edge: vector in sipi_vector; ignored unless waiting for it */
     VREQ_TLB_FLUSH = 1 << 7, /* drop cached translations and flat-view pointers; the accelerator clears it */
     VREQ_EXCLUSIVE = 1 << 8, /* another vCPU needs the world stopped: run() returns RUN_KICKED */
+    VREQ_ACCEL = 1 << 9,     /* the accelerator's own; it clears it */
 };
 
 /* A vCPU's local interrupt controller as the accelerator sees it; devices/intc/lapic.c implements it.  NULL under
@@ -47,16 +47,13 @@ struct Vcpu {
     _Atomic int64_t tsc_offset;
     const LocalApicOps *apic_ops;
     void *apic;
-    uint32_t halt_wake; /* VREQ_* that end the halt for which run() returns RUN_HALTED (no VREQ_INTR if IF is clear); 0: any */
     char *broken; /* why run() returned RUN_BROKEN; owned */
     /* The rest is vcpu.c's own. */
     GThread *thread;
     GMutex lock;
     GCond wake;         /* the thread waits here when halted or stopped */
-    bool parked;        /* waits on `wake` */
-    bool in_run;        /* thread is inside run(); under the machine's exclusive lock */
-    _Atomic bool quit;
-    FlatView *memory_seen, *ports_seen; /* the views that vcpu_mmio and vcpu_pio hold */
+    bool parked;        /* thread is outside run() */
+    bool quit;
     struct VcpuWork *work;
 };
 

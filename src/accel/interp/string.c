@@ -1,0 +1,214 @@
+/*
+ * string.c - MOVS STOS LODS SCAS CMPS, alone and repeated.
+ *
+ * A repeated instruction keeps its registers right after every step, so that a fault or an interrupt between two steps
+ * restarts it (SDM 2, REP).  Where both sides lie in RAM without segment checks, MOVS and STOS go by the page.
+ */
+#include "accel/interp/alu.h"
+
+/* Adds to rSI, rDI or rCX as wide as the address size. */
+static void add_to(InterpVcpu *v, unsigned reg, const Insn *i, int64_t delta)
+{
+    gpr_set(v, reg, i->addrsize, v->s.gpr[reg] + delta);
+}
+
+static inline uint64_t index_of(const InterpVcpu *v, unsigned reg, const Insn *i) { return gpr_get(v, reg, i->addrsize); }
+static inline int64_t step_of(const InterpVcpu *v, const Insn *i)
+{
+    return v->s.rflags & RFLAGS_DF ? -(int64_t)i->opsize : i->opsize;
+}
+
+static inline uint64_t load_sized(InterpVcpu *v, unsigned seg, uint64_t offset, unsigned size)
+{
+    switch (size) {
+    case 1: return mem_load(v, seg, offset, 1);
+    case 2: return mem_load(v, seg, offset, 2);
+    case 4: return mem_load(v, seg, offset, 4);
+    default: return mem_load(v, seg, offset, 8);
+    }
+}
+
+static inline void store_sized(InterpVcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1: mem_store(v, seg, offset, 1, value); break;
+    case 2: mem_store(v, seg, offset, 2, value); break;
+    case 4: mem_store(v, seg, offset, 4, value); break;
+    default: mem_store(v, seg, offset, 8, value); break;
+    }
+}
+
+/* ---- one step each */
+static void movs_step(InterpVcpu *v, const Insn *i)
+{
+    uint64_t x = load_sized(v, i->seg, index_of(v, REG_RSI, i), i->opsize);
+    store_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize, x);
+    add_to(v, REG_RSI, i, step_of(v, i));
+    add_to(v, REG_RDI, i, step_of(v, i));
+}
+
+static void stos_step(InterpVcpu *v, const Insn *i)
+{
+    store_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize, v->s.gpr[REG_RAX]);
+    add_to(v, REG_RDI, i, step_of(v, i));
+}
+
+static void lods_step(InterpVcpu *v, const Insn *i)
+{
+    gpr_set(v, REG_RAX, i->opsize, load_sized(v, i->seg, index_of(v, REG_RSI, i), i->opsize));
+    add_to(v, REG_RSI, i, step_of(v, i));
+}
+
+static void compare(InterpVcpu *v, const Insn *i, uint64_t a, uint64_t b)
+{
+    switch (i->opsize) {
+    case 1: alu_cmp(1, a, b, &v->s.rflags); break;
+    case 2: alu_cmp(2, a, b, &v->s.rflags); break;
+    case 4: alu_cmp(4, a, b, &v->s.rflags); break;
+    default: alu_cmp(8, a, b, &v->s.rflags); break;
+    }
+}
+
+static void scas_step(InterpVcpu *v, const Insn *i)
+{
+    uint64_t x = load_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize);
+    compare(v, i, gpr_get(v, REG_RAX, i->opsize), x);
+    add_to(v, REG_RDI, i, step_of(v, i));
+}
+
+static void cmps_step(InterpVcpu *v, const Insn *i)
+{
+    uint64_t a = load_sized(v, i->seg, index_of(v, REG_RSI, i), i->opsize);
+    uint64_t b = load_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize);
+    compare(v, i, a, b);
+    add_to(v, REG_RSI, i, step_of(v, i));
+    add_to(v, REG_RDI, i, step_of(v, i));
+}
+
+/* ---- many steps within a page */
+/* Host memory of one side: the first element, and how many elements the page and the address size allow. */
+typedef struct Run {
+    uint8_t *host;
+    uint64_t linear, n;
+} Run;
+
+static Run run_of(InterpVcpu *v, unsigned seg, uint64_t offset, const Insn *i, MemAccess access)
+{
+    if (!mem_flat(v, seg, access))
+        return (Run){ 0 };
+    Run r = { .linear = mem_flat_linear(v, seg, offset) };
+    r.host = tlb_host(v, r.linear, i->opsize, access, v->who);
+    if (!r.host)
+        return (Run){ 0 };
+    bool down = v->s.rflags & RFLAGS_DF;
+    uint64_t in_page = down ? (r.linear & 0xfff) / i->opsize + 1 : (0x1000 - (r.linear & 0xfff)) / i->opsize;
+    uint64_t in_segment = down ? offset / i->opsize : (size_mask(i->addrsize) - offset) / i->opsize;
+    r.n = MIN(in_page, in_segment); /* the step that wraps, if any, goes alone */
+    return r;
+}
+
+/* The lowest address of n elements. */
+static Run run_base(InterpVcpu *v, Run r, const Insn *i, uint64_t n)
+{
+    uint64_t back = v->s.rflags & RFLAGS_DF ? (n - 1) * i->opsize : 0;
+    return (Run){ .host = r.host - back, .linear = r.linear - back, .n = n };
+}
+
+static void run_stored(InterpVcpu *v, Run r, const Insn *i)
+{
+    tlb_stored(v, tlb_entry(v, r.linear, v->who), r.linear, r.n * i->opsize);
+}
+
+/* An overlap in the direction of the copy repeats a pattern, which memmove would not. */
+static void copy_elements(uint8_t *to, const uint8_t *from, uint64_t n, int64_t step)
+{
+    for (; n; n--, to += step, from += step)
+        memmove(to, from, step < 0 ? -step : step);
+}
+
+static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
+{
+    Run from = run_of(v, i->seg, index_of(v, REG_RSI, i), i, ACCESS_READ);
+    Run to = run_of(v, SEG_ES, index_of(v, REG_RDI, i), i, ACCESS_WRITE);
+    uint64_t n = MIN(count, MIN(from.n, to.n));
+    if (n < 2)
+        return 0;
+    Run low_from = run_base(v, from, i, n), low_to = run_base(v, to, i, n);
+    uint64_t bytes = n * i->opsize;
+    int64_t step = step_of(v, i);
+    bool repeats = step > 0 ? low_to.host - low_from.host < bytes : low_from.host - low_to.host < bytes;
+    if (repeats && low_to.host != low_from.host)
+        copy_elements(to.host, from.host, n, step);
+    else
+        memmove(low_to.host, low_from.host, bytes);
+    run_stored(v, low_to, i);
+    add_to(v, REG_RSI, i, step * (int64_t)n);
+    add_to(v, REG_RDI, i, step * (int64_t)n);
+    return n;
+}
+
+static uint64_t stos_run(InterpVcpu *v, const Insn *i, uint64_t count)
+{
+    Run to = run_of(v, SEG_ES, index_of(v, REG_RDI, i), i, ACCESS_WRITE);
+    uint64_t n = MIN(count, to.n), x = gpr_get(v, REG_RAX, i->opsize);
+    if (n < 2)
+        return 0;
+    Run low = run_base(v, to, i, n);
+    if (x == (x & 0xff) * (0x0101010101010101ull & size_mask(i->opsize)))
+        memset(low.host, (int)(x & 0xff), n * i->opsize);
+    else
+        for (uint64_t k = 0; k < n; k++)
+            memcpy(low.host + k * i->opsize, &x, i->opsize);
+    run_stored(v, low, i);
+    add_to(v, REG_RDI, i, step_of(v, i) * (int64_t)n);
+    return n;
+}
+
+/* ---- repetition */
+/* Between two steps the loop may want to look around: come back to this instruction then. */
+static bool interrupted(InterpVcpu *v)
+{
+    if (likely(!v->attention && !v->single_step && !vcpu_requests(&v->vcpu)))
+        return false;
+    v->next_rip = v->s.rip;
+    v->leave_block = true;
+    return true;
+}
+
+typedef uint64_t RunFn(InterpVcpu *v, const Insn *i, uint64_t count);
+
+ALWAYS_INLINE void repeat(InterpVcpu *v, const Insn *i, ExecFn *step, RunFn *run, bool compares)
+{
+    if (!(i->prefixes & (PFX_REP | PFX_REPNE))) {
+        step(v, i);
+        return;
+    }
+    for (uint64_t count = index_of(v, REG_RCX, i); count;) {
+        uint64_t n = run && !v->attention && !v->single_step ? run(v, i, count) : 0;
+        if (!n) {
+            step(v, i);
+            n = 1;
+        }
+        count -= n;
+        gpr_set(v, REG_RCX, i->addrsize, count);
+        if (compares && !(v->s.rflags & RFLAGS_ZF) != !!(i->prefixes & PFX_REPNE))
+            return;
+        if (count && interrupted(v))
+            return;
+    }
+}
+
+static void exec_movs(InterpVcpu *v, const Insn *i) { repeat(v, i, movs_step, movs_run, false); }
+static void exec_stos(InterpVcpu *v, const Insn *i) { repeat(v, i, stos_step, stos_run, false); }
+static void exec_lods(InterpVcpu *v, const Insn *i) { repeat(v, i, lods_step, NULL, false); }
+static void exec_scas(InterpVcpu *v, const Insn *i) { repeat(v, i, scas_step, NULL, true); }
+static void exec_cmps(InterpVcpu *v, const Insn *i) { repeat(v, i, cmps_step, NULL, true); }
+
+const ExecEntry exec_string[] = {
+    { OP_MOVS, exec_movs },
+    { OP_STOS, exec_stos },
+    { OP_LODS, exec_lods },
+    { OP_SCAS, exec_scas },
+    { OP_CMPS, exec_cmps },
+    { OP_INVALID },
+};
