@@ -231,8 +231,7 @@ static void imul_short(InterpVcpu *v, const Insn *i)
 
 static ExecFn *select_imul(const Insn *i)
 {
-    return i->opnd[0].access & OPND_WRITE && i->n_operands > 1 && i->opnd[0].size > 1 && i->opcode != 0xf7 ? imul_short
-                                                                                                           : imul_wide;
+    return i->n_operands > 1 ? imul_short : imul_wide;
 }
 
 /* ---- division.  #DE where the quotient does not fit; the flags are undefined and stay. */

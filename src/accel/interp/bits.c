@@ -53,7 +53,7 @@ static void exec_btc(InterpVcpu *v, const Insn *i) { bit_test(v, i, bit_compleme
 /* ---- scans.  BSF and BSR of zero leave the destination alone (as processors do); other flags than ZF are undefined. */
 static void bit_scan(InterpVcpu *v, const Insn *i, bool reverse)
 {
-    unsigned size = i->opsize;
+    unsigned size = i->opnd[0].size;
     uint64_t x = operand_read(v, i, 1, size);
     if (x)
         reg_write(v, &i->opnd[0], size, reverse ? 63 - __builtin_clzll(x) : __builtin_ctzll(x));
@@ -66,10 +66,10 @@ static void exec_bsr(InterpVcpu *v, const Insn *i) { bit_scan(v, i, true); }
 /* On a CPU model without BMI1 or LZCNT the F3 prefix is ignored and these are BSF and BSR. */
 static void count_zeros(InterpVcpu *v, const Insn *i, bool leading)
 {
-    unsigned size = i->opsize;
+    unsigned size = i->opnd[0].size;
     uint64_t x = operand_read(v, i, 1, size), n = size * 8;
     if (x)
-        n = leading ? __builtin_clzll(x) - (64 - size * 8) : __builtin_ctzll(x);
+        n = leading ? __builtin_clzll(x) - (64 - size * 8) : (unsigned)__builtin_ctzll(x);
     reg_write(v, &i->opnd[0], size, n);
     flags_set(v, RFLAGS_CF | RFLAGS_ZF, (x ? 0 : RFLAGS_CF) | (n ? 0 : RFLAGS_ZF));
 }
@@ -79,8 +79,8 @@ static void exec_lzcnt(InterpVcpu *v, const Insn *i) { count_zeros(v, i, true); 
 
 static void exec_popcnt(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize);
-    reg_write(v, &i->opnd[0], i->opsize, __builtin_popcountll(x));
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size);
+    reg_write(v, &i->opnd[0], i->opnd[0].size, __builtin_popcountll(x));
     flags_set(v, RFLAGS_STATUS, x ? 0 : RFLAGS_ZF);
 }
 
@@ -92,36 +92,36 @@ static uint64_t flags_of_result(uint64_t r, unsigned size, bool carry)
 
 static void bmi_result(InterpVcpu *v, const Insn *i, uint64_t r, bool carry)
 {
-    flags_set(v, RFLAGS_STATUS, flags_of_result(r, i->opsize, carry));
-    gpr_set(v, i->opnd[0].reg, i->opsize, r);
+    flags_set(v, RFLAGS_STATUS, flags_of_result(r, i->opnd[0].size, carry));
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, r);
 }
 
 static void exec_andn(InterpVcpu *v, const Insn *i)
 {
-    bmi_result(v, i, ~operand_read(v, i, 1, i->opsize) & operand_read(v, i, 2, i->opsize), false);
+    bmi_result(v, i, ~operand_read(v, i, 1, i->opnd[0].size) & operand_read(v, i, 2, i->opnd[0].size), false);
 }
 
 static void exec_blsi(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize);
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size);
     bmi_result(v, i, -x & x, x);
 }
 
 static void exec_blsmsk(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize);
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size);
     bmi_result(v, i, (x - 1) ^ x, !x);
 }
 
 static void exec_blsr(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize);
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size);
     bmi_result(v, i, (x - 1) & x, !x);
 }
 
 static void exec_bextr(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize), control = operand_read(v, i, 2, i->opsize);
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size), control = operand_read(v, i, 2, i->opnd[0].size);
     unsigned start = control & 0xff, length = control >> 8 & 0xff;
     x = start < 64 ? x >> start : 0;
     if (length < 64)
@@ -131,68 +131,68 @@ static void exec_bextr(InterpVcpu *v, const Insn *i)
 
 static void exec_bzhi(InterpVcpu *v, const Insn *i)
 {
-    unsigned n = operand_read(v, i, 2, i->opsize) & 0xff, bits = i->opsize * 8;
-    uint64_t x = operand_read(v, i, 1, i->opsize);
+    unsigned n = operand_read(v, i, 2, i->opnd[0].size) & 0xff, bits = i->opnd[0].size * 8;
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size);
     bmi_result(v, i, n < bits ? x & ((1ull << n) - 1) : x, n >= bits);
 }
 
 /* Bits of the mask, from the lowest: of the source in order (PDEP), or gathered to the bottom (PEXT). */
 static void exec_pdep(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize), mask = operand_read(v, i, 2, i->opsize), r = 0;
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size), mask = operand_read(v, i, 2, i->opnd[0].size), r = 0;
     for (; mask; mask &= mask - 1, x >>= 1)
         r |= x & 1 ? mask & -mask : 0;
-    gpr_set(v, i->opnd[0].reg, i->opsize, r);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, r);
 }
 
 static void exec_pext(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = operand_read(v, i, 1, i->opsize), mask = operand_read(v, i, 2, i->opsize), r = 0;
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size), mask = operand_read(v, i, 2, i->opnd[0].size), r = 0;
     for (unsigned n = 0; mask; mask &= mask - 1, n++)
         r |= x & mask & -mask ? 1ull << n : 0;
-    gpr_set(v, i->opnd[0].reg, i->opsize, r);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, r);
 }
 
 /* Shifts without flags; the count is masked to the operand size. */
 static void exec_shlx(InterpVcpu *v, const Insn *i)
 {
-    unsigned n = operand_read(v, i, 2, i->opsize) & (i->opsize * 8 - 1);
-    gpr_set(v, i->opnd[0].reg, i->opsize, operand_read(v, i, 1, i->opsize) << n);
+    unsigned n = operand_read(v, i, 2, i->opnd[0].size) & (i->opnd[0].size * 8 - 1);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, operand_read(v, i, 1, i->opnd[0].size) << n);
 }
 
 static void exec_shrx(InterpVcpu *v, const Insn *i)
 {
-    unsigned n = operand_read(v, i, 2, i->opsize) & (i->opsize * 8 - 1);
-    gpr_set(v, i->opnd[0].reg, i->opsize, operand_read(v, i, 1, i->opsize) >> n);
+    unsigned n = operand_read(v, i, 2, i->opnd[0].size) & (i->opnd[0].size * 8 - 1);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, operand_read(v, i, 1, i->opnd[0].size) >> n);
 }
 
 static void exec_sarx(InterpVcpu *v, const Insn *i)
 {
-    unsigned n = operand_read(v, i, 2, i->opsize) & (i->opsize * 8 - 1);
-    int64_t x = sign_extend(operand_read(v, i, 1, i->opsize), i->opsize);
-    gpr_set(v, i->opnd[0].reg, i->opsize, x >> n);
+    unsigned n = operand_read(v, i, 2, i->opnd[0].size) & (i->opnd[0].size * 8 - 1);
+    int64_t x = sign_extend(operand_read(v, i, 1, i->opnd[0].size), i->opnd[0].size);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, x >> n);
 }
 
 static void exec_rorx(InterpVcpu *v, const Insn *i)
 {
-    unsigned bits = i->opsize * 8, n = i->imm & (bits - 1);
-    uint64_t x = operand_read(v, i, 1, i->opsize);
-    gpr_set(v, i->opnd[0].reg, i->opsize, n ? x >> n | x << (bits - n) : x);
+    unsigned bits = i->opnd[0].size * 8, n = i->imm & (bits - 1);
+    uint64_t x = operand_read(v, i, 1, i->opnd[0].size);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, n ? x >> n | x << (bits - n) : x);
 }
 
 /* Destinations high, low; the source is multiplied by rDX.  If both are one register it gets the high half. */
 static void exec_mulx(InterpVcpu *v, const Insn *i)
 {
-    unsigned bits = i->opsize * 8;
-    unsigned __int128 r = (unsigned __int128)operand_read(v, i, 2, i->opsize) * gpr_get(v, REG_RDX, i->opsize);
-    gpr_set(v, i->opnd[1].reg, i->opsize, r);
-    gpr_set(v, i->opnd[0].reg, i->opsize, r >> bits);
+    unsigned bits = i->opnd[0].size * 8;
+    unsigned __int128 r = (unsigned __int128)operand_read(v, i, 2, i->opnd[0].size) * gpr_get(v, REG_RDX, i->opnd[0].size);
+    gpr_set(v, i->opnd[1].reg, i->opnd[0].size, r);
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, r >> bits);
 }
 
 /* ---- ADX: ADCX carries through CF, ADOX through OF; the others stay */
 static void add_with(InterpVcpu *v, const Insn *i, uint64_t flag)
 {
-    unsigned size = i->opsize;
+    unsigned size = i->opnd[0].size;
     unsigned __int128 r = (unsigned __int128)reg_read(v, &i->opnd[0], size) + operand_read(v, i, 1, size) +
                           !!(v->s.rflags & flag);
     flags_set(v, flag, r >> (size * 8) ? flag : 0);
@@ -226,7 +226,7 @@ static void exec_rdrand(InterpVcpu *v, const Insn *i)
 {
     uint64_t x = 0;
     bool given = getentropy(&x, sizeof(x)) == 0;
-    reg_write(v, &i->opnd[0], i->opsize, given ? x : 0);
+    reg_write(v, &i->opnd[0], i->opnd[0].size, given ? x : 0);
     flags_set(v, RFLAGS_STATUS, given ? RFLAGS_CF : 0);
 }
 

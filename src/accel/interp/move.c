@@ -68,8 +68,8 @@ static ExecFn *select_movsx(const Insn *i)
 
 /* ---- LEA */
 static void lea_64(InterpVcpu *v, const Insn *i) { v->s.gpr[i->opnd[0].reg] = effective_address(v, i); }
-static void lea_any(InterpVcpu *v, const Insn *i) { gpr_set(v, i->opnd[0].reg, i->opsize, effective_address(v, i)); }
-static ExecFn *select_lea(const Insn *i) { return i->opsize == 8 ? lea_64 : lea_any; }
+static void lea_any(InterpVcpu *v, const Insn *i) { gpr_set(v, i->opnd[0].reg, i->opnd[0].size, effective_address(v, i)); }
+static ExecFn *select_lea(const Insn *i) { return i->opnd[0].size == 8 ? lea_64 : lea_any; }
 
 /* ---- conditional moves: the source is read whatever the condition; a 32-bit destination is always written */
 static void exec_cmov(InterpVcpu *v, const Insn *i)
@@ -239,7 +239,7 @@ static uint64_t swap_bytes(uint64_t x, unsigned size) { return __builtin_bswap64
 /* A 16-bit BSWAP is undefined; processors give zero. */
 static void exec_bswap(InterpVcpu *v, const Insn *i)
 {
-    unsigned size = i->opsize, reg = i->opnd[0].reg;
+    unsigned size = i->opnd[0].size, reg = i->opnd[0].reg;
     gpr_set(v, reg, size, size == 2 ? 0 : swap_bytes(gpr_get(v, reg, size), size));
 }
 
@@ -315,6 +315,12 @@ const ExecEntry exec_move[] = {
     { OP_LFENCE, exec_fence },
     { OP_MFENCE, exec_fence },
     { OP_SFENCE, exec_fence },
+    { OP_PREFETCH, exec_nop },
+    { OP_PREFETCHW, exec_nop },
+    { OP_PREFETCHNTA, exec_nop },
+    { OP_PREFETCHT0, exec_nop },
+    { OP_PREFETCHT1, exec_nop },
+    { OP_PREFETCHT2, exec_nop },
     { OP_CLFLUSH, exec_clflush },
     { OP_CLFLUSHOPT, exec_clflush },
     { OP_CLWB, exec_clflush },

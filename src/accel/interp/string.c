@@ -136,7 +136,7 @@ static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
     Run low_from = run_base(v, from, i, n), low_to = run_base(v, to, i, n);
     uint64_t bytes = n * i->opsize;
     int64_t step = step_of(v, i);
-    bool repeats = step > 0 ? low_to.host - low_from.host < bytes : low_from.host - low_to.host < bytes;
+    bool repeats = (uint64_t)(step > 0 ? low_to.host - low_from.host : low_from.host - low_to.host) < bytes;
     if (repeats && low_to.host != low_from.host)
         copy_elements(to.host, from.host, n, step);
     else

@@ -1,0 +1,50 @@
+#pragma once
+#include "accel/interp/interp.h"
+/*
+ * code_cache.h - decoded instructions in blocks, a cache a vCPU; and which bytes of RAM they were decoded from, a map
+ * an accelerator (all vCPUs).
+ *
+ * A block holds the instructions from one address up to a branch, an instruction that may change mode or mapping, or
+ * the end of the page; its key is the host address of its first byte and the code size.  Translation tables do not
+ * concern it: the run loop finds the host address through the TLB each time.
+ *
+ * Stores find code by PAGE_HAS_CODE, then by the map's bit of 64 bytes.  Who decodes sets both, makes every thread of the
+ * process pass a barrier if the page flag is new (membarrier), and only then reads the bytes; who writes stores first
+ * and looks afterwards.  So one of the two sees the other.
+ */
+typedef struct InterpAccel InterpAccel;
+
+typedef struct CodeInsn {
+    ExecFn *fn;
+    Insn insn;
+} CodeInsn;
+
+typedef struct CodeBlock CodeBlock;
+struct CodeBlock {
+    uint64_t key;                /* code_key() */
+    CodeBlock *next, *page_next; /* of the same bucket */
+    uint16_t n, bytes;
+    CodeInsn insn[];
+};
+
+typedef struct CodeCache CodeCache;
+
+static inline uint64_t code_key(const uint8_t *host, CodeSize size) { return (uint64_t)(uintptr_t)host << 2 | size; }
+
+/* ---- a vCPU's cache */
+CodeCache *code_cache_create(InterpAccel *a);
+void code_cache_destroy(CodeCache *c);
+/* The block that starts at `host` = e->host + offset in page, decoded if need be.  NULL: its first instruction goes on in the
+ * next page. */
+const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size);
+/* A place to keep one instruction that belongs to no block; the caller compares its bytes. */
+CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear);
+/* Drops what other threads have asked to drop.  Between instructions. */
+void code_drain(CodeCache *c);
+
+/* ---- the map */
+typedef struct CodeMap CodeMap;
+CodeMap *code_map_create(GError **err);
+void code_map_destroy(CodeMap *m);
+/* Writes from a thread that is no vCPU (self NULL), or from vCPU self. */
+void code_written(InterpAccel *a, InterpVcpu *self, RamBlock *ram, uint64_t ram_offset, uint64_t size);

@@ -1,0 +1,20 @@
+/*
+ * table.c - every accelerator.  -accel names one.
+ */
+#include <string.h>
+
+#include "accel/accel_table.h"
+#include "accel/interp/interp.h"
+
+const AccelOps *const accel_table[] = {
+    &accel_interp,
+    NULL,
+};
+
+const AccelOps *accel_find(const char *name)
+{
+    for (const AccelOps *const *a = accel_table; *a; a++)
+        if (!strcmp((*a)->name, name))
+            return *a;
+    return NULL;
+}
