@@ -5,8 +5,10 @@
 
 #include "accel/accel_table.h"
 #include "accel/interp/interp.h"
+#include "accel/kvm/kvm.h"
 
 const AccelOps *const accel_table[] = {
+    &accel_kvm,
     &accel_interp,
     NULL,
 };

@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "machine/accel.h"
+#include "machine/memory.h"
 /*
  * vcpu.h - one virtual CPU and its thread: the part that is the same under every accelerator.
  */
@@ -47,13 +48,16 @@ struct Vcpu {
     _Atomic int64_t tsc_offset;
     const LocalApicOps *apic_ops;
     void *apic;
+    uint32_t halt_wake; /* VREQ_* that end the halt for which run() returns RUN_HALTED (no VREQ_INTR if IF is clear); 0: any */
     char *broken; /* why run() returned RUN_BROKEN; owned */
     /* The rest is vcpu.c's own. */
     GThread *thread;
     GMutex lock;
     GCond wake;         /* the thread waits here when halted or stopped */
-    bool parked;        /* thread is outside run() */
-    bool quit;
+    bool parked;        /* waits on `wake` */
+    bool in_run;        /* thread is inside run(); under the machine's exclusive lock */
+    _Atomic bool quit;
+    FlatView *memory_seen, *ports_seen; /* the views that vcpu_mmio and vcpu_pio hold */
     struct VcpuWork *work;
 };
 
