@@ -1,4 +1,5 @@
 #pragma once
 #include "machine/accel.h"
-/* accel.h - the accelerators there are.  accel_table[] (machine/accel.h) is defined by table.c. */
+/* accel.h - the accelerators of this build. */
 extern const AccelOps accel_interp, accel_kvm;
+const AccelOps *accel_find(const char *name); /* as -accel spells it; NULL: none of that name */

@@ -3,9 +3,7 @@
  */
 #include <string.h>
 
-#include "accel/accel_table.h"
-#include "accel/interp/interp.h"
-#include "accel/kvm/kvm.h"
+#include "accel/accel.h"
 
 const AccelOps *const accel_table[] = {
     &accel_kvm,
