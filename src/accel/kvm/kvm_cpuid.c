@@ -112,7 +112,7 @@ bool kvm_set_cpuid(KvmVcpu *v, GError **err)
     KvmAccel *k = kvm_of(&v->vcpu);
     const MachineConfig *c = &v->vcpu.machine->config;
     CpuidContext context = { .apic_id = v->vcpu.apic_id, .sockets = MAX(c->sockets, 1), .cores = MAX(c->cores, 1),
-                             .threads = MAX(c->threads, 1), .xcr0 = 7 };
+                             .threads = MAX(c->threads, 1), .xcr0 = 7, .apic_base = 0xfee00900 };
     g_autofree struct kvm_cpuid2 *list = new_list();
     list->nent = 0;
     for (uint32_t leaf = 0; leaf <= k->accel.model.level; leaf++)
