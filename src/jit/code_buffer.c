@@ -34,7 +34,8 @@ static bool code_buffer_map(CodeBuffer *cb, int fd, GError **err)
     cb->rw = rw;
     void *rx = mmap(NULL, cb->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
     if (rx == MAP_FAILED)
-        return error_set_errno(err, errno, "cannot map generated code as executable (does the host's policy forbid it?)");
+        return error_set_errno(err, errno,
+                               "cannot map generated code as executable (does the host's policy forbid it?)");
     cb->rx = rx;
     return true;
 }
@@ -96,6 +97,12 @@ void code_buffer_reset(CodeBuffer *cb)
     cb->used = cb->reserved = 0;
 }
 
-size_t code_buffer_used(const CodeBuffer *cb) { return cb->used; }
+size_t code_buffer_used(const CodeBuffer *cb)
+{
+    return cb->used;
+}
 
-uint8_t *code_buffer_writable(const CodeBuffer *cb, const void *code) { return cb->rw + ((const uint8_t *)code - cb->rx); }
+uint8_t *code_buffer_writable(const CodeBuffer *cb, const void *code)
+{
+    return cb->rw + ((const uint8_t *)code - cb->rx);
+}

@@ -9,6 +9,9 @@
 void exec_undefined(InterpVcpu *v, const Insn *i) { interp_ud(v); }
 void exec_too_long(InterpVcpu *v, const Insn *i) { interp_gp0(v); }
 
+/* Rows of these units that no table names are executed by the host's instruction. */
+enum { ROW_UNITS = ROW_FPU | ROW_MMX | ROW_SSE | ROW_AVX };
+
 void dispatch_init(InterpAccel *a)
 {
     const ExecEntry *const tables[] = { exec_arithmetic, exec_move,   exec_bits, exec_string,
@@ -22,7 +25,7 @@ static ExecFn *handler(const InterpAccel *a, const Insn *i)
 {
     const ExecEntry *e = a->entry[i->op];
     if (!e)
-        return exec_undefined;
+        return insn_row(i)->attrs & ROW_UNITS ? exec_host : exec_undefined;
     return e->select ? e->select(i) : e->fn;
 }
 
@@ -48,8 +51,6 @@ static void check_units(InterpVcpu *v, const Insn *i, uint32_t attrs)
     if (switched)
         interp_raise(v, EXC_NM);
 }
-
-enum { ROW_UNITS = ROW_FPU | ROW_MMX | ROW_SSE | ROW_AVX };
 
 static void exec_checked(InterpVcpu *v, const Insn *i)
 {
