@@ -225,10 +225,9 @@ static const DecodeRow *find_row(Decoder *d, CodeSize size, Insn *ret)
 
 /* ---- sizes */
 
-static unsigned operand_size(const Decoder *d, CodeSize size, const DecodeRow *row)
+unsigned decode_operand_size(const DecodeRow *row, CodeSize size, bool opsize_prefix, bool wide)
 {
-    bool wide = d->rex & REX_W;
-    bool narrow = d->opsize && row->prefix != ROWPFX_66;
+    bool narrow = opsize_prefix && row->prefix != ROWPFX_66;
     if (row->size == ROWSIZE_BYTE)
         return 1;
     if (row->size == ROWSIZE_N64)
@@ -581,7 +580,7 @@ static uint8_t mandatory_of(const DecodeRow *row)
 static bool decode_body(Decoder *d, CodeSize size, const DecodeRow *row, Insn *ret)
 {
     ret->op = insn_rows[ret->row].op;
-    ret->opsize = operand_size(d, size, row);
+    ret->opsize = decode_operand_size(row, size, d->opsize, d->rex & REX_W);
     ret->addrsize = address_size(d, size);
     ret->prefixes = prefixes_of(d, ret, row);
     ret->mandatory = mandatory_of(row);

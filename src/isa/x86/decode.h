@@ -64,3 +64,6 @@ extern const DecodeRow decode_rows[]; /* by row */
 /* Rows to try for opcode o of map m: decode_list[decode_first[m * 256 + o]] up to the next entry's. */
 extern const uint16_t decode_first[DECODE_MAPS * 256 + 1], decode_list[];
 extern const uint16_t decode_vex_first[DECODE_MAPS * 256 + 1], decode_vex_list[];
+
+/* Effective operand size in bytes, given a 66 prefix or REX.W. */
+unsigned decode_operand_size(const DecodeRow *row, CodeSize size, bool opsize_prefix, bool wide);
