@@ -23,7 +23,8 @@ typedef struct BoardConfig {
     const char *boot_order;    /* as -boot order=: letters a c d n; NULL: the firmware's own order */
     bool boot_menu;
     unsigned boot_menu_timeout_ms; /* 0: the firmware's default */
-    int reboot_timeout_ms;     /* -1: stay when nothing boots */
+    bool reboot_on_fail;       /* when nothing boots: try again after reboot_timeout_ms; else stay */
+    unsigned reboot_timeout_ms;
     RtcBase rtc_base;
     int64_t rtc_time;          /* RTC_AT: seconds since 1970 at machine start */
     bool no_acpi, no_hpet, no_smbios;
