@@ -1,11 +1,19 @@
 /* table.c - registration is this explicit array. */
 #include "devices/devices.h"
 
+#include "devices/acpi/fw_cfg.h"
 #include "devices/char/char.h"
 #include "devices/intc/intc.h"
+#include "devices/pci/i440fx.h"
+#include "devices/pci/piix.h"
 #include "devices/timer/timer.h"
 
 const DeviceType *const device_types[] = {
+    &fw_cfg_type,
+    &i440fx_ports_type,
+    &i440fx_type,
+    &piix3_type,
+    &piix4_pm_type,
     &i8259_type,
     &ioapic_type,
     &apic_type,

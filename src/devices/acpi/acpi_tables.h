@@ -1,0 +1,53 @@
+#pragma once
+#include "devices/acpi/aml.h"
+#include "machine/machine.h"
+/*
+ * acpi_tables.h - the ACPI tables of a board, in a form that is not yet placed in memory.
+ *
+ * Two files hold the bytes: the tables, and the RSDP.  Pointers are offsets within the tables until acpi_place() adds an
+ * address, or firmware does by the linker-loader script.
+ */
+typedef struct AcpiBoard {
+    unsigned cpus;
+    const uint32_t *apic_ids;
+    uint8_t ioapic_id;
+    uint64_t pci32_first, pci32_last, pci64_first, pci64_last; /* windows for BARs; 64 with last 0: none */
+    bool serial[4];    /* COM1 to COM4 at their classic places */
+    bool hpet, vga, fw_cfg;
+    uint16_t pvpanic_port; /* 0: none */
+} AcpiBoard;
+
+typedef struct AcpiPointer {
+    bool in_rsdp;      /* else in the tables */
+    uint32_t offset;
+    uint8_t size;      /* 4 or 8 */
+} AcpiPointer;
+
+typedef struct AcpiChecksum {
+    bool in_rsdp;
+    uint32_t at, start, length;
+} AcpiChecksum;
+
+typedef struct AcpiTables {
+    GByteArray *tables, *rsdp;
+    GArray *pointers;  /* AcpiPointer: each holds an offset into the tables */
+    GArray *checksums; /* AcpiChecksum, in the order in which they must be computed */
+} AcpiTables;
+
+AcpiTables *acpi_tables_build(const AcpiBoard *board);
+void acpi_tables_free(AcpiTables *t); /* NULL is fine */
+
+/* For firmware: "etc/acpi/tables", "etc/acpi/rsdp" and "etc/table-loader". */
+bool acpi_add_files(const AcpiTables *t, Device *fw_cfg, GError **err);
+/* Resolves pointers and checksums for tables that will stand at guest-physical `tables_at` (a multiple of 64). */
+void acpi_place(AcpiTables *t, uint64_t tables_at);
+
+/* Starts a table: appends its 36-byte header.  acpi_table_end() fills in length and asks for the checksum. */
+uint32_t acpi_table_begin(AcpiTables *t, const char *signature, uint8_t revision);
+void acpi_table_end(AcpiTables *t, uint32_t start);
+/* Appends a pointer of `size` bytes to the table at `target`. */
+void acpi_table_pointer(AcpiTables *t, unsigned size, uint32_t target);
+
+Aml *acpi_pc_dsdt(const AcpiBoard *board); /* dsdt.c */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AcpiTables, acpi_tables_free)

@@ -1,0 +1,153 @@
+/*
+ * dsdt.c - the differentiated description of the classic PC: processors, the PCI bus with its windows and interrupt
+ * routing, ISA devices.  ACPI Specification 6.4, chapter 6 for _HID, _CRS, _PRT and their kin.
+ */
+#include "devices/acpi/acpi_tables.h"
+#include "devices/pci/piix.h"
+
+enum { STATUS_OK = 0x0f, STATUS_HIDDEN = 0x0b, STATUS_DISABLED = 0x09 };
+
+static Aml *hid(const char *id) { return aml_name("_HID", aml_eisa_id(id)); }
+static Aml *crs(Aml *resources) { return aml_name("_CRS", resources); }
+static Aml *uid(unsigned n) { return aml_name("_UID", aml_int(n)); }
+
+/* ---- processors */
+
+static Aml *processor(unsigned n)
+{
+    g_autofree char *name = g_strdup_printf("C%03X", n);
+    return aml_device(name, aml_name("_HID", aml_string("ACPI0007")), uid(n), NULL);
+}
+
+static Aml *processors(const AcpiBoard *b)
+{
+    Aml *all = aml_nothing();
+    for (unsigned i = 0; i < b->cpus; i++)
+        aml_append(all, processor(i));
+    return all;
+}
+
+/* ---- interrupt links: PIRQA-D, whose registers say which ISA line they drive */
+
+static const char *const links[] = { "LNKA", "LNKB", "LNKC", "LNKD" };
+static const char *const routes[] = { "PRQ0", "PRQ1", "PRQ2", "PRQ3" };
+
+static Aml *link_current(const char *route)
+{
+    static const uint32_t none[] = { 0 };
+    enum { GSI_AT = 5 }; /* in an extended interrupt descriptor */
+    return aml_method("_CRS", 0, true,
+        aml_name("BUF0", aml_resources(aml_interrupts(none, 1), NULL)),
+        aml_dword_of(aml_ref("BUF0"), GSI_AT, "IRQV"),
+        aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_return(aml_ref("BUF0")), NULL),
+        aml_and(aml_ref(route), aml_int(15), aml_ref("IRQV")),
+        aml_return(aml_ref("BUF0")), NULL);
+}
+
+static Aml *interrupt_link(unsigned n)
+{
+    static const uint32_t possible[] = { 5, 10, 11 };
+    const char *route = routes[n];
+    return aml_device(links[n], hid("PNP0C0F"), uid(n),
+        aml_name("_PRS", aml_resources(aml_interrupts(possible, G_N_ELEMENTS(possible)), NULL)),
+        aml_method("_STA", 0, false,
+            aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_return(aml_int(STATUS_DISABLED)), NULL),
+            aml_return(aml_int(STATUS_HIDDEN)), NULL),
+        aml_method("_DIS", 0, false, aml_or(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), aml_ref(route)), NULL),
+        link_current(route),
+        aml_method("_SRS", 1, true,
+            aml_dword_of(aml_arg(0), 5, "PRRI"),
+            aml_store(aml_ref("PRRI"), aml_ref(route)), NULL), NULL);
+}
+
+/* A slot's pin n goes to the PIRQ that the board wires it to. */
+static Aml *routing(void)
+{
+    Aml *entry[32 * 4];
+    for (unsigned slot = 0; slot < 32; slot++)
+        for (unsigned pin = 0; pin < 4; pin++)
+            entry[slot * 4 + pin] = aml_package(aml_int(slot << 16 | 0xffff), aml_int(pin), aml_ref(links[piix3_pirq(slot, pin)]), aml_int(0), NULL);
+    return aml_name("_PRT", aml_package_of(entry, G_N_ELEMENTS(entry)));
+}
+
+/* ---- ISA devices */
+
+static Aml *serial_port(const AcpiBoard *b, unsigned n)
+{
+    static const struct { const char *name; uint16_t port; uint8_t irq; } ports[] = {
+        { "COM1", 0x3f8, 4 }, { "COM2", 0x2f8, 3 }, { "COM3", 0x3e8, 4 }, { "COM4", 0x2e8, 3 },
+    };
+    if (!b->serial[n])
+        return aml_nothing();
+    return aml_device(ports[n].name, hid("PNP0501"), uid(n + 1), aml_name("_STA", aml_int(STATUS_OK)),
+                      crs(aml_resources(aml_io(ports[n].port, 8), aml_irq(ports[n].irq), NULL)), NULL);
+}
+
+static Aml *fw_cfg_device(const AcpiBoard *b)
+{
+    if (!b->fw_cfg)
+        return aml_nothing();
+    return aml_device("FWCF", aml_name("_HID", aml_string("QEMU0002")), aml_name("_STA", aml_int(STATUS_HIDDEN)),
+                      crs(aml_resources(aml_io(0x510, 12), NULL)), NULL);
+}
+
+static Aml *pvpanic_device(const AcpiBoard *b)
+{
+    static const AmlField field[] = { { "PEPT", 8 } };
+    if (!b->pvpanic_port)
+        return aml_nothing();
+    return aml_device("PEVT", aml_name("_HID", aml_string("QEMU0001")), aml_name("_STA", aml_int(STATUS_OK)),
+        crs(aml_resources(aml_io(b->pvpanic_port, 1), NULL)),
+        aml_region("PEOR", AML_IO, b->pvpanic_port, 1),
+        aml_byte_field("PEOR", field, 1),
+        aml_method("RDPT", 0, false, aml_return(aml_ref("PEPT")), NULL),
+        aml_method("WRPT", 1, false, aml_store(aml_arg(0), aml_ref("PEPT")), NULL), NULL);
+}
+
+/* What the chip set itself decodes, so that nobody puts a BAR there. */
+static Aml *chip_set_ports(void)
+{
+    return aml_device("MBRD", hid("PNP0C02"),
+        crs(aml_resources(aml_io(PM_PORT, 0x40), aml_io(PM_GPE_PORT, 4), aml_io(PM_APM_PORT, 2), aml_io(0x92, 1), NULL)), NULL);
+}
+
+static Aml *isa_bridge(const AcpiBoard *b)
+{
+    return aml_device("ISA", aml_name("_ADR", aml_int(1 << 16)),
+        aml_region("P40C", AML_PCI_CONFIG, PIIX3_ROUTE, 4),
+        aml_device("KBD", hid("PNP0303"), aml_name("_STA", aml_int(STATUS_OK)),
+                   crs(aml_resources(aml_io(0x60, 1), aml_io(0x64, 1), aml_irq(1), NULL)), NULL),
+        aml_device("MOU", hid("PNP0F13"), aml_name("_STA", aml_int(STATUS_OK)), crs(aml_resources(aml_irq(12), NULL)), NULL),
+        aml_device("RTC", hid("PNP0B00"), crs(aml_resources(aml_io(0x70, 8), aml_irq(8), NULL)), NULL),
+        serial_port(b, 0), serial_port(b, 1), serial_port(b, 2), serial_port(b, 3),
+        chip_set_ports(), fw_cfg_device(b), pvpanic_device(b), NULL);
+}
+
+/* ---- the root bridge */
+
+static Aml *windows(const AcpiBoard *b)
+{
+    return aml_resources(aml_bus_range(0, 0xff), aml_io(0xcf8, 8), aml_io_range(0, 0xcf7), aml_io_range(0xd00, 0xffff),
+        aml_memory_range(0xa0000, 0xbffff, true), aml_memory_range(b->pci32_first, b->pci32_last, false),
+        b->pci64_last ? aml_memory_range(b->pci64_first, b->pci64_last, true) : aml_nothing(), NULL);
+}
+
+static Aml *hpet_device(const AcpiBoard *b)
+{
+    if (!b->hpet)
+        return aml_nothing();
+    return aml_device("HPET", hid("PNP0103"), uid(0), crs(aml_resources(aml_memory(0xfed00000, 0x400, false), NULL)), NULL);
+}
+
+Aml *acpi_pc_dsdt(const AcpiBoard *b)
+{
+    static const AmlField route_fields[] = { { "PRQ0", 8 }, { "PRQ1", 8 }, { "PRQ2", 8 }, { "PRQ3", 8 } };
+    Aml *dsdt = aml_nothing();
+    aml_append(dsdt, aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)));
+    aml_append(dsdt, aml_scope("\\_SB",
+        aml_device("PCI0", hid("PNP0A03"), uid(0), aml_name("_ADR", aml_int(0)), crs(windows(b)), routing(), isa_bridge(b), NULL),
+        aml_byte_field("PCI0.ISA.P40C", route_fields, G_N_ELEMENTS(route_fields)),
+        interrupt_link(0), interrupt_link(1), interrupt_link(2), interrupt_link(3),
+        hpet_device(b), processors(b), NULL));
+    return dsdt;
+}
