@@ -81,7 +81,7 @@ void fpu_exec_fnstsw(InterpVcpu *v, const Insn *i)
         exec_host(v, i);
         return;
     }
-    memcpy(&v->s.gpr[REG_RAX], &v->s.fpu.fsw, 2);
+    memcpy(&v->s.gpr[GPR_RAX], &v->s.fpu.fsw, 2);
 }
 
 /* MMX registers are the mantissas of the physical registers: turn the stack so that TOP is 0.  SDM 1, 9.5. */

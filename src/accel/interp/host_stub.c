@@ -224,8 +224,8 @@ static void put_loads(StubCode *c, const Insn *i)
     if (gpr)
         put_gpr_move(c, 0x8b, 0, gpr->reg);
     if (reads_rax_rdx(i)) {
-        put_gpr_move(c, 0x8b, 0, REG_RAX);
-        put_gpr_move(c, 0x8b, 2, REG_RDX);
+        put_gpr_move(c, 0x8b, 0, GPR_RAX);
+        put_gpr_move(c, 0x8b, 2, GPR_RDX);
     }
 }
 
@@ -253,7 +253,7 @@ static void put_stores(StubCode *c, const Insn *i)
     if (writes_xmm0(i))
         put_vector_store(c, i, 0);
     if (writes_rcx(i))
-        put_gpr_move(c, 0x89, 1, REG_RCX);
+        put_gpr_move(c, 0x89, 1, GPR_RCX);
 }
 
 /* Brings the guest's MXCSR in before the instruction; takes it out behind, and skips to `end` what an unmasked

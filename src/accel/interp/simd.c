@@ -289,7 +289,7 @@ static unsigned implicit_segment(const Insn *i)
 }
 static uint64_t address_in_rdi(const InterpVcpu *v, const Insn *i)
 {
-    return gpr_get(v, REG_RDI, i->addrsize);
+    return gpr_get(v, GPR_RDI, i->addrsize);
 }
 
 static void exec_maskmovdqu(InterpVcpu *v, const Insn *i)

@@ -153,7 +153,7 @@ static uint64_t in_use(const InterpVcpu *v)
 
 static uint64_t requested(const InterpVcpu *v, uint64_t enabled)
 {
-    uint64_t mask = (uint32_t)v->s.gpr[REG_RAX] | v->s.gpr[REG_RDX] << 32;
+    uint64_t mask = (uint32_t)v->s.gpr[GPR_RAX] | v->s.gpr[GPR_RDX] << 32;
     return mask & enabled & XSAVE_COMPONENTS;
 }
 
