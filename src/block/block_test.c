@@ -327,12 +327,12 @@ static void unprivileged(const char *path, const char *expect)
 {
     g_autoptr(GError) err = NULL;
     if (setresuid(65534, 65534, 65534))
-        exit(2);
+        _exit(2);
     if (blk_open(&(BlkOpenOptions){ .filename = path }, &err) || err->code != ERR_DENIED || !strstr(err->message, expect)) {
         g_printerr("%s\n", err ? err->message : "opened");
-        exit(1);
+        _exit(1);
     }
-    exit(0);
+    _exit(0);
 }
 
 static void test_denied(Fixture *f, const void *arg)
