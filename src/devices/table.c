@@ -6,6 +6,7 @@
 #include "devices/intc/intc.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
+#include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
 
 const DeviceType *const device_types[] = {
@@ -21,5 +22,8 @@ const DeviceType *const device_types[] = {
     &mc146818_type,
     &isa_serial_type,
     &isa_debugcon_type,
+    &piix3_ide_type,
+    &ide_hd_type,
+    &ide_cd_type,
     NULL,
 };

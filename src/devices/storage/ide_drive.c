@@ -1,0 +1,127 @@
+/*
+ * ide_drive.c - ide-hd and ide-cd: what the user plugs into a place of an IDE controller.
+ *
+ * They hold properties and the image; the state of the drive that the guest sees belongs to the controller.
+ */
+#include <string.h>
+
+#include "devices/storage/ide_core.h"
+#include "machine/machine.h"
+
+typedef struct IdePlug {
+    Device dev;
+    char *drive, *serial, *model, *ver;
+    uint32_t bus, unit;
+    Device *controller; /* set by ide_attach */
+    IdeDrive *place;    /* NULL: not plugged in */
+    IdeMedium medium;
+    char *own_serial;
+} IdePlug;
+
+#define PLUG_FIELDS(model_default, needs_drive)                                                                        \
+    { F(IdePlug, drive), .role = FIELD_PROP, .required = needs_drive, .doc = "id of the drive (-drive id=)" },         \
+    { F(IdePlug, serial), .role = FIELD_PROP, .doc = "serial number, up to 20 characters" },                           \
+    { F(IdePlug, model), .role = FIELD_PROP, .def = model_default, .doc = "model, up to 40 characters" },              \
+    { F(IdePlug, ver), .role = FIELD_PROP, .def = ATOLL_VERSION, .doc = "firmware revision, up to 8 characters" },     \
+    { F(IdePlug, bus), .role = FIELD_PROP, .reset = IDE_ANY, .max = IDE_ANY, .doc = "channel 0 or 1; 2: any" },        \
+    { F(IdePlug, unit), .role = FIELD_PROP, .reset = IDE_ANY, .max = IDE_ANY, .doc = "0 master, 1 slave; 2: any" },    \
+    { FO(IdePlug, controller), .role = FIELD_HOST },                                                                   \
+    { FO(IdePlug, place), .role = FIELD_HOST },                                                                        \
+    { FO(IdePlug, medium), .role = FIELD_HOST },                                                                       \
+    { FO(IdePlug, own_serial), .role = FIELD_HOST },                                                                   \
+    DEVICE_FIELDS_END
+
+static const Field hd_fields[] = { PLUG_FIELDS("ATOLL HARDDISK", true) };
+static const Field cd_fields[] = { PLUG_FIELDS("ATOLL CD-ROM", false) };
+
+bool ide_attach(Device *controller, Device *drive, GError **err)
+{
+    if (controller->type != &piix3_ide_type)
+        return error_set(err, ERR_INVALID, "%s: device '%s' has no IDE bus", drive->path, controller->path);
+    if (drive->type != &ide_hd_type && drive->type != &ide_cd_type)
+        return error_set(err, ERR_INVALID, "%s: device '%s' does not fit an IDE bus", drive->path, drive->type->name);
+    IdePlug *p = (IdePlug *)drive;
+    p->controller = controller;
+    return true;
+}
+
+static bool check_lengths(IdePlug *p, GError **err)
+{
+    const struct { const char *name, *value; size_t max; } texts[] = {
+        { "serial", p->serial, 20 }, { "model", p->model, 40 }, { "ver", p->ver, 8 }
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (texts[i].value && strlen(texts[i].value) > texts[i].max)
+            return error_set(err, ERR_INVALID, "%s: property '%s' is '%s', but takes at most %zu characters", p->dev.path,
+                             texts[i].name, texts[i].value, texts[i].max);
+    return true;
+}
+
+static bool take_image(IdePlug *p, GError **err)
+{
+    BlkInfo info;
+    if (!p->drive)
+        return true;
+    p->medium.blk = machine_claim_backend(p->dev.machine, BACKEND_DRIVE, p->drive, &p->dev, err);
+    if (!p->medium.blk)
+        return false;
+    blk_info(p->medium.blk, &info);
+    p->medium.read_only = info.read_only;
+    p->medium.blocks = info.size / (p->medium.cd ? CD_BLOCK : DISK_BLOCK);
+    if (!p->medium.blocks)
+        return error_set(err, ERR_INVALID, "%s: image '%s' is too small: a disc has blocks of 2048 bytes", p->dev.path,
+                         info.filename);
+    if (!p->medium.cd && info.read_only)
+        return error_set(err, ERR_INVALID, "%s: image '%s' is open read-only, and an IDE disk cannot be; use snapshot=on, or "
+                         "media=cdrom", p->dev.path, info.filename);
+    return true;
+}
+
+static void fill_names(IdePlug *p)
+{
+    p->own_serial = g_strdup_printf("AT%05u", p->bus * 2 + p->unit + 1);
+    p->medium.serial = p->serial ? p->serial : p->own_serial;
+    p->medium.model = p->model;
+    p->medium.firmware = p->ver;
+}
+
+static bool realize(Device *d, GError **err)
+{
+    IdePlug *p = (IdePlug *)d;
+    p->medium.cd = d->type == &ide_cd_type;
+    if (!p->controller)
+        return error_set(err, ERR_INVALID, "%s: device '%s' needs an IDE controller, and this machine has none", d->path,
+                         d->type->name);
+    if (!check_lengths(p, err) || !take_image(p, err))
+        return false;
+    IdeDrive *place = ide_place(p->controller, &p->bus, &p->unit, err);
+    if (!place)
+        return false;
+    fill_names(p);
+    p->place = place;
+    ide_plug(place->channel, p->unit, &p->medium, d);
+    return true;
+}
+
+/* The controller may be gone already, and has then let go of us. */
+static void unrealize(Device *d)
+{
+    IdePlug *p = (IdePlug *)d;
+    if (p->place)
+        ide_unplug(p->place);
+    if (p->medium.blk)
+        machine_release_backend(d->machine, BACKEND_DRIVE, p->drive);
+    g_free(p->own_serial);
+}
+
+void ide_drive_let_go(Device *plugged) { ((IdePlug *)plugged)->place = NULL; }
+
+const DeviceType ide_hd_type = {
+    .name = "ide-hd", .summary = "IDE disk", .spec = "ATA8-ACS (T13/1699D)",
+    .size = sizeof(IdePlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize,
+};
+
+const DeviceType ide_cd_type = {
+    .name = "ide-cd", .summary = "IDE CD-ROM drive", .spec = "ATA/ATAPI-6 (T13/1410D), MMC-6",
+    .size = sizeof(IdePlug), .version = 1, .fields = cd_fields, .realize = realize, .unrealize = unrealize,
+};
