@@ -207,6 +207,7 @@ const AccelOps accel_kvm = {
     .in_kernel_irqchip = true,
     .probe = kvm_probe,
     .create = kvm_create,
+    .cpu_limit = cpu_model_host,
     .destroy = kvm_destroy,
     .vcpu_init = kvm_vcpu_init,
     .vcpu_finish = kvm_vcpu_finish,
