@@ -1,0 +1,348 @@
+/* build.c - from the words of the command line to a machine, in the order in which mistakes are cheap. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "accel/accel.h"
+#include "block/block.h"
+#include "console/chardev.h"
+#include "devices/devices.h"
+#include "vmm/vm.h"
+
+/* ---- memory */
+
+static uint64_t host_bytes(const char *line)
+{
+    g_autofree char *text = NULL;
+    if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL))
+        return UINT64_MAX;
+    const char *at = strstr(text, line);
+    return at ? g_ascii_strtoull(at + strlen(line), NULL, 10) << 10 : UINT64_MAX;
+}
+
+static bool check_memory(const VmConfig *c, GError **err)
+{
+    uint64_t total = host_bytes("MemTotal:"), available = host_bytes("MemAvailable:");
+    if (c->ram_bytes > total)
+        return error_set(err, ERR_NO_SPACE, "-m: the machine is to have %" G_GUINT64_FORMAT " MiB, but this host has %" G_GUINT64_FORMAT
+                         " MiB in all (%" G_GUINT64_FORMAT " MiB free); give it less", c->ram_bytes >> 20, total >> 20, available >> 20);
+    if (c->ram_bytes > available)
+        g_printerr("atoll-vm: warning: the machine has %" G_GUINT64_FORMAT " MiB, but only %" G_GUINT64_FORMAT
+                   " MiB of this host's memory are free\n", c->ram_bytes >> 20, available >> 20);
+    return true;
+}
+
+/* ---- firmware */
+
+static char *find_firmware(const VmConfig *c, GError **err)
+{
+    static const char *const usual[] = { "/usr/share/seabios", "/usr/share/qemu", NULL };
+    const char *name = c->firmware ? c->firmware : "bios-256k.bin";
+    if (c->firmware && (strchr(name, '/') || g_file_test(name, G_FILE_TEST_EXISTS)))
+        return g_strdup(name);
+    g_autoptr(GPtrArray) dirs = g_ptr_array_new();
+    g_ptr_array_extend(dirs, c->firmware_dirs, NULL, NULL);
+    for (unsigned i = 0; usual[i]; i++)
+        g_ptr_array_add(dirs, (char *)usual[i]);
+    for (unsigned i = 0; i < dirs->len; i++) {
+        g_autofree char *path = g_build_filename(dirs->pdata[i], name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
+            return g_steal_pointer(&path);
+    }
+    g_ptr_array_add(dirs, NULL);
+    g_autofree char *all = g_strjoinv(", ", (char **)dirs->pdata);
+    error_set(err, ERR_NOT_FOUND, "no firmware '%s' in %s; install the package seabios, name a file with -bios, or start a -kernel", name, all);
+    return NULL;
+}
+
+/* ---- accelerator and processor */
+
+static const AccelOps *choose_accel(const VmConfig *c, GError **err)
+{
+    for (unsigned i = 0; i < c->accels->len; i++) {
+        const AccelOps *ops = c->accels->pdata[i], *next = i + 1 < c->accels->len ? c->accels->pdata[i + 1] : NULL;
+        g_autoptr(GError) why = NULL;
+        if (ops->probe(&why))
+            return ops;
+        if (!next) {
+            g_propagate_prefixed_error(err, g_steal_pointer(&why), "accelerator %s cannot be used: ", ops->name);
+            return NULL;
+        }
+        g_printerr("atoll-vm: accelerator %s cannot be used: %s; trying %s\n", ops->name, why->message, next->name);
+    }
+    g_return_val_if_reached(NULL);
+}
+
+static bool choose_cpu(const VmConfig *c, const AccelOps *ops, CpuModel *ret, GError **err)
+{
+    CpuModel limit;
+    g_autofree char *warning = NULL;
+    if (ops->cpu_limit)
+        ops->cpu_limit(&limit);
+    else
+        cpu_model_max(&limit);
+    if (!cpu_model_parse(c->cpu ? c->cpu : "qemu64", &limit, ret, &warning, err))
+        return false;
+    if (warning)
+        g_printerr("atoll-vm: warning: %s\n", warning);
+    return true;
+}
+
+static bool make_machine(Vm *vm, GError **err)
+{
+    const VmConfig *c = vm->config;
+    MachineConfig mc = { .ram_size = c->ram_bytes, .cpus = c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
+                         .max_cpus = c->cpus, .name = c->name };
+    const AccelOps *ops = choose_accel(c, err);
+    if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))
+        return false;
+    if (c->log_path && !log_open(vm->machine->log, c->log_path, err))
+        return false;
+    if (c->log_categories && !log_enable(vm->machine->log, c->log_categories, err))
+        return false;
+    return machine_add_accel(vm->machine, ops, err);
+}
+
+/* ---- host ends */
+
+static bool open_drive(Vm *vm, const DriveConfig *d, GError **err)
+{
+    BlkOpenOptions o = { .filename = d->file, .format = d->format, .read_only = d->read_only || d->cdrom,
+                         .snapshot = !d->cdrom && (d->snapshot || vm->config->snapshot) };
+    if (!d->file)
+        return true;
+    BlkNode *node = blk_open(&o, err);
+    if (!node)
+        return false;
+    g_ptr_array_add(vm->drives, node);
+    machine_add_backend(vm->machine, BACKEND_DRIVE, d->id, node);
+    return true;
+}
+
+static bool open_drives(Vm *vm, GError **err)
+{
+    for (unsigned i = 0; i < vm->config->drives->len; i++)
+        if (!open_drive(vm, &g_array_index(vm->config->drives, DriveConfig, i), err))
+            return false;
+    return true;
+}
+
+static Chardev *keep_chardev(Vm *vm, Chardev *c)
+{
+    g_ptr_array_add(vm->chardevs, c);
+    machine_add_backend(vm->machine, BACKEND_CHARDEV, chardev_id(c), c);
+    if (g_str_has_prefix(chardev_description(c), "pty:"))
+        g_printerr("char device redirected to %s (label %s)\n", chardev_description(c) + strlen("pty:"), chardev_id(c));
+    return c;
+}
+
+static bool open_named_chardevs(Vm *vm, GError **err)
+{
+    for (unsigned i = 0; i < vm->config->chardevs->len; i++) {
+        const ChardevConfig *d = &g_array_index(vm->config->chardevs, ChardevConfig, i);
+        Chardev *c = chardev_open(d->id, d->spec, err);
+        if (!c)
+            return false;
+        keep_chardev(vm, c);
+    }
+    return true;
+}
+
+static Chardev *find_chardev(Vm *vm, const char *id)
+{
+    for (unsigned i = 0; i < vm->chardevs->len; i++)
+        if (g_strcmp0(chardev_id(vm->chardevs->pdata[i]), id) == 0)
+            return vm->chardevs->pdata[i];
+    return NULL;
+}
+
+/* The chardev that a -serial or -debugcon means: "chardev:ID" or a new one with that label.  *ret NULL: none. */
+static bool line_chardev(Vm *vm, const char *spec, const char *label, Chardev **ret, GError **err)
+{
+    g_autoptr(GError) why = NULL;
+    if (g_str_has_prefix(spec, "chardev:")) {
+        *ret = find_chardev(vm, spec + strlen("chardev:"));
+        return *ret || error_set(err, ERR_NOT_FOUND, "%s: no chardev '%s'; define it with -chardev BACKEND,id=%s", label, spec + 8, spec + 8);
+    }
+    *ret = chardev_open(label, spec, &why);
+    if (*ret)
+        keep_chardev(vm, *ret);
+    if (why)
+        g_propagate_error(err, g_steal_pointer(&why));
+    return *ret || g_str_equal(spec, "none");
+}
+
+static bool open_serials(Vm *vm, BoardConfig *bc, GError **err)
+{
+    for (unsigned i = 0; i < vm->config->serials->len; i++) {
+        g_autofree char *label = g_strdup_printf("serial%u", i);
+        Chardev *c;
+        if (!line_chardev(vm, vm->config->serials->pdata[i], label, &c, err))
+            return false;
+        bc->serial[i] = c ? chardev_id(c) : NULL;
+    }
+    return true;
+}
+
+/* ---- devices of the command line: checked first, plugged in once the board is there */
+
+static bool make_devices(Vm *vm, GPtrArray *ret, GError **err)
+{
+    for (unsigned i = 0; i < vm->config->devices->len; i++) {
+        const DeviceConfig *d = &g_array_index(vm->config->devices, DeviceConfig, i);
+        Device *device = device_new(vm->machine, d->type, d->id, (const char *const *)d->props, err);
+        if (!device)
+            return false;
+        g_ptr_array_add(ret, device);
+    }
+    return true;
+}
+
+static bool plug_devices(Vm *vm, GPtrArray *devices, GError **err)
+{
+    for (unsigned i = 0; i < devices->len; i++)
+        if (!board_plug(vm->board, devices->pdata[i], g_array_index(vm->config->devices, DeviceConfig, i).addr, err))
+            return false;
+    return true;
+}
+
+static bool plug_debugcons(Vm *vm, GError **err)
+{
+    for (unsigned i = 0; i < vm->config->debugcons->len; i++) {
+        g_autofree char *label = g_strdup_printf("debugcon%u", i);
+        Chardev *c;
+        if (!line_chardev(vm, vm->config->debugcons->pdata[i], label, &c, err))
+            return false;
+        const DeviceType *type = c ? device_type_find(device_types, "isa-debugcon", err) : NULL;
+        const char *props[] = { "chardev", c ? chardev_id(c) : NULL, NULL };
+        Device *d = type ? device_new(vm->machine, type, NULL, props, err) : NULL;
+        if (c && (!d || !board_plug(vm->board, d, NULL, err)))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the board */
+
+static bool add_files(Vm *vm, GError **err)
+{
+    for (unsigned i = 0; i < vm->config->files->len; i++) {
+        const FileConfig *f = &g_array_index(vm->config->files, FileConfig, i);
+        g_autofree char *data = g_strdup(f->text);
+        gsize n = f->text ? strlen(f->text) : 0;
+        if ((f->path && !g_file_get_contents(f->path, &data, &n, err)) || !board_add_file(vm->board, f->name, data, n, err))
+            return false;
+    }
+    return true;
+}
+
+static void fill_board_config(Vm *vm, BoardConfig *bc)
+{
+    const VmConfig *c = vm->config;
+    bc->boot_order = c->boot_once ? c->boot_once : c->boot_order;
+    bc->boot_menu = c->boot_menu;
+    bc->boot_menu_timeout_ms = c->boot_menu_timeout_ms;
+    bc->reboot_timeout_ms = c->reboot_timeout_ms;
+    bc->rtc_base = c->rtc_base;
+    bc->rtc_time = c->rtc_time;
+    bc->no_acpi = c->no_acpi;
+    bc->no_hpet = c->no_hpet;
+    bc->has_uuid = c->has_uuid;
+    memcpy(bc->uuid, c->uuid, sizeof(bc->uuid));
+    for (unsigned slot = 0; slot < IDE_SLOTS; slot++) {
+        const DriveConfig *d = c->ide_drive[slot] >= 0 ? &g_array_index(c->drives, DriveConfig, c->ide_drive[slot]) : NULL;
+        bc->ide[slot] = d && d->file ? d->id : NULL;
+        bc->ide_cdrom[slot] = c->ide_cdrom[slot];
+    }
+}
+
+/* Devices that never came into the board are taken back; the others are the machine's. */
+static bool assemble(Vm *vm, const char *firmware, GError **err)
+{
+    BoardConfig bc = { .firmware = firmware };
+    g_autoptr(GPtrArray) devices = g_ptr_array_new();
+    if (!make_devices(vm, devices, err) || !open_drives(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
+        return false;
+    fill_board_config(vm, &bc);
+    vm->board = board_create(vm->config->board, vm->machine, &bc, err);
+    return vm->board && plug_devices(vm, devices, err) && plug_debugcons(vm, err) && add_files(vm, err);
+}
+
+bool vm_start_kernel(Vm *vm, GError **err)
+{
+    BoardStart start = { 0 };
+    return !vm->kernel || (board_start_direct(vm->board, &start, err) && kernel_load(vm->kernel, vm->machine, &start, err));
+}
+
+/* ---- process id file */
+
+static bool write_pidfile(Vm *vm, GError **err)
+{
+    const char *path = vm->config->pidfile;
+    char text[32];
+    if (!path)
+        return true;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    if (fd < 0)
+        return error_set_errno(err, errno, "cannot write -pidfile '%s'", path);
+    if (fcntl(fd, F_SETLK, &lock) < 0) {
+        close(fd);
+        return error_set(err, ERR_BUSY, "-pidfile '%s' belongs to a running machine; end that one first or name another file", path);
+    }
+    vm->pidfile = fd;
+    int n = g_snprintf(text, sizeof(text), "%d\n", getpid());
+    return (ftruncate(fd, 0) == 0 && write(fd, text, n) == n) || error_set_errno(err, errno, "cannot write -pidfile '%s'", path);
+}
+
+/* ---- the whole */
+
+static bool build(Vm *vm, GError **err)
+{
+    const VmConfig *c = vm->config;
+    g_autofree char *firmware = NULL;
+    if (!check_memory(c, err))
+        return false;
+    if (c->kernel && !(vm->kernel = kernel_open(c->kernel, c->initrd, c->append, err)))
+        return false;
+    if (!c->kernel && !(firmware = find_firmware(c, err)))
+        return false;
+    if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
+        return false;
+    machine_reset(vm->machine, RESET_COLD);
+    return vm_start_kernel(vm, err);
+}
+
+Vm *vm_build(const VmConfig *config, GError **err)
+{
+    Vm *vm = g_new0(Vm, 1);
+    vm->config = config;
+    vm->pidfile = -1;
+    vm->drives = g_ptr_array_new();
+    vm->chardevs = g_ptr_array_new();
+    if (build(vm, err))
+        return vm;
+    vm_destroy(vm);
+    return NULL;
+}
+
+void vm_destroy(Vm *vm)
+{
+    if (!vm)
+        return;
+    machine_destroy(vm->machine);
+    board_destroy(vm->board);
+    kernel_close(vm->kernel);
+    for (unsigned i = 0; i < vm->drives->len; i++)
+        blk_close(vm->drives->pdata[i]);
+    for (unsigned i = vm->chardevs->len; i-- > 0;)
+        chardev_close(vm->chardevs->pdata[i]);
+    g_ptr_array_unref(vm->drives);
+    g_ptr_array_unref(vm->chardevs);
+    if (vm->pidfile >= 0) {
+        unlink(vm->config->pidfile);
+        close(vm->pidfile);
+    }
+    g_free(vm);
+}

@@ -1,0 +1,168 @@
+/* config.c - the life of a VmConfig, and what follows from all its options together. */
+#include "vmm/config.h"
+
+#include <string.h>
+
+static void clear_drive(void *data)
+{
+    DriveConfig *d = data;
+    g_free(d->id);
+    g_free(d->file);
+    g_free(d->format);
+}
+
+static void clear_device(void *data)
+{
+    DeviceConfig *d = data;
+    g_free(d->id);
+    g_free(d->addr);
+    g_strfreev(d->props);
+}
+
+static void clear_chardev(void *data)
+{
+    ChardevConfig *d = data;
+    g_free(d->id);
+    g_free(d->spec);
+}
+
+static void clear_file(void *data)
+{
+    FileConfig *f = data;
+    g_free(f->name);
+    g_free(f->path);
+    g_free(f->text);
+}
+
+static GArray *array_of(size_t size, GDestroyNotify clear)
+{
+    GArray *a = g_array_new(FALSE, TRUE, size);
+    g_array_set_clear_func(a, clear);
+    return a;
+}
+
+VmConfig *config_new(void)
+{
+    VmConfig *c = g_new0(VmConfig, 1);
+    c->ram_bytes = 128 << 20;
+    c->cpus = c->sockets = c->cores = c->threads = 1;
+    c->reboot_timeout_ms = -1;
+    c->accels = g_ptr_array_new();
+    c->firmware_dirs = g_ptr_array_new_with_free_func(g_free);
+    c->serials = g_ptr_array_new_with_free_func(g_free);
+    c->debugcons = g_ptr_array_new_with_free_func(g_free);
+    c->drives = array_of(sizeof(DriveConfig), clear_drive);
+    c->devices = array_of(sizeof(DeviceConfig), clear_device);
+    c->chardevs = array_of(sizeof(ChardevConfig), clear_chardev);
+    c->files = array_of(sizeof(FileConfig), clear_file);
+    return c;
+}
+
+void config_free(VmConfig *c)
+{
+    if (!c)
+        return;
+    GPtrArray *lists[] = { c->accels, c->firmware_dirs, c->serials, c->debugcons };
+    for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
+        g_ptr_array_unref(lists[i]);
+    GArray *arrays[] = { c->drives, c->devices, c->chardevs, c->files };
+    for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
+        g_array_unref(arrays[i]);
+    char *texts[] = { c->answer, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,
+                      c->pidfile, c->log_categories, c->log_path };
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+    g_free(c);
+}
+
+static const char *drive_label(const DriveConfig *d) { return d->file ? d->file : "an empty CD-ROM drive"; }
+
+static bool place_at(VmConfig *c, unsigned drive, int slot, GError **err)
+{
+    const DriveConfig *d = &g_array_index(c->drives, DriveConfig, drive);
+    if (c->ide_drive[slot] >= 0)
+        return error_set(err, ERR_INVALID, "'%s' and '%s' both want IDE position %d; give one another index=",
+                         drive_label(&g_array_index(c->drives, DriveConfig, c->ide_drive[slot])), drive_label(d), slot);
+    c->ide_drive[slot] = drive;
+    c->ide_cdrom[slot] = d->cdrom;
+    return true;
+}
+
+static bool place_anywhere(VmConfig *c, unsigned drive, GError **err)
+{
+    for (int slot = 0; slot < IDE_SLOTS; slot++)
+        if (c->ide_drive[slot] < 0)
+            return place_at(c, drive, slot, err);
+    return error_set(err, ERR_INVALID, "no free IDE position for '%s': the board has %d", drive_label(&g_array_index(c->drives, DriveConfig, drive)), IDE_SLOTS);
+}
+
+static bool place_drives(VmConfig *c, GError **err)
+{
+    for (int slot = 0; slot < IDE_SLOTS; slot++)
+        c->ide_drive[slot] = -1;
+    for (unsigned pass = 0; pass < 2; pass++) /* first those that say where */
+        for (unsigned i = 0; i < c->drives->len; i++) {
+            DriveConfig *d = &g_array_index(c->drives, DriveConfig, i);
+            if (d->interface != DRIVE_IDE || (d->index >= 0) != (pass == 0))
+                continue;
+            if (!(pass == 0 ? place_at(c, i, d->index, err) : place_anywhere(c, i, err)))
+                return false;
+        }
+    return true;
+}
+
+/* Names as QEMU gives them: ide0-hd0, ide1-cd0. */
+static void name_drives(VmConfig *c)
+{
+    for (int slot = 0; slot < IDE_SLOTS; slot++) {
+        if (c->ide_drive[slot] < 0)
+            continue;
+        DriveConfig *d = &g_array_index(c->drives, DriveConfig, c->ide_drive[slot]);
+        if (!d->id)
+            d->id = g_strdup_printf("ide%d-%s%d", slot / 2, d->cdrom ? "cd" : "hd", slot % 2);
+    }
+}
+
+static bool check_ids(GArray *array, size_t id_off, const char *what, GError **err)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    for (unsigned i = 0; i < array->len; i++) {
+        char *id = *(char **)(array->data + i * g_array_get_element_size(array) + id_off);
+        if (id && !g_hash_table_add(seen, id))
+            return error_set(err, ERR_INVALID, "two %ss have the id '%s'; rename one", what, id);
+    }
+    return true;
+}
+
+static bool check_start(const VmConfig *c, GError **err)
+{
+    if (!c->kernel && (c->initrd || c->append))
+        return error_set(err, ERR_INVALID, "-%s needs -kernel", c->initrd ? "initrd" : "append");
+    if (c->kernel && c->firmware)
+        return error_set(err, ERR_INVALID, "-kernel starts without firmware, so leave out -bios %s (or start from a disk)", c->firmware);
+    if (c->cpus > c->board->max_cpus)
+        return error_set(err, ERR_INVALID, "-smp: machine '%s' takes up to %u CPUs, not %u", c->board->name, c->board->max_cpus, c->cpus);
+    return true;
+}
+
+static void add_defaults(VmConfig *c)
+{
+    if (!c->accels->len)
+        config_accel(c, "interp", NULL);
+    if (!c->serials->len && !c->nodefaults)
+        g_ptr_array_add(c->serials, g_strdup(c->nographic ? "mon:stdio" : "null"));
+    if (c->ide_drive[2] < 0 && !c->nodefaults)
+        c->ide_cdrom[2] = true;
+}
+
+bool config_finish(VmConfig *c, GError **err)
+{
+    if (!c->board && !(c->board = board_find("pc", err)))
+        return false;
+    if (!place_drives(c, err))
+        return false;
+    name_drives(c);
+    add_defaults(c);
+    return check_ids(c->drives, offsetof(DriveConfig, id), "drive", err) && check_ids(c->devices, offsetof(DeviceConfig, id), "device", err) &&
+           check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err);
+}

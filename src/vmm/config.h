@@ -1,0 +1,80 @@
+#pragma once
+#include <glib.h>
+
+#include "boards/board.h"
+/*
+ * config.h - everything that the command line says about a machine, as data.  options.c fills it, build.c makes the
+ * machine from it.
+ */
+enum { IDE_SLOTS = 4, SERIAL_PORTS = 4 };
+
+typedef enum DriveInterface { DRIVE_IDE, DRIVE_NONE } DriveInterface;
+
+typedef struct DriveConfig {
+    char *id, *file, *format;
+    DriveInterface interface;
+    int index; /* IDE slot; -1: the next free one */
+    bool cdrom, snapshot, read_only;
+} DriveConfig;
+
+typedef struct DeviceConfig {
+    const DeviceType *type;
+    char *id, *addr;
+    char **props; /* "name", "value", ..., NULL */
+} DeviceConfig;
+
+typedef struct ChardevConfig {
+    char *id, *spec;
+} ChardevConfig;
+
+typedef struct FileConfig { /* -fw_cfg */
+    char *name, *path, *text;
+} FileConfig;
+
+typedef struct VmConfig {
+    char *answer; /* text that was asked for instead of a machine (-help and its kind): print it and leave */
+
+    const BoardType *board;
+    GPtrArray *accels; /* const AccelOps, in order of preference */
+    char *cpu, *name;
+    uint64_t ram_bytes;
+    unsigned cpus, sockets, cores, threads;
+    bool has_uuid;
+    uint8_t uuid[16];
+    bool no_acpi, no_hpet;
+    RtcBase rtc_base;
+    int64_t rtc_time;
+
+    GPtrArray *firmware_dirs; /* -L */
+    char *firmware, *kernel, *initrd, *append;
+    char *boot_order, *boot_once;
+    bool boot_menu;
+    unsigned boot_menu_timeout_ms;
+    int reboot_timeout_ms;
+    GArray *files; /* FileConfig */
+
+    GArray *drives;   /* DriveConfig */
+    GArray *devices;  /* DeviceConfig */
+    GArray *chardevs; /* ChardevConfig */
+    GPtrArray *serials, *debugcons; /* char: chardev spellings */
+    int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
+    bool ide_cdrom[IDE_SLOTS];
+
+    bool nographic, display_none, nodefaults, snapshot;
+    bool start_paused, no_reboot, no_shutdown;
+    char *pidfile, *log_categories, *log_path;
+} VmConfig;
+
+VmConfig *config_new(void);
+void config_free(VmConfig *c);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmConfig, config_free)
+
+/* Gives drives their slots, adds default devices, and refuses what contradicts itself. */
+bool config_finish(VmConfig *c, GError **err);
+
+/* Handlers of options with text to read: config_machine.c, config_device.c.  Each takes the option's argument. */
+typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
+OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
+OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
+OptionHandler config_drive, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
+OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_display, config_vga, config_monitor, config_net;

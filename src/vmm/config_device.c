@@ -1,0 +1,203 @@
+/* config_device.c - options about disks, devices and consoles. */
+#include <string.h>
+
+#include "base/keyval.h"
+#include "console/chardev.h"
+#include "devices/devices.h"
+#include "vmm/config.h"
+
+/* ---- disks */
+
+static bool drive_position(KeyVals *kv, DriveConfig *d, GError **err)
+{
+    uint64_t index = UINT64_MAX, bus = UINT64_MAX, unit = UINT64_MAX;
+    if (!keyvals_take_number(kv, "index", 0, IDE_SLOTS - 1, &index, err) || !keyvals_take_number(kv, "bus", 0, 1, &bus, err) ||
+        !keyvals_take_number(kv, "unit", 0, 1, &unit, err))
+        return false;
+    if (bus != UINT64_MAX || unit != UINT64_MAX) {
+        if (index != UINT64_MAX)
+            return error_set(err, ERR_INVALID, "-drive: index= and bus=,unit= say the same thing; give one of them");
+        index = (bus == UINT64_MAX ? 0 : bus * 2) + (unit == UINT64_MAX ? 0 : unit);
+    }
+    d->index = index == UINT64_MAX ? -1 : (int)index;
+    return true;
+}
+
+static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
+{
+    static const char *const interfaces[] = { "ide", "none", NULL }, *const media[] = { "disk", "cdrom", NULL };
+    unsigned interface = DRIVE_IDE, medium = 0;
+    d->file = g_strdup(keyvals_take(kv, "file"));
+    d->format = g_strdup(keyvals_take(kv, "format"));
+    d->id = g_strdup(keyvals_take(kv, "id"));
+    if (!keyvals_take_choice(kv, "if", interfaces, &interface, err) || !keyvals_take_choice(kv, "media", media, &medium, err) ||
+        !drive_position(kv, d, err) || !keyvals_take_bool(kv, "readonly", &d->read_only, err) ||
+        !keyvals_take_bool(kv, "read-only", &d->read_only, err) || !keyvals_take_bool(kv, "snapshot", &d->snapshot, err) ||
+        !keyvals_end(kv, err))
+        return false;
+    d->interface = interface;
+    d->cdrom = medium == 1;
+    if (!d->file && !d->cdrom)
+        return error_set(err, ERR_INVALID, "-drive: a disk needs file=IMAGE");
+    if (d->format && !g_str_equal(d->format, "raw"))
+        return error_set(err, ERR_UNSUPPORTED, "-drive: format '%s' of '%s' is not built yet; convert the image to raw", d->format, d->file);
+    if (d->interface == DRIVE_NONE && !d->id)
+        return error_set(err, ERR_INVALID, "-drive: if=none needs id=, by which a -device names the drive");
+    return true;
+}
+
+bool config_drive(VmConfig *c, const char *arg, GError **err)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse(arg, NULL, "-drive", err);
+    if (!kv)
+        return false;
+    g_array_set_size(c->drives, c->drives->len + 1);
+    return read_drive(kv, &g_array_index(c->drives, DriveConfig, c->drives->len - 1), err);
+}
+
+static bool add_ide(VmConfig *c, const char *file, int index, bool cdrom)
+{
+    DriveConfig d = { .file = g_strdup(file), .index = index, .cdrom = cdrom };
+    g_array_append_val(c->drives, d);
+    return true;
+}
+
+bool config_hda(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 0, false); }
+bool config_hdb(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 1, false); }
+bool config_hdc(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, false); }
+bool config_hdd(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 3, false); }
+bool config_cdrom(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, true); }
+
+/* ---- -device */
+
+static char *device_list(void)
+{
+    GString *s = g_string_new("Devices (-device TYPE,help lists a type's properties):\n");
+    for (unsigned i = 0; device_types[i]; i++)
+        if (!device_types[i]->internal)
+            g_string_append_printf(s, "%-20s %s\n", device_types[i]->name, device_types[i]->summary);
+    g_string_append_printf(s, "%-20s %s\n%-20s %s\n", "ide-hd", "a disk in a free IDE position: drive=ID, bus=ide.0|ide.1, unit=0|1",
+                           "ide-cd", "a CD-ROM drive, likewise");
+    return g_string_free(s, FALSE);
+}
+
+static DriveConfig *drive_by_id(VmConfig *c, const char *id)
+{
+    for (unsigned i = 0; i < c->drives->len; i++) {
+        DriveConfig *d = &g_array_index(c->drives, DriveConfig, i);
+        if (g_strcmp0(d->id, id) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+static bool attach_ide(VmConfig *c, KeyVals *kv, bool cdrom, GError **err)
+{
+    static const char *const buses[] = { "ide.0", "ide.1", NULL };
+    unsigned bus = 2;
+    uint64_t unit = 2;
+    const char *drive = keyvals_take(kv, "drive");
+    keyvals_take(kv, "id");
+    if (!keyvals_take_choice(kv, "bus", buses, &bus, err) || !keyvals_take_number(kv, "unit", 0, 1, &unit, err) || !keyvals_end(kv, err))
+        return false;
+    DriveConfig *d = drive ? drive_by_id(c, drive) : NULL;
+    if (!d || d->interface != DRIVE_NONE)
+        return error_set(err, ERR_NOT_FOUND, "-device %s: no drive '%s'; put -drive if=none,id=%s,file=... before it", cdrom ? "ide-cd" : "ide-hd",
+                         drive ? drive : "(drive= is missing)", drive ? drive : "ID");
+    d->interface = DRIVE_IDE;
+    d->cdrom = cdrom;
+    d->index = bus < 2 || unit < 2 ? (int)(bus % 2 * 2 + unit % 2) : -1;
+    return true;
+}
+
+static bool add_device(VmConfig *c, KeyVals *kv, const char *name, GError **err)
+{
+    const DeviceType *type = device_type_find(device_types, name, err);
+    if (!type)
+        return false;
+    if (type->internal)
+        return error_set(err, ERR_INVALID, "-device %s: that is a part of the board and cannot be added; -device help lists what can", name);
+    if (keyvals_take(kv, "help")) {
+        c->answer = device_type_help(type);
+        return true;
+    }
+    DeviceConfig d = { .type = type };
+    d.id = g_strdup(keyvals_take(kv, "id"));
+    d.addr = g_strdup(keyvals_take(kv, "addr"));
+    keyvals_take(kv, "bus"); /* pci.0 and isa.0 are the only ones of their kind */
+    g_autofree const char **rest = keyvals_rest(kv);
+    d.props = g_strdupv((char **)rest);
+    g_array_append_val(c->devices, d);
+    return true;
+}
+
+bool config_device(VmConfig *c, const char *arg, GError **err)
+{
+    if (g_str_equal(arg, "help") || g_str_equal(arg, "?")) {
+        c->answer = device_list();
+        return true;
+    }
+    g_autoptr(KeyVals) kv = keyvals_parse(arg, "driver", "-device", err);
+    if (!kv)
+        return false;
+    const char *name = keyvals_take(kv, "driver");
+    if (!name)
+        return error_set(err, ERR_INVALID, "-device: '%s' names no type; -device help lists them", arg);
+    if (g_str_equal(name, "ide-hd") || g_str_equal(name, "ide-cd"))
+        return attach_ide(c, kv, g_str_equal(name, "ide-cd"), err);
+    return add_device(c, kv, name, err);
+}
+
+/* ---- consoles */
+
+bool config_serial(VmConfig *c, const char *arg, GError **err)
+{
+    if (c->serials->len == SERIAL_PORTS)
+        return error_set(err, ERR_INVALID, "-serial %s: the board has %d serial ports and all are taken", arg, SERIAL_PORTS);
+    g_ptr_array_add(c->serials, g_strdup(arg));
+    return true;
+}
+
+bool config_debugcon(VmConfig *c, const char *arg, GError **err)
+{
+    g_ptr_array_add(c->debugcons, g_strdup(arg));
+    return true;
+}
+
+bool config_chardev(VmConfig *c, const char *arg, GError **err)
+{
+    if (g_str_equal(arg, "help")) {
+        c->answer = chardev_help();
+        return true;
+    }
+    g_autoptr(KeyVals) kv = keyvals_parse(arg, "backend", "-chardev", err);
+    const char *id = kv ? keyvals_take(kv, "id") : NULL;
+    if (!kv)
+        return false;
+    if (!id)
+        return error_set(err, ERR_INVALID, "-chardev '%s' needs id=, by which -serial chardev:ID names it", arg);
+    ChardevConfig d = { g_strdup(id), g_strdup(arg) };
+    g_array_append_val(c->chardevs, d);
+    return true;
+}
+
+static bool only_none(const char *option, const char *arg, const char *what, GError **err)
+{
+    return g_str_equal(arg, "none") ||
+           error_set(err, ERR_UNSUPPORTED, "%s %s: %s not built yet; %s none is what there is", option, arg, what, option);
+}
+
+bool config_display(VmConfig *c, const char *arg, GError **err)
+{
+    c->display_none = true;
+    return only_none("-display", arg, "screens are", err);
+}
+
+bool config_vga(VmConfig *c, const char *arg, GError **err)
+{
+    c->display_none = true;
+    return only_none("-vga", arg, "display adapters are", err);
+}
+
+bool config_monitor(VmConfig *c, const char *arg, GError **err) { return only_none("-monitor", arg, "the monitor is", err); }
+bool config_net(VmConfig *c, const char *arg, GError **err) { return only_none("-net", arg, "network cards are", err); }

@@ -1,0 +1,219 @@
+/* options.c - the table of options, and what is made of it: parser, -help, manual page. */
+#include "vmm/options.h"
+
+#include <string.h>
+
+#include "console/chardev.h"
+#include "devices/devices.h"
+
+static OptionHandler answer_help, answer_version, answer_manual;
+
+#define FLAG(member) .flag_off = offsetof(VmConfig, member)
+#define TEXT(member) .text_off = offsetof(VmConfig, member)
+
+const VmOption vm_options[] = {
+    { "help", "h", NULL, "print this help and leave", answer_help, .section = "General" },
+    { "version", NULL, NULL, "print the version and leave", answer_version },
+    { "manual", NULL, NULL, "print the manual page (roff) and leave", answer_manual },
+    { "machine", "M", "[type=]NAME[,accel=A[:B]][,acpi=on|off][,hpet=on|off]", "main board; help lists them", config_machine },
+    { "accel", NULL, "NAME[:NAME...]", "what runs the guest's instructions, the first that this host can; help lists them", config_accel },
+    { "enable-kvm", NULL, NULL, "the same as -accel kvm", config_enable_kvm },
+    { "cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "processor model; help lists models and features", config_cpu },
+    { "m", NULL, "[size=]BYTES", "RAM, in MiB or with a suffix k, M, G, T (default 128M)", config_ram },
+    { "smp", NULL, "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]", "number of virtual CPUs and how they are grouped (default 1)", config_smp },
+    { "name", NULL, "NAME", "name of the machine, for messages", config_name },
+    { "uuid", NULL, "UUID", "identity of the machine that firmware tables show", config_uuid },
+    { "rtc", NULL, "base=utc|localtime|DATE", "time of the real-time clock at the start; DATE as 2024-02-29T12:00:00", config_rtc },
+    { "no-acpi", NULL, NULL, "no ACPI tables", FLAG(no_acpi) },
+    { "no-hpet", NULL, NULL, "no high precision event timer", FLAG(no_hpet) },
+    { "nodefaults", NULL, NULL, "none of the devices that nobody asked for: first serial port, empty CD-ROM drive", FLAG(nodefaults) },
+    { "no-user-config", NULL, NULL, "accepted for compatibility: there are no configuration files" },
+
+    { "bios", NULL, "FILE", "firmware; a path, or a name in the -L folders (default bios-256k.bin of SeaBIOS)", TEXT(firmware), .section = "Starting up" },
+    { "L", NULL, "DIR", "folder to look for firmware in, before the usual ones", config_firmware_dir },
+    { "kernel", NULL, "FILE", "start this without firmware: Linux bzImage, ELF with a PVH note, or multiboot", TEXT(kernel) },
+    { "initrd", NULL, "FILE", "initial RAM disk of -kernel; for multiboot: \"FILE ARGS,FILE ARGS\"", TEXT(initrd) },
+    { "append", NULL, "TEXT", "command line of -kernel", TEXT(append) },
+    { "boot", NULL, "[order=]LETTERS[,menu=on|off][,splash-time=MS][,reboot-timeout=MS]", "order of boot devices: a floppy, c disk, d CD-ROM, n network", config_boot },
+    { "fw_cfg", NULL, "[name=]NAME,file=FILE|string=TEXT", "a file for the firmware", config_fw_cfg },
+    { "S", NULL, NULL, "do not start the CPUs", FLAG(start_paused) },
+    { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },
+    { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", FLAG(no_shutdown) },
+
+    { "drive", NULL, "file=FILE[,format=raw][,if=ide|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on]", "a disk image; commas in names are doubled", config_drive, .section = "Disks" },
+    { "hda", NULL, "FILE", "first IDE disk; -hdb, -hdc, -hdd are the others", config_hda },
+    { "hdb", NULL, "FILE", "second IDE disk", config_hdb },
+    { "hdc", NULL, "FILE", "third IDE disk", config_hdc },
+    { "hdd", NULL, "FILE", "fourth IDE disk", config_hdd },
+    { "cdrom", NULL, "FILE", "CD-ROM image, in the third IDE position", config_cdrom },
+    { "snapshot", NULL, NULL, "what the guest writes to disks is kept in temporary files and forgotten", FLAG(snapshot) },
+
+    { "device", NULL, "TYPE[,id=ID][,addr=SLOT][,PROPERTY=VALUE...]", "add a device; help lists the types, TYPE,help its properties", config_device, .section = "Devices and consoles" },
+    { "serial", NULL, "DEV", "where the next serial port ends: stdio, mon:stdio, null, none, pty, file:PATH, unix:PATH[,server=on,wait=off], tcp:HOST:PORT[,...], chardev:ID", config_serial },
+    { "chardev", NULL, "BACKEND,id=ID[,...]", "host end of a serial line, by name; help lists the backends", config_chardev },
+    { "debugcon", NULL, "DEV", "where bytes written to port 0xe9 go", config_debugcon },
+    { "nographic", NULL, NULL, "no screen, first serial port on this terminal (mon:stdio); Ctrl-a x leaves", FLAG(nographic) },
+    { "display", NULL, "none", "no screen (others are not built yet)", config_display },
+    { "vga", NULL, "none", "no display adapter (others are not built yet)", config_vga },
+    { "monitor", NULL, "none", "no monitor (not built yet)", config_monitor },
+    { "net", NULL, "none", "no network card (others are not built yet)", config_net },
+    { "nic", NULL, "none", "the same", config_net },
+
+    { "pidfile", NULL, "FILE", "write the process id there; removed at the end", TEXT(pidfile), .section = "Diagnosis" },
+    { "d", NULL, "CATEGORY[,...]", "log; help lists the categories", config_log },
+    { "D", NULL, "FILE", "log to a file instead of standard error", TEXT(log_path) },
+    { NULL },
+};
+
+static bool answer_help(VmConfig *c, const char *arg, GError **err)
+{
+    c->answer = options_help();
+    return true;
+}
+
+static bool answer_version(VmConfig *c, const char *arg, GError **err)
+{
+    c->answer = g_strdup("Atoll machine emulator version " ATOLL_VERSION "\n");
+    return true;
+}
+
+static bool answer_manual(VmConfig *c, const char *arg, GError **err)
+{
+    c->answer = options_manual();
+    return true;
+}
+
+static const VmOption *option_find(const char *name, GError **err)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (const VmOption *o = vm_options; o->name; o++) {
+        if (g_str_equal(name, o->name) || g_strcmp0(name, o->alias) == 0)
+            return o;
+        g_ptr_array_add(names, (char *)o->name);
+    }
+    g_ptr_array_add(names, NULL);
+    const char *near = nearest_name(name, (const char *const *)names->pdata);
+    if (near)
+        error_set(err, ERR_INVALID, "no option '-%s', did you mean '-%s'?", name, near);
+    else
+        error_set(err, ERR_INVALID, "no option '-%s'; -help lists them", name);
+    return NULL;
+}
+
+static bool option_apply(const VmOption *o, VmConfig *c, const char *arg, GError **err)
+{
+    if (o->handler)
+        return o->handler(c, arg, err);
+    if (o->flag_off)
+        *(bool *)((char *)c + o->flag_off) = true;
+    if (o->text_off) {
+        char **text = (char **)((char *)c + o->text_off);
+        g_free(*text);
+        *text = g_strdup(arg);
+    }
+    return true;
+}
+
+bool options_parse(VmConfig *c, int argc, char **argv, GError **err)
+{
+    for (int i = 1; i < argc && !c->answer; i++) {
+        const char *word = argv[i];
+        if (word[0] != '-' || !word[1]) {
+            if (!config_hda(c, word, err))
+                return false;
+            continue;
+        }
+        const VmOption *o = option_find(word + (word[1] == '-' ? 2 : 1), err);
+        if (!o)
+            return false;
+        if (o->argument && i + 1 == argc)
+            return error_set(err, ERR_INVALID, "option '%s' needs an argument: -%s %s", word, o->name, o->argument);
+        if (!option_apply(o, c, o->argument ? argv[++i] : NULL, err))
+            return false;
+    }
+    return true;
+}
+
+char *options_help(void)
+{
+    GString *s = g_string_new("Usage: atoll-vm [OPTION...] [DISK-IMAGE]\n"
+                              "Runs one virtual machine. Options are spelled as in qemu-system-x86_64.\n");
+    for (const VmOption *o = vm_options; o->name; o++) {
+        if (o->section)
+            g_string_append_printf(s, "\n%s:\n", o->section);
+        g_string_append_printf(s, "  -%s%s%s\n", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        g_string_append_printf(s, "        %s%s%s%s\n", o->help, o->alias ? " (also -" : "", o->alias ? o->alias : "", o->alias ? ")" : "");
+    }
+    return g_string_free(s, FALSE);
+}
+
+/* Text for roff: a backslash and a leading dot or quote mean something there, and '-' is a hyphen. */
+static void append_roff(GString *s, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
+            g_string_append(s, "\\&");
+        if (*p == '-')
+            g_string_append(s, "\\-");
+        else if (*p == '\\')
+            g_string_append(s, "\\e");
+        else
+            g_string_append_c(s, *p);
+    }
+}
+
+static void append_option(GString *s, const VmOption *o)
+{
+    if (o->section) {
+        g_autofree char *upper = g_ascii_strup(o->section, -1);
+        g_string_append_printf(s, ".SH %s\n", upper);
+    }
+    g_string_append(s, ".TP\n\\fB\\-");
+    append_roff(s, o->name);
+    g_string_append(s, "\\fR");
+    if (o->argument) {
+        g_string_append(s, " \\fI");
+        append_roff(s, o->argument);
+        g_string_append(s, "\\fR");
+    }
+    g_string_append_c(s, '\n');
+    append_roff(s, o->help);
+    g_string_append(s, ".\n");
+}
+
+static void append_device(GString *s, const DeviceType *t)
+{
+    g_string_append(s, ".TP\n\\fB");
+    append_roff(s, t->name);
+    g_string_append(s, "\\fR\n");
+    append_roff(s, t->summary);
+    g_string_append(s, ".\n");
+    for (const Field *f = t->fields; f && f->name; f++) {
+        if (f->role != FIELD_PROP)
+            continue;
+        g_autofree char *help = field_help(f);
+        g_string_append(s, ".br\n");
+        append_roff(s, help);
+        g_string_append_c(s, '\n');
+    }
+}
+
+char *options_manual(void)
+{
+    GString *s = g_string_new(".TH ATOLL\\-VM 1 \"\" \"Atoll " ATOLL_VERSION "\"\n"
+                              ".SH NAME\natoll\\-vm \\- run one virtual machine\n"
+                              ".SH SYNOPSIS\n\\fBatoll\\-vm\\fR [\\fIOPTION\\fR...] [\\fIDISK\\-IMAGE\\fR]\n"
+                              ".SH DESCRIPTION\nRuns a PC in software or by KVM. Options are spelled as in qemu\\-system\\-x86_64.\n"
+                              "In values made of key=value words a comma is written as two.\n");
+    for (const VmOption *o = vm_options; o->name; o++)
+        append_option(s, o);
+    g_string_append(s, ".SH DEVICE TYPES\n");
+    for (unsigned i = 0; device_types[i]; i++)
+        if (!device_types[i]->internal)
+            append_device(s, device_types[i]);
+    g_string_append(s, ".SH KEYS\nOn a console shared by \\fBmon:stdio\\fR or \\fB\\-nographic\\fR: Ctrl\\-a x ends the machine, Ctrl\\-a h helps, "
+                       "Ctrl\\-a c goes to the next console, Ctrl\\-a b sends a break.\n"
+                       ".SH EXIT STATUS\n0 after the guest powered off or the machine was told to end; 1 after an error; "
+                       "what the guest asked for by isa\\-debug\\-exit.\n");
+    return g_string_free(s, FALSE);
+}

@@ -1,0 +1,29 @@
+#pragma once
+#include "vmm/config.h"
+#include "vmm/loader/loader.h"
+/*
+ * vm.h - one running machine with its host ends: build.c makes it from a VmConfig, run.c keeps it going.
+ */
+typedef struct Vm {
+    const VmConfig *config;
+    Machine *machine;
+    Board *board;
+    Kernel *kernel;       /* NULL: firmware starts */
+    GPtrArray *chardevs;  /* Chardev; front ends of a mux come after it */
+    GPtrArray *drives;    /* BlkNode */
+    GMainLoop *loop;
+    int pidfile;          /* descriptor, -1: none */
+    int exit_status;
+} Vm;
+
+/* config must outlive the Vm.  The machine is reset and stopped. */
+Vm *vm_build(const VmConfig *config, GError **err);
+void vm_destroy(Vm *vm); /* NULL is fine */
+/* After machine_reset(): what firmware and boot loader would do, where a kernel is given. */
+bool vm_start_kernel(Vm *vm, GError **err);
+
+/* Runs until the machine or somebody outside ends it; returns the exit status. */
+int vm_run(Vm *vm);
+
+/* The whole program. */
+int vm_main(int argc, char **argv);

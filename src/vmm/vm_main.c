@@ -1,0 +1,31 @@
+/* vm_main.c - atoll-vm from its arguments to its exit status. */
+#include <signal.h>
+#include <stdio.h>
+
+#include "vmm/options.h"
+#include "vmm/vm.h"
+
+static int fail(GError *err)
+{
+    g_printerr("atoll-vm: %s\n", err->message);
+    return 1;
+}
+
+int vm_main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(VmConfig) config = config_new();
+    signal(SIGPIPE, SIG_IGN);
+    if (!options_parse(config, argc, argv, &err))
+        return fail(err);
+    if (config->answer)
+        return fputs(config->answer, stdout) < 0 || fflush(stdout) != 0;
+    if (!config_finish(config, &err))
+        return fail(err);
+    Vm *vm = vm_build(config, &err);
+    if (!vm)
+        return fail(err);
+    int status = vm_run(vm);
+    vm_destroy(vm);
+    return status;
+}
