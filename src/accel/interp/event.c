@@ -164,6 +164,18 @@ static bool deliver_one(InterpVcpu *v)
     return false;
 }
 
+/* The vCPU's thread sleeps until one of halt_wake is asked for. */
+static bool halt(InterpVcpu *v, RunExit *ret)
+{
+    *ret = v->s.activity == CPU_SHUTDOWN ? RUN_SHUTDOWN : RUN_HALTED;
+    v->vcpu.halt_wake = VREQ_INIT | VREQ_TLB_FLUSH;
+    if (v->s.activity == CPU_WAIT_SIPI)
+        v->vcpu.halt_wake |= VREQ_SIPI;
+    else
+        v->vcpu.halt_wake |= VREQ_NMI | VREQ_SMI | (v->s.rflags & RFLAGS_IF ? VREQ_INTR : 0);
+    return true;
+}
+
 bool interp_poll_events(InterpVcpu *v, RunExit *ret)
 {
     for (;;) {
@@ -173,17 +185,13 @@ bool interp_poll_events(InterpVcpu *v, RunExit *ret)
             *ret = RUN_KICKED;
             return true;
         }
-        if (v->s.activity == CPU_WAIT_SIPI || v->s.activity == CPU_SHUTDOWN) {
-            *ret = v->s.activity == CPU_SHUTDOWN ? RUN_SHUTDOWN : RUN_HALTED;
-            return true;
-        }
+        if (v->s.activity == CPU_WAIT_SIPI || v->s.activity == CPU_SHUTDOWN)
+            return halt(v, ret);
         if (!deliver_one(v))
             break;
     }
-    if (v->s.activity == CPU_HALTED) {
-        *ret = RUN_HALTED;
-        return true;
-    }
+    if (v->s.activity == CPU_HALTED)
+        return halt(v, ret);
     v->started_step = v->s.rflags & RFLAGS_TF;
     v->started_resume = v->s.rflags & RFLAGS_RF;
     return false;
@@ -204,11 +212,16 @@ void interp_retired(InterpVcpu *v)
 }
 
 /* ---- state from outside */
-void interp_state_loaded(InterpVcpu *v)
+void interp_apic_moved(InterpVcpu *v)
 {
     uint64_t base = v->vcpu.apic_ops ? v->vcpu.apic_ops->get_base(v->vcpu.apic) : v->s.apic_base;
-    bool xapic = v->vcpu.apic_ops && (base & 0xc00) == 0x800;
+    bool xapic = v->vcpu.apic_ops && (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE;
     v->apic_page = xapic ? base & phys_mask(v) & ~0xfffull : ~0ull;
+    mmu_flush(v, true);
+}
+
+void interp_state_loaded(InterpVcpu *v)
+{
     v->started_step = v->started_resume = false;
     v->new_shadow = 0;
     v->event_ext = 0;
@@ -216,7 +229,7 @@ void interp_state_loaded(InterpVcpu *v)
     v->next_rip = v->s.rip;
     atomic_store(&v->vcpu.tsc_offset, v->s.tsc_offset);
     interp_mode_changed(v);
-    mmu_flush(v, true);
+    interp_apic_moved(v); /* flushes the TLB */
     if ((v->s.cr0 & CR0_PG) && (v->s.cr4 & CR4_PAE) && !v->long_mode)
         mmu_load_pdptes(v, v->s.cr3);
     interp_update_attention(v);

@@ -129,5 +129,7 @@ void control_set_cr0(InterpVcpu *v, uint64_t value);
 void control_set_cr3(InterpVcpu *v, uint64_t value);
 void control_set_cr4(InterpVcpu *v, uint64_t value);
 uint64_t interp_tsc(InterpVcpu *v);
+enum { APIC_BASE_X2APIC = 1 << 10, APIC_BASE_ENABLE = 1 << 11 };
+void interp_apic_moved(InterpVcpu *v); /* after a change of IA32_APIC_BASE */
 uint64_t msr_read(InterpVcpu *v, uint32_t msr);             /* #GP(0) if unknown */
 void msr_write(InterpVcpu *v, uint32_t msr, uint64_t value); /* likewise */
