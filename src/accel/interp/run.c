@@ -140,11 +140,10 @@ RunExit interp_run(Vcpu *vcpu)
     for (;;) {
         if (unlikely(wants_attention(v)) && serve_requests(v, &ret))
             return ret;
-        if (likely(!v->attention && !v->single_step)) {
+        if (likely(!v->attention && !v->single_step))
             run_some(v);
-            continue;
-        }
-        run_one(v);
+        else
+            run_one(v);
         if (v->attention)
             interp_retired(v);
         if (v->single_step)
