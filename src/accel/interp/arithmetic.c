@@ -112,7 +112,7 @@ ALWAYS_INLINE void in_place(InterpVcpu *v, const Insn *i, AluFn *alu, unsigned s
 {
     uint64_t count = 0;
     if (has_count)
-        count = i->opnd[1].kind == OPND_REG ? v->s.gpr[REG_RCX] & 0xff : i->imm;
+        count = i->opnd[1].kind == OPND_REG ? v->s.gpr[GPR_RCX] & 0xff : i->imm;
     if (!memory) {
         reg_write(v, &i->opnd[0], size, alu(size, reg_read(v, &i->opnd[0], size), count, &v->s.rflags));
         return;
@@ -199,16 +199,16 @@ EXEC_DOUBLE_SHIFT(shrd)
     static void name##_wide(InterpVcpu *v, const Insn *i)                                                              \
     {                                                                                                                  \
         unsigned size = i->opnd[i->n_operands - 1].size;                                                               \
-        uint64_t b = operand_read(v, i, i->n_operands - 1, size), low = gpr_get(v, REG_RAX, size), high = 0, f;        \
+        uint64_t b = operand_read(v, i, i->n_operands - 1, size), low = gpr_get(v, GPR_RAX, size), high = 0, f;        \
         switch (size) {                                                                                                \
-        case 1: MUL_WIDE(#name, "b", "b", low, high); gpr_set(v, REG_RAX, 2, low); break;                              \
+        case 1: MUL_WIDE(#name, "b", "b", low, high); gpr_set(v, GPR_RAX, 2, low); break;                              \
         case 2: MUL_WIDE(#name, "w", "w", low, high); break;                                                           \
         case 4: MUL_WIDE(#name, "l", "k", low, high); break;                                                           \
         default: MUL_WIDE(#name, "q", "q", low, high); break;                                                          \
         }                                                                                                              \
         if (size > 1) {                                                                                                \
-            gpr_set(v, REG_RAX, size, low);                                                                            \
-            gpr_set(v, REG_RDX, size, high);                                                                           \
+            gpr_set(v, GPR_RAX, size, low);                                                                            \
+            gpr_set(v, GPR_RDX, size, high);                                                                           \
         }                                                                                                              \
         flags_set(v, RFLAGS_STATUS, f);                                                                                \
     }
@@ -238,10 +238,10 @@ static ExecFn *select_imul(const Insn *i)
 static void divide_store(InterpVcpu *v, unsigned size, uint64_t quotient, uint64_t remainder)
 {
     if (size == 1) {
-        gpr_set(v, REG_RAX, 2, (quotient & 0xff) | (remainder & 0xff) << 8);
+        gpr_set(v, GPR_RAX, 2, (quotient & 0xff) | (remainder & 0xff) << 8);
     } else {
-        gpr_set(v, REG_RAX, size, quotient);
-        gpr_set(v, REG_RDX, size, remainder);
+        gpr_set(v, GPR_RAX, size, quotient);
+        gpr_set(v, GPR_RDX, size, remainder);
     }
 }
 
@@ -250,8 +250,8 @@ typedef struct Dividend { uint64_t low, high; } Dividend;
 static Dividend dividend(InterpVcpu *v, unsigned size)
 {
     if (size == 1)
-        return (Dividend){ gpr_get(v, REG_RAX, 2) & 0xff, gpr_get(v, REG_RAX, 2) >> 8 };
-    return (Dividend){ gpr_get(v, REG_RAX, size), gpr_get(v, REG_RDX, size) };
+        return (Dividend){ gpr_get(v, GPR_RAX, 2) & 0xff, gpr_get(v, GPR_RAX, 2) >> 8 };
+    return (Dividend){ gpr_get(v, GPR_RAX, size), gpr_get(v, GPR_RDX, size) };
 }
 
 /* high < divisor, so that the quotient fits in `size` bytes. */
@@ -307,12 +307,12 @@ static void exec_idiv(InterpVcpu *v, const Insn *i)
 /* ---- accumulator: CBW CWDE CDQE, CWD CDQ CQO */
 static void exec_cbw(InterpVcpu *v, const Insn *i)
 {
-    gpr_set(v, REG_RAX, i->opsize, sign_extend(v->s.gpr[REG_RAX], i->opsize / 2));
+    gpr_set(v, GPR_RAX, i->opsize, sign_extend(v->s.gpr[GPR_RAX], i->opsize / 2));
 }
 
 static void exec_cwd(InterpVcpu *v, const Insn *i)
 {
-    gpr_set(v, REG_RDX, i->opsize, gpr_get(v, REG_RAX, i->opsize) & sign_bit(i->opsize) ? ~0ull : 0);
+    gpr_set(v, GPR_RDX, i->opsize, gpr_get(v, GPR_RAX, i->opsize) & sign_bit(i->opsize) ? ~0ull : 0);
 }
 
 /* ---- decimal arithmetic (SDM 2, DAA and the like).  The host has none of it in 64-bit mode. */
@@ -323,7 +323,7 @@ static uint64_t flags_of_byte(uint8_t r)
 
 static void decimal_adjust(InterpVcpu *v, int sign)
 {
-    uint8_t al = v->s.gpr[REG_RAX], old = al;
+    uint8_t al = v->s.gpr[GPR_RAX], old = al;
     bool cf = v->s.rflags & RFLAGS_CF, old_cf = cf, af = v->s.rflags & RFLAGS_AF;
     cf = false;
     if ((old & 15) > 9 || af) {
@@ -335,7 +335,7 @@ static void decimal_adjust(InterpVcpu *v, int sign)
         al += sign * 0x60;
         cf = true;
     }
-    gpr_set(v, REG_RAX, 1, al);
+    gpr_set(v, GPR_RAX, 1, al);
     flags_set(v, RFLAGS_STATUS, flags_of_byte(al) | (cf ? RFLAGS_CF : 0) | (af ? RFLAGS_AF : 0));
 }
 
@@ -344,11 +344,11 @@ static void exec_das(InterpVcpu *v, const Insn *i) { decimal_adjust(v, -1); }
 
 static void ascii_adjust(InterpVcpu *v, int sign)
 {
-    uint16_t ax = v->s.gpr[REG_RAX];
+    uint16_t ax = v->s.gpr[GPR_RAX];
     bool adjust = (ax & 15) > 9 || v->s.rflags & RFLAGS_AF;
     if (adjust)
         ax += sign * 0x106;
-    gpr_set(v, REG_RAX, 2, ax & 0xff0f);
+    gpr_set(v, GPR_RAX, 2, ax & 0xff0f);
     flags_set(v, RFLAGS_STATUS, flags_of_byte(ax & 15) | (adjust ? RFLAGS_CF | RFLAGS_AF : 0));
 }
 
@@ -357,17 +357,17 @@ static void exec_aas(InterpVcpu *v, const Insn *i) { ascii_adjust(v, -1); }
 
 static void exec_aam(InterpVcpu *v, const Insn *i)
 {
-    uint8_t al = v->s.gpr[REG_RAX], base = i->imm;
+    uint8_t al = v->s.gpr[GPR_RAX], base = i->imm;
     if (!base)
         interp_raise(v, EXC_DE);
-    gpr_set(v, REG_RAX, 2, al / base << 8 | al % base);
+    gpr_set(v, GPR_RAX, 2, al / base << 8 | al % base);
     flags_set(v, RFLAGS_STATUS, flags_of_byte(al % base));
 }
 
 static void exec_aad(InterpVcpu *v, const Insn *i)
 {
-    uint8_t al = v->s.gpr[REG_RAX], ah = v->s.gpr[REG_RAX] >> 8, r = al + ah * (uint8_t)i->imm;
-    gpr_set(v, REG_RAX, 2, r);
+    uint8_t al = v->s.gpr[GPR_RAX], ah = v->s.gpr[GPR_RAX] >> 8, r = al + ah * (uint8_t)i->imm;
+    gpr_set(v, GPR_RAX, 2, r);
     flags_set(v, RFLAGS_STATUS, flags_of_byte(r));
 }
 

@@ -184,7 +184,7 @@ static void exec_rorx(InterpVcpu *v, const Insn *i)
 static void exec_mulx(InterpVcpu *v, const Insn *i)
 {
     unsigned bits = i->opnd[0].size * 8;
-    unsigned __int128 r = (unsigned __int128)operand_read(v, i, 2, i->opnd[0].size) * gpr_get(v, REG_RDX, i->opnd[0].size);
+    unsigned __int128 r = (unsigned __int128)operand_read(v, i, 2, i->opnd[0].size) * gpr_get(v, GPR_RDX, i->opnd[0].size);
     gpr_set(v, i->opnd[1].reg, i->opnd[0].size, r);
     gpr_set(v, i->opnd[0].reg, i->opnd[0].size, r >> bits);
 }

@@ -49,10 +49,10 @@ static ExecFn *select_jcc(const Insn *i)
 /* LOOP and JCXZ count in CX, ECX or RCX by address size. */
 static void loop_if(InterpVcpu *v, const Insn *i, bool also)
 {
-    uint64_t count = (v->s.gpr[REG_RCX] - 1) & size_mask(i->addrsize), next = v->next_rip;
+    uint64_t count = (v->s.gpr[GPR_RCX] - 1) & size_mask(i->addrsize), next = v->next_rip;
     if (count && also)
         next = checked_target(v, next + i->imm, i->opsize);
-    gpr_set(v, REG_RCX, i->addrsize, count);
+    gpr_set(v, GPR_RCX, i->addrsize, count);
     v->next_rip = next;
 }
 
@@ -61,7 +61,7 @@ static void exec_loope(InterpVcpu *v, const Insn *i) { loop_if(v, i, v->s.rflags
 static void exec_loopne(InterpVcpu *v, const Insn *i) { loop_if(v, i, !(v->s.rflags & RFLAGS_ZF)); }
 static void exec_jcxz(InterpVcpu *v, const Insn *i)
 {
-    if (!gpr_get(v, REG_RCX, i->addrsize))
+    if (!gpr_get(v, GPR_RCX, i->addrsize))
         branch(v, i);
 }
 
@@ -99,7 +99,7 @@ static ExecFn *select_call(const Insn *i) { return i->opnd[0].kind == OPND_REL ?
 /* The top of the stack, without popping it. */
 ALWAYS_INLINE uint64_t stack_top(InterpVcpu *v, unsigned size)
 {
-    uint64_t at = v->s.gpr[REG_RSP] & v->stack_mask;
+    uint64_t at = v->s.gpr[GPR_RSP] & v->stack_mask;
     switch (size) {
     case 2: return mem_load(v, SEG_SS, at, 2);
     case 4: return mem_load(v, SEG_SS, at, 4);
@@ -110,7 +110,7 @@ ALWAYS_INLINE uint64_t stack_top(InterpVcpu *v, unsigned size)
 static void exec_ret(InterpVcpu *v, const Insn *i)
 {
     v->next_rip = checked_target(v, stack_top(v, i->opsize), i->opsize);
-    stack_set_pointer(v, v->s.gpr[REG_RSP] + i->opsize + (i->n_operands ? i->imm : 0));
+    stack_set_pointer(v, v->s.gpr[GPR_RSP] + i->opsize + (i->n_operands ? i->imm : 0));
 }
 
 /* ---- PUSH and POP */
@@ -131,17 +131,17 @@ static void pop_reg_64(InterpVcpu *v, const Insn *i) { v->s.gpr[i->opnd[0].reg] 
 static void pop_reg(InterpVcpu *v, const Insn *i)
 {
     uint64_t x = stack_top(v, i->opsize);
-    stack_set_pointer(v, v->s.gpr[REG_RSP] + i->opsize);
+    stack_set_pointer(v, v->s.gpr[GPR_RSP] + i->opsize);
     gpr_set(v, i->opnd[0].reg, i->opsize, x);
 }
 
 /* An address that uses RSP has it after the pop (SDM 2, POP). */
 static void pop_mem(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = stack_top(v, i->opsize), old = v->s.gpr[REG_RSP];
+    uint64_t x = stack_top(v, i->opsize), old = v->s.gpr[GPR_RSP];
     stack_set_pointer(v, old + i->opsize);
     uint64_t offset = effective_address(v, i);
-    v->s.gpr[REG_RSP] = old;
+    v->s.gpr[GPR_RSP] = old;
     mem_store(v, i->seg, offset, i->opsize, x);
     stack_set_pointer(v, old + i->opsize);
 }
@@ -151,12 +151,12 @@ static void pop_segment(InterpVcpu *v, const Insn *i)
 {
     unsigned seg = i->opnd[0].reg;
     uint16_t selector = stack_top(v, i->opsize);
-    uint64_t old = v->s.gpr[REG_RSP];
+    uint64_t old = v->s.gpr[GPR_RSP];
     stack_set_pointer(v, old + i->opsize);
-    uint64_t popped = v->s.gpr[REG_RSP];
-    v->s.gpr[REG_RSP] = old;
+    uint64_t popped = v->s.gpr[GPR_RSP];
+    v->s.gpr[GPR_RSP] = old;
     segment_load(v, seg, selector);
-    v->s.gpr[REG_RSP] = popped;
+    v->s.gpr[GPR_RSP] = popped;
     if (seg == SEG_SS)
         interp_set_shadow(v, 2);
 }
@@ -172,8 +172,8 @@ static ExecFn *select_pop(const Insn *i)
 
 static void exec_pusha(InterpVcpu *v, const Insn *i)
 {
-    uint64_t sp = v->s.gpr[REG_RSP];
-    for (unsigned reg = REG_RAX; reg <= REG_RDI; reg++) {
+    uint64_t sp = v->s.gpr[GPR_RSP];
+    for (unsigned reg = GPR_RAX; reg <= GPR_RDI; reg++) {
         sp -= i->opsize;
         mem_write(v, SEG_SS, sp & v->stack_mask, i->opsize, gpr_get(v, reg, i->opsize));
     }
@@ -182,12 +182,12 @@ static void exec_pusha(InterpVcpu *v, const Insn *i)
 
 static void exec_popa(InterpVcpu *v, const Insn *i)
 {
-    uint64_t value[8], sp = v->s.gpr[REG_RSP];
+    uint64_t value[8], sp = v->s.gpr[GPR_RSP];
     for (unsigned n = 0; n < 8; n++)
         value[n] = mem_read(v, SEG_SS, (sp + n * i->opsize) & v->stack_mask, i->opsize);
     for (unsigned n = 0; n < 8; n++) /* DI first; SP is skipped */
-        if (REG_RDI - n != REG_RSP)
-            gpr_set(v, REG_RDI - n, i->opsize, value[n]);
+        if (GPR_RDI - n != GPR_RSP)
+            gpr_set(v, GPR_RDI - n, i->opsize, value[n]);
     stack_set_pointer(v, sp + 8 * i->opsize);
 }
 
@@ -195,7 +195,7 @@ static void exec_popa(InterpVcpu *v, const Insn *i)
 static void exec_enter(InterpVcpu *v, const Insn *i)
 {
     unsigned size = i->opsize, level = i->imm2 & 31;
-    uint64_t sp = v->s.gpr[REG_RSP] - size, bp = v->s.gpr[REG_RBP];
+    uint64_t sp = v->s.gpr[GPR_RSP] - size, bp = v->s.gpr[GPR_RBP];
     mem_write(v, SEG_SS, sp & v->stack_mask, size, bp & size_mask(size));
     uint64_t frame = sp & v->stack_mask;
     for (unsigned n = 1; n < level; n++) {
@@ -209,16 +209,16 @@ static void exec_enter(InterpVcpu *v, const Insn *i)
     }
     sp -= i->imm & 0xffff;
     mem_probe_write(v, SEG_SS, sp & v->stack_mask, size);
-    gpr_set(v, REG_RBP, size, frame);
+    gpr_set(v, GPR_RBP, size, frame);
     stack_set_pointer(v, sp);
 }
 
 static void exec_leave(InterpVcpu *v, const Insn *i)
 {
-    uint64_t at = v->s.gpr[REG_RBP] & v->stack_mask;
+    uint64_t at = v->s.gpr[GPR_RBP] & v->stack_mask;
     uint64_t frame = mem_load(v, SEG_SS, at, i->opsize);
     stack_set_pointer(v, at + i->opsize);
-    gpr_set(v, REG_RBP, i->opsize, frame);
+    gpr_set(v, GPR_RBP, i->opsize, frame);
 }
 
 /* BOUND r, m: two signed limits. */

@@ -49,7 +49,7 @@ StackCursor stack_cursor_new(InterpVcpu *v, const Segment *ss, uint64_t sp, unsi
 
 StackCursor stack_cursor(InterpVcpu *v)
 {
-    return (StackCursor){ .ss = v->s.seg[SEG_SS], .sp = v->s.gpr[REG_RSP], .mask = v->stack_mask, .who = v->who,
+    return (StackCursor){ .ss = v->s.seg[SEG_SS], .sp = v->s.gpr[GPR_RSP], .mask = v->stack_mask, .who = v->who,
                           .flat64 = v->code_size == CODE64, .current = true };
 }
 
@@ -86,7 +86,7 @@ void cursor_skip(StackCursor *c, unsigned bytes) { c->sp = (c->sp & ~c->mask) | 
 void cursor_commit(InterpVcpu *v, const StackCursor *c)
 {
     v->s.seg[SEG_SS] = c->ss;
-    v->s.gpr[REG_RSP] = c->mask == 0xffff ? (v->s.gpr[REG_RSP] & ~0xffffull) | (c->sp & 0xffff) : c->sp & c->mask;
+    v->s.gpr[GPR_RSP] = c->mask == 0xffff ? (v->s.gpr[GPR_RSP] & ~0xffffull) | (c->sp & 0xffff) : c->sp & c->mask;
 }
 
 /* ---- the TSS's stacks */
@@ -212,13 +212,13 @@ static void deliver_long(InterpVcpu *v, const Event *e)
     Descriptor cs = gate_code_segment(v, &g);
     unsigned cpl = desc_is_conforming(&cs) ? v->cpl : desc_dpl(&cs);
     bool inner = cpl < v->cpl;
-    uint64_t sp = g.ist ? tss_stack64(v, 3 + g.ist) : inner ? tss_stack64(v, cpl) : v->s.gpr[REG_RSP];
+    uint64_t sp = g.ist ? tss_stack64(v, 3 + g.ist) : inner ? tss_stack64(v, cpl) : v->s.gpr[GPR_RSP];
     StackCursor c = { .ss = inner ? null_segment((uint16_t)cpl, cpl) : v->s.seg[SEG_SS], .sp = sp & ~0xfull, .mask = ~0ull,
                       .who = mem_who(v, cpl), .flat64 = true };
     if (!interp_canonical(v, g.offset))
         interp_gp0(v);
     cursor_push(v, &c, 8, v->s.seg[SEG_SS].selector);
-    cursor_push(v, &c, 8, v->s.gpr[REG_RSP]);
+    cursor_push(v, &c, 8, v->s.gpr[GPR_RSP]);
     cursor_push(v, &c, 8, e->flags);
     cursor_push(v, &c, 8, v->s.seg[SEG_CS].selector);
     cursor_push(v, &c, 8, e->return_rip);
@@ -243,7 +243,7 @@ static StackCursor inner_stack(InterpVcpu *v, unsigned cpl, unsigned size)
     for (unsigned i = 0; v->vm86 && i < G_N_ELEMENTS(data); i++)
         cursor_push(v, &c, size, v->s.seg[data[i]].selector);
     cursor_push(v, &c, size, v->s.seg[SEG_SS].selector);
-    cursor_push(v, &c, size, v->s.gpr[REG_RSP]);
+    cursor_push(v, &c, size, v->s.gpr[GPR_RSP]);
     return c;
 }
 
@@ -343,7 +343,7 @@ static void log_event(InterpVcpu *v, const Event *e)
     if (log_on(log, LOG_INT))
         log_write(log, LOG_INT, "cpu %u: vector %02x kind %u error %04x at %04x:%016" G_GINT64_MODIFIER "x ss:rsp %04x:%016"
                   G_GINT64_MODIFIER "x cr2 %016" G_GINT64_MODIFIER "x", v->vcpu.id, e->vector, e->kind, e->error,
-                  v->s.seg[SEG_CS].selector, e->return_rip, v->s.seg[SEG_SS].selector, v->s.gpr[REG_RSP], v->s.cr2);
+                  v->s.seg[SEG_CS].selector, e->return_rip, v->s.seg[SEG_SS].selector, v->s.gpr[GPR_RSP], v->s.cr2);
 }
 
 static void shut_down(InterpVcpu *v)

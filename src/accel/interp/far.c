@@ -107,7 +107,7 @@ static StackCursor call_inner_stack(InterpVcpu *v, unsigned cpl, const CallGate 
         c = stack_cursor_new(v, &s, sp, cpl);
     }
     cursor_push(v, &c, g->size, v->s.seg[SEG_SS].selector);
-    cursor_push(v, &c, g->size, v->s.gpr[REG_RSP]);
+    cursor_push(v, &c, g->size, v->s.gpr[GPR_RSP]);
     copy_parameters(v, &c, g);
     return c;
 }
@@ -345,7 +345,7 @@ static void iret_to_vm86(InterpVcpu *v, StackCursor *c, uint64_t rip, uint16_t c
     segment_load_real(v, SEG_CS, cs);
     for (unsigned i = 0; i < G_N_ELEMENTS(order); i++)
         segment_load_real(v, order[i], selectors[i]);
-    v->s.gpr[REG_RSP] = sp;
+    v->s.gpr[GPR_RSP] = sp;
     v->next_rip = rip;
     interp_mode_changed(v);
     interp_update_attention(v);

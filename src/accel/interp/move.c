@@ -163,7 +163,7 @@ static uint64_t place_compare_exchange(InterpVcpu *v, const Place *p, unsigned s
 static void exec_cmpxchg(InterpVcpu *v, const Insn *i)
 {
     unsigned size = i->opnd[0].size;
-    uint64_t expected = gpr_get(v, REG_RAX, size), desired = reg_read(v, &i->opnd[1], size), found;
+    uint64_t expected = gpr_get(v, GPR_RAX, size), desired = reg_read(v, &i->opnd[1], size), found;
     if (i->opnd[0].kind == OPND_MEM) {
         Place p = place_of(v, i, size);
         found = place_compare_exchange(v, &p, size, expected, desired);
@@ -175,19 +175,19 @@ static void exec_cmpxchg(InterpVcpu *v, const Insn *i)
             reg_write(v, &i->opnd[0], size, found); /* clears the upper half all the same */
     }
     if (found != expected)
-        gpr_set(v, REG_RAX, size, found);
+        gpr_set(v, GPR_RAX, size, found);
     compare_accumulator(v, size, expected, found);
 }
 
 static void exec_cmpxchg8b(InterpVcpu *v, const Insn *i)
 {
-    uint64_t expected = gpr_get(v, REG_RDX, 4) << 32 | gpr_get(v, REG_RAX, 4);
-    uint64_t desired = gpr_get(v, REG_RCX, 4) << 32 | gpr_get(v, REG_RBX, 4);
+    uint64_t expected = gpr_get(v, GPR_RDX, 4) << 32 | gpr_get(v, GPR_RAX, 4);
+    uint64_t desired = gpr_get(v, GPR_RCX, 4) << 32 | gpr_get(v, GPR_RBX, 4);
     Place p = place_of(v, i, 8);
     uint64_t found = place_compare_exchange(v, &p, 8, expected, desired);
     if (found != expected) {
-        gpr_set(v, REG_RAX, 4, found);
-        gpr_set(v, REG_RDX, 4, found >> 32);
+        gpr_set(v, GPR_RAX, 4, found);
+        gpr_set(v, GPR_RDX, 4, found >> 32);
     }
     flags_set(v, RFLAGS_ZF, found == expected ? RFLAGS_ZF : 0);
 }
@@ -225,11 +225,11 @@ static void exec_cmpxchg16b(InterpVcpu *v, const Insn *i)
     if ((v->base[i->seg] + offset) & 15)
         interp_gp0(v);
     Place p = place_at(v, i->seg, offset, 16);
-    uint64_t expected[2] = { v->s.gpr[REG_RAX], v->s.gpr[REG_RDX] };
-    const uint64_t desired[2] = { v->s.gpr[REG_RBX], v->s.gpr[REG_RCX] };
+    uint64_t expected[2] = { v->s.gpr[GPR_RAX], v->s.gpr[GPR_RDX] };
+    const uint64_t desired[2] = { v->s.gpr[GPR_RBX], v->s.gpr[GPR_RCX] };
     bool done = memory_compare_exchange16(v, &p, expected, desired);
-    v->s.gpr[REG_RAX] = expected[0];
-    v->s.gpr[REG_RDX] = expected[1];
+    v->s.gpr[GPR_RAX] = expected[0];
+    v->s.gpr[GPR_RDX] = expected[1];
     flags_set(v, RFLAGS_ZF, done ? RFLAGS_ZF : 0);
 }
 
@@ -252,22 +252,22 @@ static void exec_movbe(InterpVcpu *v, const Insn *i)
 /* AL = [rBX + AL], the sum cut to the address size. */
 static void exec_xlat(InterpVcpu *v, const Insn *i)
 {
-    uint64_t offset = (v->s.gpr[REG_RBX] + (v->s.gpr[REG_RAX] & 0xff)) & size_mask(i->addrsize);
-    gpr_set(v, REG_RAX, 1, mem_load(v, i->seg, offset, 1));
+    uint64_t offset = (v->s.gpr[GPR_RBX] + (v->s.gpr[GPR_RAX] & 0xff)) & size_mask(i->addrsize);
+    gpr_set(v, GPR_RAX, 1, mem_load(v, i->seg, offset, 1));
 }
 
 /* ---- flags as data */
 static void exec_lahf(InterpVcpu *v, const Insn *i)
 {
-    ((uint8_t *)&v->s.gpr[REG_RAX])[1] = (v->s.rflags & RFLAGS_STATUS & 0xff) | RFLAGS_ONE;
+    ((uint8_t *)&v->s.gpr[GPR_RAX])[1] = (v->s.rflags & RFLAGS_STATUS & 0xff) | RFLAGS_ONE;
 }
 
 static void exec_sahf(InterpVcpu *v, const Insn *i)
 {
-    flags_set(v, RFLAGS_STATUS & 0xff, v->s.gpr[REG_RAX] >> 8);
+    flags_set(v, RFLAGS_STATUS & 0xff, v->s.gpr[GPR_RAX] >> 8);
 }
 
-static void exec_salc(InterpVcpu *v, const Insn *i) { gpr_set(v, REG_RAX, 1, v->s.rflags & RFLAGS_CF ? 0xff : 0); }
+static void exec_salc(InterpVcpu *v, const Insn *i) { gpr_set(v, GPR_RAX, 1, v->s.rflags & RFLAGS_CF ? 0xff : 0); }
 static void exec_clc(InterpVcpu *v, const Insn *i) { v->s.rflags &= ~(uint64_t)RFLAGS_CF; }
 static void exec_stc(InterpVcpu *v, const Insn *i) { v->s.rflags |= RFLAGS_CF; }
 static void exec_cmc(InterpVcpu *v, const Insn *i) { v->s.rflags ^= RFLAGS_CF; }

@@ -41,22 +41,22 @@ static inline void store_sized(InterpVcpu *v, unsigned seg, uint64_t offset, uns
 /* ---- one step each */
 static void movs_step(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = load_sized(v, i->seg, index_of(v, REG_RSI, i), i->opsize);
-    store_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize, x);
-    add_to(v, REG_RSI, i, step_of(v, i));
-    add_to(v, REG_RDI, i, step_of(v, i));
+    uint64_t x = load_sized(v, i->seg, index_of(v, GPR_RSI, i), i->opsize);
+    store_sized(v, SEG_ES, index_of(v, GPR_RDI, i), i->opsize, x);
+    add_to(v, GPR_RSI, i, step_of(v, i));
+    add_to(v, GPR_RDI, i, step_of(v, i));
 }
 
 static void stos_step(InterpVcpu *v, const Insn *i)
 {
-    store_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize, v->s.gpr[REG_RAX]);
-    add_to(v, REG_RDI, i, step_of(v, i));
+    store_sized(v, SEG_ES, index_of(v, GPR_RDI, i), i->opsize, v->s.gpr[GPR_RAX]);
+    add_to(v, GPR_RDI, i, step_of(v, i));
 }
 
 static void lods_step(InterpVcpu *v, const Insn *i)
 {
-    gpr_set(v, REG_RAX, i->opsize, load_sized(v, i->seg, index_of(v, REG_RSI, i), i->opsize));
-    add_to(v, REG_RSI, i, step_of(v, i));
+    gpr_set(v, GPR_RAX, i->opsize, load_sized(v, i->seg, index_of(v, GPR_RSI, i), i->opsize));
+    add_to(v, GPR_RSI, i, step_of(v, i));
 }
 
 static void compare(InterpVcpu *v, const Insn *i, uint64_t a, uint64_t b)
@@ -71,18 +71,18 @@ static void compare(InterpVcpu *v, const Insn *i, uint64_t a, uint64_t b)
 
 static void scas_step(InterpVcpu *v, const Insn *i)
 {
-    uint64_t x = load_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize);
-    compare(v, i, gpr_get(v, REG_RAX, i->opsize), x);
-    add_to(v, REG_RDI, i, step_of(v, i));
+    uint64_t x = load_sized(v, SEG_ES, index_of(v, GPR_RDI, i), i->opsize);
+    compare(v, i, gpr_get(v, GPR_RAX, i->opsize), x);
+    add_to(v, GPR_RDI, i, step_of(v, i));
 }
 
 static void cmps_step(InterpVcpu *v, const Insn *i)
 {
-    uint64_t a = load_sized(v, i->seg, index_of(v, REG_RSI, i), i->opsize);
-    uint64_t b = load_sized(v, SEG_ES, index_of(v, REG_RDI, i), i->opsize);
+    uint64_t a = load_sized(v, i->seg, index_of(v, GPR_RSI, i), i->opsize);
+    uint64_t b = load_sized(v, SEG_ES, index_of(v, GPR_RDI, i), i->opsize);
     compare(v, i, a, b);
-    add_to(v, REG_RSI, i, step_of(v, i));
-    add_to(v, REG_RDI, i, step_of(v, i));
+    add_to(v, GPR_RSI, i, step_of(v, i));
+    add_to(v, GPR_RDI, i, step_of(v, i));
 }
 
 /* ---- many steps within a page */
@@ -128,8 +128,8 @@ static void copy_elements(uint8_t *to, const uint8_t *from, uint64_t n, int64_t 
 
 static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
 {
-    Run from = run_of(v, i->seg, index_of(v, REG_RSI, i), i, ACCESS_READ);
-    Run to = run_of(v, SEG_ES, index_of(v, REG_RDI, i), i, ACCESS_WRITE);
+    Run from = run_of(v, i->seg, index_of(v, GPR_RSI, i), i, ACCESS_READ);
+    Run to = run_of(v, SEG_ES, index_of(v, GPR_RDI, i), i, ACCESS_WRITE);
     uint64_t n = MIN(count, MIN(from.n, to.n));
     if (n < 2)
         return 0;
@@ -142,15 +142,15 @@ static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
     else
         memmove(low_to.host, low_from.host, bytes);
     run_stored(v, low_to, i);
-    add_to(v, REG_RSI, i, step * (int64_t)n);
-    add_to(v, REG_RDI, i, step * (int64_t)n);
+    add_to(v, GPR_RSI, i, step * (int64_t)n);
+    add_to(v, GPR_RDI, i, step * (int64_t)n);
     return n;
 }
 
 static uint64_t stos_run(InterpVcpu *v, const Insn *i, uint64_t count)
 {
-    Run to = run_of(v, SEG_ES, index_of(v, REG_RDI, i), i, ACCESS_WRITE);
-    uint64_t n = MIN(count, to.n), x = gpr_get(v, REG_RAX, i->opsize);
+    Run to = run_of(v, SEG_ES, index_of(v, GPR_RDI, i), i, ACCESS_WRITE);
+    uint64_t n = MIN(count, to.n), x = gpr_get(v, GPR_RAX, i->opsize);
     if (n < 2)
         return 0;
     Run low = run_base(v, to, i, n);
@@ -160,7 +160,7 @@ static uint64_t stos_run(InterpVcpu *v, const Insn *i, uint64_t count)
         for (uint64_t k = 0; k < n; k++)
             memcpy(low.host + k * i->opsize, &x, i->opsize);
     run_stored(v, low, i);
-    add_to(v, REG_RDI, i, step_of(v, i) * (int64_t)n);
+    add_to(v, GPR_RDI, i, step_of(v, i) * (int64_t)n);
     return n;
 }
 
@@ -183,14 +183,14 @@ ALWAYS_INLINE void repeat(InterpVcpu *v, const Insn *i, ExecFn *step, RunFn *run
         step(v, i);
         return;
     }
-    for (uint64_t count = index_of(v, REG_RCX, i); count;) {
+    for (uint64_t count = index_of(v, GPR_RCX, i); count;) {
         uint64_t n = run && !v->attention && !v->single_step ? run(v, i, count) : 0;
         if (!n) {
             step(v, i);
             n = 1;
         }
         count -= n;
-        gpr_set(v, REG_RCX, i->addrsize, count);
+        gpr_set(v, GPR_RCX, i->addrsize, count);
         if (compares && !(v->s.rflags & RFLAGS_ZF) != !!(i->prefixes & PFX_REPNE))
             return;
         if (count && interrupted(v))
