@@ -186,22 +186,22 @@ void exec_mov_dr(InterpVcpu *v, const Insn *i)
 /* ---- XCR0 */
 void exec_xgetbv(InterpVcpu *v, const Insn *i)
 {
-    uint32_t n = (uint32_t)v->s.gpr[REG_RCX];
+    uint32_t n = (uint32_t)v->s.gpr[GPR_RCX];
     if (!(v->s.cr4 & CR4_OSXSAVE))
         interp_ud(v);
     if (n > 1 || (n == 1 && !has(v, FEAT_XGETBV1)))
         interp_gp0(v);
-    v->s.gpr[REG_RAX] = (uint32_t)v->s.xcr0; /* 1: XINUSE may be any superset of what is not in its initial state */
-    v->s.gpr[REG_RDX] = v->s.xcr0 >> 32;
+    v->s.gpr[GPR_RAX] = (uint32_t)v->s.xcr0; /* 1: XINUSE may be any superset of what is not in its initial state */
+    v->s.gpr[GPR_RDX] = v->s.xcr0 >> 32;
 }
 
 void exec_xsetbv(InterpVcpu *v, const Insn *i)
 {
-    uint64_t value = (uint32_t)v->s.gpr[REG_RAX] | v->s.gpr[REG_RDX] << 32;
+    uint64_t value = (uint32_t)v->s.gpr[GPR_RAX] | v->s.gpr[GPR_RDX] << 32;
     uint64_t allowed = XCR0_X87 | XCR0_SSE | (has(v, FEAT_AVX) ? XCR0_AVX : 0);
     if (!(v->s.cr4 & CR4_OSXSAVE))
         interp_ud(v);
-    if ((uint32_t)v->s.gpr[REG_RCX] || !(value & XCR0_X87) || (value & ~allowed) || ((value & XCR0_AVX) && !(value & XCR0_SSE)))
+    if ((uint32_t)v->s.gpr[GPR_RCX] || !(value & XCR0_X87) || (value & ~allowed) || ((value & XCR0_AVX) && !(value & XCR0_SSE)))
         interp_gp0(v);
     v->s.xcr0 = value;
 }

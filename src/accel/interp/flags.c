@@ -65,7 +65,7 @@ static uint64_t popf_mask(const InterpVcpu *v, unsigned opsize)
 void exec_popf(InterpVcpu *v, const Insn *i)
 {
     bool virtual_if = flags_are_virtual(v, i);
-    uint64_t at = v->s.gpr[REG_RSP] & v->stack_mask;
+    uint64_t at = v->s.gpr[GPR_RSP] & v->stack_mask;
     uint64_t flags = mem_read(v, SEG_SS, at, i->opsize) & ~(uint64_t)RFLAGS_RF;
     uint64_t mask = popf_mask(v, i->opsize);
     if (virtual_if) {

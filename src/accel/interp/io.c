@@ -61,7 +61,7 @@ static void port_write(InterpVcpu *v, uint16_t port, unsigned size, uint64_t val
 
 static uint16_t port_of(InterpVcpu *v, const Operand *o, const Insn *i)
 {
-    return o->kind == OPND_REG ? (uint16_t)v->s.gpr[REG_RDX] : (uint16_t)(i->imm & 0xff);
+    return o->kind == OPND_REG ? (uint16_t)v->s.gpr[GPR_RDX] : (uint16_t)(i->imm & 0xff);
 }
 
 void exec_in(InterpVcpu *v, const Insn *i)
@@ -91,20 +91,20 @@ static void advance(InterpVcpu *v, const Insn *i, unsigned reg)
 
 static void ins_once(InterpVcpu *v, const Insn *i)
 {
-    uint16_t port = (uint16_t)v->s.gpr[REG_RDX];
-    uint64_t at = gpr_get(v, REG_RDI, i->addrsize);
+    uint16_t port = (uint16_t)v->s.gpr[GPR_RDX];
+    uint64_t at = gpr_get(v, GPR_RDI, i->addrsize);
     io_check(v, port, i->opsize);
     mem_probe_write(v, SEG_ES, at, i->opsize);
     mem_store(v, SEG_ES, at, i->opsize, port_read(v, port, i->opsize));
-    advance(v, i, REG_RDI);
+    advance(v, i, GPR_RDI);
 }
 
 static void outs_once(InterpVcpu *v, const Insn *i)
 {
-    uint16_t port = (uint16_t)v->s.gpr[REG_RDX];
+    uint16_t port = (uint16_t)v->s.gpr[GPR_RDX];
     io_check(v, port, i->opsize);
-    port_write(v, port, i->opsize, mem_load(v, i->seg, gpr_get(v, REG_RSI, i->addrsize), i->opsize));
-    advance(v, i, REG_RSI);
+    port_write(v, port, i->opsize, mem_load(v, i->seg, gpr_get(v, GPR_RSI, i->addrsize), i->opsize));
+    advance(v, i, GPR_RSI);
 }
 
 static void repeat(InterpVcpu *v, const Insn *i, ExecFn *once)
@@ -113,17 +113,17 @@ static void repeat(InterpVcpu *v, const Insn *i, ExecFn *once)
         once(v, i);
         return;
     }
-    for (unsigned n = 0; gpr_get(v, REG_RCX, i->addrsize); n++) {
+    for (unsigned n = 0; gpr_get(v, GPR_RCX, i->addrsize); n++) {
         if (n && (v->attention || v->leave_block || n >= REP_BATCH)) {
             v->next_rip = v->s.rip; /* go on after events */
             v->leave_block = true;
             return;
         }
         once(v, i);
-        gpr_set(v, REG_RCX, i->addrsize, v->s.gpr[REG_RCX] - 1);
+        gpr_set(v, GPR_RCX, i->addrsize, v->s.gpr[GPR_RCX] - 1);
     }
     if (i->addrsize == 4 && v->code_size == CODE64)
-        v->s.gpr[REG_RCX] = (uint32_t)v->s.gpr[REG_RCX];
+        v->s.gpr[GPR_RCX] = (uint32_t)v->s.gpr[GPR_RCX];
 }
 
 void exec_ins(InterpVcpu *v, const Insn *i) { repeat(v, i, ins_once); }

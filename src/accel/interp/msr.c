@@ -224,15 +224,15 @@ void msr_write(InterpVcpu *v, uint32_t msr, uint64_t value)
 /* ---- instructions */
 static void set_edx_eax(InterpVcpu *v, uint64_t value)
 {
-    v->s.gpr[REG_RAX] = (uint32_t)value;
-    v->s.gpr[REG_RDX] = value >> 32;
+    v->s.gpr[GPR_RAX] = (uint32_t)value;
+    v->s.gpr[GPR_RDX] = value >> 32;
 }
 
-void exec_rdmsr(InterpVcpu *v, const Insn *i) { set_edx_eax(v, msr_read(v, (uint32_t)v->s.gpr[REG_RCX])); }
+void exec_rdmsr(InterpVcpu *v, const Insn *i) { set_edx_eax(v, msr_read(v, (uint32_t)v->s.gpr[GPR_RCX])); }
 
 void exec_wrmsr(InterpVcpu *v, const Insn *i)
 {
-    msr_write(v, (uint32_t)v->s.gpr[REG_RCX], (uint32_t)v->s.gpr[REG_RAX] | v->s.gpr[REG_RDX] << 32);
+    msr_write(v, (uint32_t)v->s.gpr[GPR_RCX], (uint32_t)v->s.gpr[GPR_RAX] | v->s.gpr[GPR_RDX] << 32);
 }
 
 void exec_rdtsc(InterpVcpu *v, const Insn *i)
@@ -245,7 +245,7 @@ void exec_rdtsc(InterpVcpu *v, const Insn *i)
 void exec_rdtscp(InterpVcpu *v, const Insn *i)
 {
     exec_rdtsc(v, i);
-    v->s.gpr[REG_RCX] = (uint32_t)v->s.tsc_aux;
+    v->s.gpr[GPR_RCX] = (uint32_t)v->s.tsc_aux;
 }
 
 /* There are no counters (CPUID leaf 0ah says so): every index is out of range. */

@@ -37,9 +37,9 @@ void exec_syscall(InterpVcpu *v, const Insn *i)
     uint16_t cs = v->s.star >> 32 & 0xffff;
     bool from64 = v->code_size == CODE64;
     uint64_t flags = v->s.rflags & ~(uint64_t)RFLAGS_RF;
-    v->s.gpr[REG_RCX] = v->next_rip;
+    v->s.gpr[GPR_RCX] = v->next_rip;
     if (v->long_mode) {
-        v->s.gpr[REG_R11] = flags;
+        v->s.gpr[GPR_R11] = flags;
         v->next_rip = from64 ? v->s.lstar : v->s.cstar;
         enter_flat(v, cs, cs + 8, 0, true);
         interp_set_rflags(v, flags & ~v->s.sfmask, ~0ull);
@@ -56,13 +56,13 @@ void exec_sysret(InterpVcpu *v, const Insn *i)
     syscall_check(v);
     uint16_t base = v->s.star >> 48;
     bool to64 = i->opsize == 8;
-    uint64_t rip = to64 ? v->s.gpr[REG_RCX] : (uint32_t)v->s.gpr[REG_RCX];
+    uint64_t rip = to64 ? v->s.gpr[GPR_RCX] : (uint32_t)v->s.gpr[GPR_RCX];
     if (to64 && !interp_canonical(v, rip))
         interp_gp0(v);
     enter_flat(v, to64 ? base + 16 : base, base + 8, 3, to64);
     v->next_rip = rip;
     if (v->long_mode)
-        interp_set_rflags(v, v->s.gpr[REG_R11] & 0x3c7fd7, ~0ull);
+        interp_set_rflags(v, v->s.gpr[GPR_R11] & 0x3c7fd7, ~0ull);
     else
         interp_set_rflags(v, RFLAGS_IF, RFLAGS_IF);
     interp_mode_changed(v);
@@ -83,7 +83,7 @@ void exec_sysenter(InterpVcpu *v, const Insn *i)
     bool to64 = v->long_mode;
     v->s.rflags &= ~(uint64_t)(RFLAGS_VM | RFLAGS_IF | RFLAGS_RF);
     v->next_rip = to64 ? v->s.sysenter_eip : (uint32_t)v->s.sysenter_eip;
-    v->s.gpr[REG_RSP] = to64 ? v->s.sysenter_esp : (uint32_t)v->s.sysenter_esp;
+    v->s.gpr[GPR_RSP] = to64 ? v->s.sysenter_esp : (uint32_t)v->s.sysenter_esp;
     enter_flat(v, cs, cs + 8, 0, to64);
     interp_update_attention(v);
 }
@@ -92,12 +92,12 @@ void exec_sysexit(InterpVcpu *v, const Insn *i)
 {
     sysenter_check(v);
     bool to64 = i->opsize == 8;
-    uint64_t rip = v->s.gpr[REG_RDX], rsp = v->s.gpr[REG_RCX];
+    uint64_t rip = v->s.gpr[GPR_RDX], rsp = v->s.gpr[GPR_RCX];
     if (to64 && (!interp_canonical(v, rip) || !interp_canonical(v, rsp)))
         interp_gp0(v);
     uint16_t cs = (v->s.sysenter_cs & 0xfffc) + (to64 ? 32 : 16);
     v->next_rip = to64 ? rip : (uint32_t)rip;
-    v->s.gpr[REG_RSP] = to64 ? rsp : (uint32_t)rsp;
+    v->s.gpr[GPR_RSP] = to64 ? rsp : (uint32_t)rsp;
     enter_flat(v, cs, cs + 8, 3, to64);
 }
 

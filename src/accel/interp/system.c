@@ -35,11 +35,11 @@ static void exec_cpuid(InterpVcpu *v, const Insn *i)
     CpuidContext c = { .apic_id = v->vcpu.apic_id, .sockets = m->sockets, .cores = m->cores, .threads = m->threads,
                        .cr4 = v->s.cr4, .xcr0 = v->s.xcr0, .xss = v->s.xss,
                        .apic_base = v->vcpu.apic_ops ? v->vcpu.apic_ops->get_base(v->vcpu.apic) : v->s.apic_base };
-    CpuidRegs r = cpu_model_cpuid(interp_model(v), &c, (uint32_t)v->s.gpr[REG_RAX], (uint32_t)v->s.gpr[REG_RCX]);
-    v->s.gpr[REG_RAX] = r.eax;
-    v->s.gpr[REG_RBX] = r.ebx;
-    v->s.gpr[REG_RCX] = r.ecx;
-    v->s.gpr[REG_RDX] = r.edx;
+    CpuidRegs r = cpu_model_cpuid(interp_model(v), &c, (uint32_t)v->s.gpr[GPR_RAX], (uint32_t)v->s.gpr[GPR_RCX]);
+    v->s.gpr[GPR_RAX] = r.eax;
+    v->s.gpr[GPR_RBX] = r.ebx;
+    v->s.gpr[GPR_RCX] = r.ecx;
+    v->s.gpr[GPR_RDX] = r.edx;
 }
 
 /* MONITOR arms nothing, so MWAIT ends at once: an implementation may wake for reasons of its own (SDM 2, MWAIT). */
@@ -47,16 +47,16 @@ static void exec_monitor(InterpVcpu *v, const Insn *i)
 {
     if (v->cpl)
         interp_ud(v);
-    if ((uint32_t)v->s.gpr[REG_RCX])
+    if ((uint32_t)v->s.gpr[GPR_RCX])
         interp_gp0(v);
-    mem_read(v, i->has_mem ? i->seg : SEG_DS, v->s.gpr[REG_RAX] & size_mask(i->addrsize), 1);
+    mem_read(v, i->has_mem ? i->seg : SEG_DS, v->s.gpr[GPR_RAX] & size_mask(i->addrsize), 1);
 }
 
 static void exec_mwait(InterpVcpu *v, const Insn *i)
 {
     if (v->cpl)
         interp_ud(v);
-    if ((uint32_t)v->s.gpr[REG_RCX] & ~1u)
+    if ((uint32_t)v->s.gpr[GPR_RCX] & ~1u)
         interp_gp0(v);
 }
 
