@@ -3,10 +3,11 @@
 
 #include "devices/acpi/fw_cfg.h"
 #include "devices/char/char.h"
+#include "devices/input/input.h"
 #include "devices/intc/intc.h"
+#include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
-#include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
 
 const DeviceType *const device_types[] = {
@@ -20,10 +21,12 @@ const DeviceType *const device_types[] = {
     &apic_type,
     &i8254_type,
     &mc146818_type,
+    &hpet_type,
+    &i8042_type,
+    &port92_type,
     &isa_serial_type,
     &isa_debugcon_type,
-    &piix3_ide_type,
-    &ide_hd_type,
-    &ide_cd_type,
+    &isa_debug_exit_type,
+    &pvpanic_type,
     NULL,
 };
