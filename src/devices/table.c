@@ -8,6 +8,7 @@
 #include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
+#include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
 
 const DeviceType *const device_types[] = {
@@ -28,5 +29,8 @@ const DeviceType *const device_types[] = {
     &isa_debugcon_type,
     &isa_debug_exit_type,
     &pvpanic_type,
+    &piix3_ide_type,
+    &ide_hd_type,
+    &ide_cd_type,
     NULL,
 };
