@@ -4,11 +4,11 @@
 typedef struct Piix3 {
     PciDevice pci;
     uint64_t asserted[4 * 4]; /* per PIRQ: a bit a devfn, so that a shared wire is the OR of its drivers */
-    uint16_t internal;        /* lines asserted from inside the chip */
+    uint16_t isa[PIIX3_SOURCES]; /* per source: ISA lines that it asserts */
     uint16_t driven;          /* lines now high because of us */
 } Piix3;
 
-static const uint16_t ROUTABLE = 0xdef8; /* IRQ 3-7, 9-12, 14, 15 */
+static const uint16_t ROUTABLE = 0xdef8; /* where a PIRQ may go: IRQ 3-7, 9-12, 14, 15 */
 
 static bool pirq_level(const Piix3 *s, unsigned pirq)
 {
@@ -18,13 +18,15 @@ static bool pirq_level(const Piix3 *s, unsigned pirq)
 
 static uint16_t wanted_lines(const Piix3 *s)
 {
-    uint16_t lines = s->internal;
+    uint16_t lines = 0;
     for (unsigned pirq = 0; pirq < 4; pirq++) {
         uint8_t route = s->pci.config[PIIX3_ROUTE + pirq];
         if (!(route & PIIX3_ROUTE_OFF) && pirq_level(s, pirq))
-            lines |= 1u << (route & 15);
+            lines |= 1u << (route & 15) & ROUTABLE;
     }
-    return lines & ROUTABLE;
+    for (unsigned source = 0; source < PIIX3_SOURCES; source++)
+        lines |= s->isa[source];
+    return lines;
 }
 
 static void update_lines(Piix3 *s)
@@ -46,10 +48,11 @@ void piix3_set_intx(void *opaque, uint8_t devfn, unsigned pin, bool level)
     g_mutex_unlock(&s->pci.dev.lock);
 }
 
-static void set_internal(Device *d, unsigned n, bool level)
+static void set_isa(Device *d, unsigned n, bool level)
 {
     Piix3 *s = (Piix3 *)d;
-    s->internal = level ? s->internal | 1u << n : s->internal & ~(1u << n);
+    uint16_t *lines = &s->isa[n / 16 % PIIX3_SOURCES], bit = 1u << (n % 16);
+    *lines = level ? *lines | bit : *lines & ~bit;
     update_lines(s);
 }
 
@@ -88,7 +91,7 @@ static const PciInfo piix3_pci = {
 };
 static const Field piix3_fields[] = {
     { FA(Piix3, asserted), .doc = "per PIRQ, which functions assert it" },
-    { F(Piix3, internal), .doc = "lines asserted from inside the chip" },
+    { FA(Piix3, isa), .doc = "per source, ISA lines that it asserts" },
     { F(Piix3, driven), .doc = "ISA lines driven high" },
     DEVICE_FIELDS_END,
 };
@@ -105,5 +108,5 @@ const DeviceType piix3_type = {
     .pci = &piix3_pci,
     .realize = piix3_realize,
     .reset = piix3_reset,
-    .set_irq = set_internal,
+    .set_irq = set_isa,
 };
