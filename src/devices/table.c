@@ -5,6 +5,7 @@
 #include "devices/char/char.h"
 #include "devices/input/input.h"
 #include "devices/intc/intc.h"
+#include "devices/misc/a20.h"
 #include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
@@ -17,6 +18,7 @@ const DeviceType *const device_types[] = {
     &i440fx_type,
     &piix3_type,
     &piix4_pm_type,
+    &a20_type,
     &i8259_type,
     &ioapic_type,
     &apic_type,
