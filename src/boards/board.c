@@ -56,7 +56,7 @@ static bool plug_isa(Board *b, Device *d, GError **err)
             return error_set(err, ERR_INVALID, "%s: irq is 0 to 15, not %u", d->path, (unsigned)n);
         d->irq[0] = b->ops->isa_irq(b, n);
     }
-    return device_realize(d, err) && (!base || !d->windows || device_map(d, 0, field_get(base, d, 0), err));
+    return b->ops->attach(b, d, err) && device_realize(d, err) && (!base || !d->windows || device_map(d, 0, field_get(base, d, 0), err));
 }
 
 static bool plug_pci(Board *b, PciDevice *p, const char *addr, GError **err)
@@ -71,11 +71,10 @@ bool board_plug(Board *b, Device *d, const char *addr, GError **err)
 {
     if (d->type->internal)
         return error_set(err, ERR_INVALID, "device '%s' is part of the machine; it cannot be added", d->type->name);
-    if (d->type->pci)
-        return plug_pci(b, (PciDevice *)d, addr, err);
-    if (addr)
+    if (addr && !d->type->pci)
         return error_set(err, ERR_INVALID, "%s: device '%s' is not a PCI device and takes no addr", d->path, d->type->name);
-    return plug_isa(b, d, err);
+    bool ok = d->type->pci ? plug_pci(b, (PciDevice *)d, addr, err) : plug_isa(b, d, err);
+    return ok && b->ops->plugged(b, d, err);
 }
 
 bool board_add_file(Board *b, const char *name, const void *data, size_t n, GError **err)

@@ -23,8 +23,7 @@ typedef struct BoardConfig {
     const char *boot_order;    /* as -boot order=: letters a c d n; NULL: the firmware's own order */
     bool boot_menu;
     unsigned boot_menu_timeout_ms; /* 0: the firmware's default */
-    bool reboot_on_fail;       /* when nothing boots: try again after reboot_timeout_ms; else stay */
-    unsigned reboot_timeout_ms;
+    int reboot_timeout_ms;     /* when nothing boots; -1: stay */
     RtcBase rtc_base;
     int64_t rtc_time;          /* RTC_AT: seconds since 1970 at machine start */
     bool no_acpi, no_hpet, no_smbios;
@@ -43,7 +42,7 @@ extern const BoardType *const board_types[]; /* table.c; NULL-terminated */
 const BoardType *board_find(const char *name, GError **err); /* by name or alias; an error names the nearest */
 
 /* Puts every device of the board into m, which has its accelerator already, and RAM into the memory map.  On failure
- * NULL; machine_destroy() then takes care of the devices made so far. */
+ * NULL, with the board's devices gone; m is then good for machine_destroy() only. */
 Board *board_create(const BoardType *type, Machine *m, const BoardConfig *config, GError **err);
 void board_destroy(Board *b); /* after machine_destroy(); NULL is fine */
 

@@ -1,0 +1,175 @@
+/*
+ * pc_direct.c - a start of the classic PC without firmware: the settings and tables that SeaBIOS would have left.
+ *
+ * Everything goes through the same configuration accesses and ports as firmware's would.  What is not set up: the
+ * real-mode interrupt services, for which a kernel needs firmware.
+ */
+#include <string.h>
+
+#include "boards/pc_inside.h"
+#include "devices/acpi/acpi_tables.h"
+#include "devices/acpi/smbios.h"
+#include "devices/pci/piix.h"
+
+enum { BIOS_AREA = 0xe0000, BIOS_AREA_SIZE = 0x20000, SMBIOS_ANCHOR = 0xf0000, ACPI_RSDP = 0xf0040, EBDA = 0x9fc00, MIB = 1 << 20 };
+enum { PAM0 = 0x59, ELCR = 0x4d0, IO_FIRST = 0xc000 };
+
+static void out(Pc *pc, uint16_t port, unsigned size, uint32_t value)
+{
+    FlatView *v = space_view(pc->board.machine->ports);
+    view_write(v, port, size, value);
+    view_unref(v);
+}
+
+/* ---- PCI: every BAR gets an address, every pin its line */
+
+typedef struct Allocator {
+    Pc *pc;
+    uint64_t memory, memory_end, io;
+    GError *err;
+} Allocator;
+
+static uint64_t align_up(uint64_t at, uint64_t to) { return (at + to - 1) & ~(to - 1); }
+
+static bool place_io(Allocator *a, PciDevice *p, const WindowDecl *d)
+{
+    a->io = align_up(a->io, d->size);
+    pci_config_write(p->bus, p->devfn, PCI_BAR0 + 4 * d->bar, 4, a->io);
+    a->io += d->size;
+    return a->io <= 0x10000;
+}
+
+static bool place_memory(Allocator *a, PciDevice *p, const WindowDecl *d)
+{
+    a->memory = align_up(a->memory, MAX(d->size, 4096));
+    pci_config_write(p->bus, p->devfn, PCI_BAR0 + 4 * d->bar, 4, a->memory);
+    if (d->bar_64)
+        pci_config_write(p->bus, p->devfn, PCI_BAR0 + 4 * d->bar + 4, 4, a->memory >> 32);
+    a->memory += d->size;
+    return a->memory <= a->memory_end;
+}
+
+static void place_bars(PciDevice *p, void *arg)
+{
+    Allocator *a = arg;
+    for (const WindowDecl *d = p->dev.type->windows; d && d->name; d++)
+        if (d->space == SPACE_PCI_BAR && !a->err && !(d->bar_io ? place_io(a, p, d) : place_memory(a, p, d)))
+            error_set(&a->err, ERR_NO_SPACE, "%s: no room left for PCI BAR %u; start with firmware, or with fewer devices", p->dev.path, d->bar);
+}
+
+/* The lines that SeaBIOS gives PIRQA-D on this board. */
+static const uint8_t pirq_line[4] = { 10, 10, 11, 11 };
+
+static void enable_function(PciDevice *p, void *arg)
+{
+    bool bridge = p->dev.type->pci->class_code >> 16 == 6 && p->dev.type->pci->class_code >> 8 != 0x0680;
+    uint8_t pin = pci_config_read(p->bus, p->devfn, PCI_INTERRUPT_PIN, 1);
+    if (pin)
+        pci_config_write(p->bus, p->devfn, PCI_INTERRUPT_LINE, 1, pirq_line[piix3_pirq(p->devfn >> 3, pin - 1)]);
+    if (!bridge)
+        pci_config_write(p->bus, p->devfn, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+}
+
+static bool set_up_pci(Pc *pc, GError **err)
+{
+    Allocator a = { .pc = pc, .memory = MAX(pc->low_ram, 0x80000000), .memory_end = PC_HOLE_END, .io = IO_FIRST };
+    pci_bus_each(pc->board.pci, place_bars, &a);
+    if (a.err) {
+        g_propagate_error(err, a.err);
+        return false;
+    }
+    pci_bus_each(pc->board.pci, enable_function, NULL);
+    return true;
+}
+
+/* ---- chip set */
+
+static void set_up_chip_set(Pc *pc)
+{
+    PciBus *b = pc->board.pci;
+    uint8_t isa = pci_devfn(PC_BRIDGE_SLOT, 0), ide = pci_devfn(PC_BRIDGE_SLOT, 1), pm = pci_devfn(PC_BRIDGE_SLOT, 3);
+    for (unsigned i = 0; i < 7; i++)
+        pci_config_write(b, 0, PAM0 + i, 1, i ? 0x33 : 0x30); /* RAM at c0000-fffff, read and write */
+    for (unsigned i = 0; i < 4; i++)
+        pci_config_write(b, isa, PIIX3_ROUTE + i, 1, pirq_line[i]);
+    out(pc, ELCR, 1, 0);
+    out(pc, ELCR + 1, 1, 1 << (10 - 8) | 1 << (11 - 8)); /* level-triggered */
+    pci_config_write(b, ide, 0x40, 4, 0x80008000); /* IDETIM: decode both channels */
+    pci_config_write(b, pm, PM_BASE, 4, PM_PORT | 1);
+    pci_config_write(b, pm, PM_BASE_ENABLE_REG, 1, 1);
+    pci_config_write(b, pm, PCI_INTERRUPT_LINE, 1, PM_SCI_IRQ);
+    out(pc, PM_APM_PORT, 1, PM_ACPI_ENABLE);
+}
+
+/* ---- tables, all within the area that a BIOS would occupy */
+
+typedef struct Area {
+    Machine *machine;
+    uint64_t next, end;
+} Area;
+
+static bool store(Machine *m, uint64_t at, const void *data, size_t n, GError **err)
+{
+    return dma_write(m, at, data, n) || error_set(err, ERR_INTERNAL, "no RAM at %#" G_GINT64_MODIFIER "x for firmware tables", at);
+}
+
+/* Room for n bytes at a multiple of 64; *ret_at is where. */
+static bool reserve(Area *a, size_t n, uint64_t *ret_at, GError **err)
+{
+    *ret_at = align_up(a->next, 64);
+    a->next = *ret_at + n;
+    return a->next <= a->end || error_set(err, ERR_NO_SPACE, "ACPI tables do not fit below 1 MiB; use fewer CPUs");
+}
+
+static bool store_acpi(Pc *pc, Area *a, uint64_t *ret_rsdp, GError **err)
+{
+    uint64_t at;
+    g_autoptr(AcpiTables) t = pc_acpi_tables(pc);
+    if (!reserve(a, t->tables->len, &at, err))
+        return false;
+    acpi_place(t, at);
+    *ret_rsdp = ACPI_RSDP;
+    return store(a->machine, at, t->tables->data, t->tables->len, err) && store(a->machine, ACPI_RSDP, t->rsdp->data, t->rsdp->len, err);
+}
+
+static bool store_smbios(Pc *pc, Area *a, GError **err)
+{
+    uint64_t at;
+    g_autoptr(Smbios) s = pc_smbios(pc);
+    if (!reserve(a, s->tables->len, &at, err))
+        return false;
+    smbios_place(s, at);
+    return store(a->machine, at, s->tables->data, s->tables->len, err) && store(a->machine, SMBIOS_ANCHOR, s->anchor, sizeof(s->anchor), err);
+}
+
+/* SMBIOS first: it is small and must stand below 1 MiB, as all of this does. */
+static bool store_tables(Pc *pc, BoardStart *ret, GError **err)
+{
+    static const uint8_t zeros[BIOS_AREA_SIZE];
+    Area a = { pc->board.machine, ACPI_RSDP + 0x40, BIOS_AREA + BIOS_AREA_SIZE };
+    return store(a.machine, BIOS_AREA, zeros, sizeof(zeros), err) && (!pc->smbios || store_smbios(pc, &a, err)) &&
+           (!pc->acpi || store_acpi(pc, &a, &ret->rsdp, err));
+}
+
+static void describe_memory(const Pc *pc, BoardStart *ret)
+{
+    ret->e820[ret->n_e820++] = (E820Entry){ 0, EBDA, E820_RAM };
+    ret->e820[ret->n_e820++] = (E820Entry){ EBDA, 0xa0000 - EBDA, E820_RESERVED };
+    ret->e820[ret->n_e820++] = (E820Entry){ BIOS_AREA, BIOS_AREA_SIZE, E820_RESERVED };
+    ret->e820[ret->n_e820++] = (E820Entry){ MIB, pc->low_ram - MIB, E820_RAM };
+    if (pc->high_ram)
+        ret->e820[ret->n_e820++] = (E820Entry){ PC_4G, pc->high_ram, E820_RAM };
+    ret->low_ram = pc->low_ram;
+}
+
+bool pc_start_direct(Board *b, BoardStart *ret, GError **err)
+{
+    Pc *pc = (Pc *)b;
+    BoardStart start = { 0 };
+    set_up_chip_set(pc);
+    if (!set_up_pci(pc, err) || !store_tables(pc, &start, err))
+        return false;
+    describe_memory(pc, &start);
+    *ret = start;
+    return true;
+}

@@ -1,0 +1,144 @@
+/* pc_firmware.c - what the classic PC tells its firmware: CMOS bytes, fw_cfg items, ACPI and SMBIOS tables. */
+#include <string.h>
+
+#include "boards/pc.h"
+#include "boards/pc_inside.h"
+#include "devices/acpi/acpi_tables.h"
+#include "devices/acpi/fw_cfg.h"
+#include "devices/acpi/smbios.h"
+#include "devices/timer/timer.h"
+
+/* ---- CMOS: memory sizes and boot order where BIOSes of PCs look for them */
+
+enum { KIB = 10, UNIT_64K = 16 };
+
+static void set_cmos16(Pc *pc, unsigned at, uint64_t value)
+{
+    value = MIN(value, 0xffff);
+    rtc_set_cmos(pc->rtc, at, value);
+    rtc_set_cmos(pc->rtc, at + 1, value >> 8);
+}
+
+static void set_memory_bytes(Pc *pc)
+{
+    uint64_t extended = (pc->low_ram - (1 << 20)) >> KIB;
+    set_cmos16(pc, 0x15, 640);
+    set_cmos16(pc, 0x17, extended);
+    set_cmos16(pc, 0x30, extended);
+    set_cmos16(pc, 0x34, pc->low_ram > 16 << 20 ? (pc->low_ram - (16 << 20)) >> UNIT_64K : 0);
+    for (unsigned i = 0; i < 3; i++)
+        rtc_set_cmos(pc->rtc, 0x5b + i, pc->high_ram >> (UNIT_64K + 8 * i));
+}
+
+/* Nibbles 1 floppy, 2 disk, 3 CD, 4 network: 3dh low first and high second, 38h high third; bit 0: no floppy check. */
+static bool set_boot_order(Pc *pc, const char *order, GError **err)
+{
+    static const char letters[] = "acdn";
+    uint8_t code[3] = { 0 };
+    order = order ? order : "cad";
+    for (unsigned i = 0; order[i]; i++) {
+        const char *found = strchr(letters, order[i]);
+        if (!found || i >= 3)
+            return error_set(err, ERR_INVALID, "boot order '%s' is not up to three of the letters a (floppy), c (disk), d (CD-ROM), n (network)", order);
+        code[i] = found - letters + 1;
+    }
+    rtc_set_cmos(pc->rtc, 0x3d, code[1] << 4 | code[0]);
+    rtc_set_cmos(pc->rtc, 0x38, code[2] << 4 | 1);
+    return true;
+}
+
+static bool set_cmos(Pc *pc, const BoardConfig *c, GError **err)
+{
+    enum { FPU = 0x02, PS2_MOUSE = 0x04, ALL_LBA = 0x55 };
+    set_memory_bytes(pc);
+    rtc_set_cmos(pc->rtc, 0x14, FPU | PS2_MOUSE);
+    rtc_set_cmos(pc->rtc, 0x39, ALL_LBA); /* translation of the four disks */
+    rtc_set_cmos(pc->rtc, 0x5f, pc->board.machine->config.cpus - 1);
+    return set_boot_order(pc, c->boot_order, err);
+}
+
+/* ---- fw_cfg */
+
+static bool add_number_file(Pc *pc, const char *name, uint64_t value, unsigned size, GError **err)
+{
+    value = GUINT64_TO_LE(value);
+    return fw_cfg_add_file(pc->fw_cfg, name, &value, size, err);
+}
+
+static bool add_e820(Pc *pc, GError **err)
+{
+    E820Entry map[32];
+    unsigned n = pc_e820(pc, map);
+    return fw_cfg_add_file(pc->fw_cfg, "etc/e820", map, n * sizeof(map[0]), err);
+}
+
+static void add_items(Pc *pc, const BoardConfig *c)
+{
+    const MachineConfig *m = &pc->board.machine->config;
+    fw_cfg_add_number(pc->fw_cfg, FW_CFG_RAM_SIZE, m->ram_size, 8);
+    fw_cfg_add_number(pc->fw_cfg, FW_CFG_NB_CPUS, m->cpus, 2);
+    fw_cfg_add_number(pc->fw_cfg, FW_CFG_MAX_CPUS, MAX(m->max_cpus, m->cpus), 2);
+    fw_cfg_add_number(pc->fw_cfg, FW_CFG_NOGRAPHIC, !c->graphics, 2);
+    fw_cfg_add_number(pc->fw_cfg, FW_CFG_BOOT_MENU, c->boot_menu, 2);
+    fw_cfg_add_number(pc->fw_cfg, FW_CFG_IRQ0_OVERRIDE, 1, 4);
+    if (c->has_uuid)
+        fw_cfg_add(pc->fw_cfg, FW_CFG_UUID, c->uuid, sizeof(c->uuid));
+}
+
+/* Sleep states for firmware that writes its own tables: none but S5 (type 0); bit 7 says enabled. */
+static bool add_files(Pc *pc, const BoardConfig *c, GError **err)
+{
+    static const uint8_t system_states[6] = { 0x80, 0, 0, 0, 0, 0x80 };
+    if (c->boot_menu_timeout_ms && !add_number_file(pc, "etc/boot-menu-wait", MIN(c->boot_menu_timeout_ms, 0xffff), 2, err))
+        return false;
+    return add_e820(pc, err) && fw_cfg_add_file(pc->fw_cfg, "etc/system-states", system_states, sizeof(system_states), err) &&
+           add_number_file(pc, "etc/boot-fail-wait", (uint32_t)c->reboot_timeout_ms, 4, err);
+}
+
+/* ---- ACPI and SMBIOS */
+
+AcpiTables *pc_acpi_tables(const Pc *pc)
+{
+    Machine *m = pc->board.machine;
+    g_autofree uint32_t *ids = g_new0(uint32_t, m->config.cpus + 1);
+    for (unsigned i = 0; i < m->config.cpus; i++)
+        ids[i] = machine_vcpu(m, i) ? machine_vcpu(m, i)->apic_id : i;
+    AcpiBoard b = { .cpus = m->config.cpus, .apic_ids = ids, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
+                    .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .pvpanic_port = pc->pvpanic_port };
+    memcpy(b.serial, pc->serial, sizeof(b.serial));
+    return acpi_tables_build(&b);
+}
+
+Smbios *pc_smbios(const Pc *pc)
+{
+    const MachineConfig *c = &pc->board.machine->config;
+    SmbiosMemory memory[] = { { 0, pc->low_ram }, { PC_4G, pc->high_ram } };
+    CpuidContext context = { .sockets = MAX(c->sockets, 1), .cores = MAX(c->cores, 1), .threads = MAX(c->threads, 1) };
+    CpuidRegs leaf1 = cpu_model_cpuid(&c->cpu_model, &context, 1, 0);
+    SmbiosBoard b = { .version = board_pc.name, .cpu_vendor = c->cpu_model.vendor, .cpu_brand = c->cpu_model.brand,
+                      .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx, .sockets = context.sockets, .cores = context.cores,
+                      .threads = context.threads, .memory = memory, .n_memory = pc->high_ram ? 2 : 1,
+                      .uuid = pc->has_uuid ? pc->uuid : NULL };
+    return smbios_build(&b);
+}
+
+static bool publish_smbios(Pc *pc, GError **err)
+{
+    g_autoptr(Smbios) s = pc_smbios(pc);
+    return fw_cfg_add_file(pc->fw_cfg, "etc/smbios/smbios-tables", s->tables->data, s->tables->len, err) &&
+           fw_cfg_add_file(pc->fw_cfg, "etc/smbios/smbios-anchor", s->anchor, sizeof(s->anchor), err);
+}
+
+bool pc_publish_tables(Pc *pc, GError **err)
+{
+    if (!pc->acpi)
+        return true;
+    g_autoptr(AcpiTables) t = pc_acpi_tables(pc);
+    return acpi_add_files(t, pc->fw_cfg, err);
+}
+
+bool pc_tell_firmware(Pc *pc, const BoardConfig *c, GError **err)
+{
+    add_items(pc, c);
+    return set_cmos(pc, c, err) && add_files(pc, c, err) && pc_publish_tables(pc, err) && (!pc->smbios || publish_smbios(pc, err));
+}
