@@ -1,0 +1,49 @@
+# The short way to what Meson and scripts/ do.  Programs stand in build/bin/.
+BUILD = build
+ASAN = build-asan
+WERROR = $(if $(CI),true,false)
+JOBS = $(shell nproc)
+
+.PHONY: all build run test test-long bench fuzz format install deps clean
+all: build
+
+deps:
+	@scripts/install-deps
+
+$(BUILD)/build.ninja: | deps
+	meson setup -Dwerror=$(WERROR) $(BUILD)
+
+build: deps $(BUILD)/build.ninja
+	ninja -j$(JOBS) -C $(BUILD)
+
+run: build
+	@scripts/run-guest
+
+$(ASAN)/build.ninja: | deps
+	meson setup -Dwerror=$(WERROR) -Db_sanitize=address,undefined $(ASAN)
+
+# Unit tests in both builds, then the programs; ends with "N passed, N failed, N skipped".
+test: build $(ASAN)/build.ninja
+	ninja -j$(JOBS) -C $(ASAN)
+	tests/run_tests.py --unit $(BUILD) --unit $(ASAN) --programs $(BUILD)
+
+# The same with the guests that take minutes.
+test-long: build $(ASAN)/build.ninja
+	ninja -j$(JOBS) -C $(ASAN)
+	tests/run_tests.py --long --unit $(BUILD) --unit $(ASAN) --programs $(BUILD)
+
+bench: build
+	meson test -C $(BUILD) --benchmark --verbose
+
+fuzz: $(ASAN)/build.ninja
+	ninja -j$(JOBS) -C $(ASAN)
+	tests/fuzz/run $(ASAN)
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: build
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(ASAN)
