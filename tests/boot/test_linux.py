@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Debian's own kernels boot to our init, which prints what it sees."""
+import os
+import subprocess
+import unittest
+
+import guest
+import guests
+import tap
+
+NEEDS_LONG = unittest.skipUnless(guest.LONG, "takes minutes: make test-long")
+
+
+def linux(name, mode, *args, append=""):
+    return ["-nographic", "-m", "256", "-kernel", guests.kernel(name), "-initrd", guests.initramfs(name),
+            "-append", f"console=ttyS0 atoll.mode={mode} {append}", *args]
+
+
+class Cloud(unittest.TestCase):
+    def test_facts_and_power_off(self):
+        with guest.temporary_folder() as folder:
+            disk = os.path.join(folder, "disk.img")
+            with open(disk, "wb") as out:
+                out.truncate(48 << 20)
+            with guest.Guest(*linux("cloud", "facts", "-cpu", "max", "-smp", "2", "-hda", disk, "-device", "virtio-rng-pci")) as vm:
+                vm.expect(r"ATOLL-GUEST kernel: Linux .*cloud-amd64 .*x86_64", 400)
+                vm.expect(r"ATOLL-GUEST cpus: 2\b")
+                vm.expect(r"ATOLL-GUEST model: \S")
+                vm.expect(r"ATOLL-GUEST memory: 2\d{5} kB")
+                vm.expect(r"ATOLL-GUEST disk: sda 49152 KiB")
+                vm.expect(r"ATOLL-GUEST pci: 0000:00:00.0 class 0x060000 id 0x8086:0x1237")
+                vm.expect(r"ATOLL-GUEST powers off")
+                self.assertEqual(vm.wait(60), 0)
+
+    def test_no_reboot(self):
+        with guest.Guest(*linux("cloud", "reboot", "-no-reboot", append="quiet")) as vm:
+            vm.expect("ATOLL-GUEST reboots", 400)
+            self.assertEqual(vm.wait(60), 0)
+
+    @NEEDS_LONG
+    def test_reboot_starts_the_same_kernel_again(self):
+        with guest.Guest(*linux("cloud", "reboot", append="quiet")) as vm:
+            vm.expect("ATOLL-GUEST reboots", 400)
+            vm.expect("ATOLL-GUEST reboots", 400)
+            vm.signal(guest.TERM)
+            self.assertEqual(vm.wait(), 0)
+
+    def test_make_run_without_a_terminal(self):
+        result = subprocess.run(["scripts/run-guest"], cwd=guest.ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                text=True, errors="replace", timeout=600, check=False)
+        self.assertEqual(result.returncode, 0, result.stdout[-3000:])
+        self.assertRegex(result.stdout, r"ATOLL-GUEST cpus: 2\b")
+        self.assertRegex(result.stdout, r"ATOLL-GUEST disk: sda 65536 KiB")
+
+    def test_shell_on_a_terminal(self):
+        with guest.Guest(*linux("cloud", "shell", "-smp", "2", append="quiet"), terminal=True) as vm:
+            vm.expect("A shell in the guest", 400)
+            vm.expect("# ", 60)
+            vm.send("echo $((6 * 7)) answers\r")
+            vm.expect("42 answers", 60)
+            vm.send("exit\r")
+            self.assertEqual(vm.wait(60), 0)
+
+
+@NEEDS_LONG
+class Others(unittest.TestCase):
+    def facts(self, name, machine, *args):
+        with guest.Guest(*linux(name, "facts", *args)) as vm:
+            kernel = vm.expect(r"ATOLL-GUEST kernel: (.*)", 900).group(1)
+            self.assertRegex(kernel, machine)
+            vm.expect(r"ATOLL-GUEST cpus: (\d+)", 60)
+            vm.expect("ATOLL-GUEST powers off", 60)
+            self.assertEqual(vm.wait(60), 0)
+
+    def test_amd64(self):
+        self.facts("amd64", "x86_64", "-smp", "2", "-m", "512")
+
+    def test_686(self):
+        self.facts("686", "i686", "-cpu", "pentium3")
+
+    def test_686_pae(self):
+        self.facts("686-pae", "i686", "-cpu", "qemu32", "-smp", "2")
+
+
+class Memtest(unittest.TestCase):
+    def starts(self, name):
+        path = guests.package_file("memtest86+", f"boot/{name}")
+        with guest.Guest("-nographic", "-m", "32", "-kernel", path, "-append", "console=ttyS0,115200") as vm:
+            vm.expect(r"Memtest86\+|Memtest", 120)
+            vm.expect(r"Testing|Test:|Pass", 120)
+
+    def test_64_bit(self):
+        self.starts("memtest86+x64.bin")
+
+    def test_32_bit(self):
+        self.starts("memtest86+ia32.bin")
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Runs every test and counts the cases.
+
+    run_tests.py [--long] [--unit BUILD]... [--programs BUILD] [NAME...]
+
+--unit: the C tests of that build by `meson test`; --programs: tests/*/test_*.py with the programs of that build, two at a
+time.  NAME: only test programs whose path has that word.  The last line is "N passed, N failed, N skipped".
+"""
+import argparse
+import concurrent.futures
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+TESTS = os.path.dirname(os.path.abspath(__file__))
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.bad = []
+
+    def add_tap(self, name, text, ended_well):
+        failed = 0
+        for line in text.splitlines():
+            found = re.match(r"\s*(not ok|ok)\b(.*)", line)
+            if not found or (found.group(1) == "ok" and line[0].isspace()):  # indented: part of a case
+                continue
+            if re.search(r"# *(SKIP|TODO)", found.group(2), re.IGNORECASE):
+                self.skipped += 1
+            elif found.group(1) == "ok":
+                self.passed += 1
+            else:
+                failed += 1
+                self.bad.append(f"{name}:{found.group(2)}")
+        if not ended_well and not failed:
+            failed = 1
+            self.bad.append(f"{name}: ended badly")
+        self.failed += failed
+
+
+def run_unit(build, words, count):
+    log = os.path.join(build, "meson-logs/testlog.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    names = []
+    if words:
+        listed = subprocess.run(["meson", "test", "-C", build, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        names = [line.split(" / ")[-1] for line in listed.splitlines() if "/" in line and any(word in line for word in words)]
+        if not names:
+            return
+    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", *names], check=False)
+    with open(log, encoding="utf-8") as lines:
+        for line in lines:
+            test = json.loads(line)
+            count.add_tap(f"{os.path.basename(build)}/{test['name']}", test.get("stdout", ""), test["result"] in ("OK", "SKIP"))
+
+
+def run_program(path, env):
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            errors="replace", env=env, check=False)
+    return path, result, time.monotonic() - start
+
+
+def run_programs(build, long, words, count):
+    env = dict(os.environ, ATOLL_VM=os.path.abspath(os.path.join(build, "bin/atoll-vm")), ATOLL_TEST_LONG="1" if long else "0",
+               ATOLL_BUILD=os.path.abspath(build), PYTHONPATH=os.path.join(TESTS, "lib"))
+    paths = sorted(glob.glob(os.path.join(TESTS, "*/test_*.py")))
+    if words:
+        paths = [path for path in paths if any(word in path for word in words)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for path, result, seconds in pool.map(lambda path: run_program(path, env), paths):
+            name = os.path.relpath(path, TESTS)
+            print(f"---- {name} ({seconds:.0f} s)\n{result.stdout}", end="", flush=True)
+            count.add_tap(name, result.stdout, result.returncode == 0)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--unit", action="append", default=[])
+    parser.add_argument("--programs")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    count = Count()
+    for build in args.unit:
+        run_unit(build, args.names, count)
+    if args.programs:
+        run_programs(args.programs, args.long, args.names, count)
+    for line in count.bad:
+        print(f"FAILED {line}")
+    print(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped", flush=True)
+    sys.exit(1 if count.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

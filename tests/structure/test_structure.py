@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""The folders are the architecture: prints who may include whom, and checks that the table holds."""
+import glob
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+
+import tap
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SRC = os.path.join(ROOT, "src")
+BUILD = os.environ.get("ATOLL_BUILD", os.path.join(ROOT, "build"))
+
+
+def may_use():
+    table = {}
+    with open(os.path.join(SRC, "may-use.txt"), encoding="utf-8") as lines:
+        for line in lines:
+            line = line.split("#")[0].strip()
+            if line:
+                folder, _, used = line.partition(":")
+                table[folder] = used.split()
+    return table
+
+
+def sources(folder):
+    return [path for ending in ("c", "h") for path in glob.glob(os.path.join(SRC, folder, "**/*." + ending), recursive=True)]
+
+
+def includes(path):
+    with open(path, encoding="utf-8") as file:
+        return re.findall(r'^\s*#\s*include\s+"([^"]+)"', file.read(), re.MULTILINE)
+
+
+class Structure(unittest.TestCase):
+    def test_graph(self):
+        """Prints the graph as it is, and that it has no cycle."""
+        table = may_use()
+        used = {folder: sorted({name.split("/")[0] for path in sources(folder) for name in includes(path)} - {folder}) for folder in table}
+        for folder, others in used.items():
+            print(f"# {folder:9} -> {' '.join(others)}")
+        done = []
+        while len(done) < len(used):
+            ready = [f for f in used if f not in done and all(other in done for other in used[f])]
+            self.assertTrue(ready, f"a cycle among {sorted(set(used) - set(done))}")
+            done += ready
+
+    def test_every_include_is_allowed(self):
+        for folder, allowed in may_use().items():
+            for path in sources(folder):
+                for name in includes(path):
+                    self.assertNotIn("..", name.split("/"), f"{path} includes {name}")
+                    owner = name.split("/")[0]
+                    fits = owner == folder or owner in allowed or any(name == entry.replace(":", "/") for entry in allowed)
+                    self.assertTrue(fits, f"{path} includes {name}, which src/may-use.txt does not allow")
+
+    def test_every_folder_has_a_row(self):
+        rows = set(may_use())
+        for path in glob.glob(os.path.join(SRC, "*/meson.build")):
+            self.assertIn(os.path.basename(os.path.dirname(path)), rows)
+
+    def compiles(self, folder, header):
+        farm = os.path.join(BUILD, "include", folder)
+        flags = subprocess.run(["pkg-config", "--cflags", "glib-2.0"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        with tempfile.NamedTemporaryFile("w", suffix=".c") as file:
+            file.write(f'#include "{header}"\n')
+            file.flush()
+            return subprocess.run(["cc", "-fsyntax-only", "-D_GNU_SOURCE", "-I", farm, "-I", farm + ".gen", *flags, file.name], check=False,
+                                  stderr=subprocess.DEVNULL).returncode == 0
+
+    def test_a_wrong_include_does_not_compile(self):
+        self.assertTrue(self.compiles("machine", "base/error.h"))
+        self.assertTrue(self.compiles("devices", "block/block.h"))
+        for folder, header in (("base", "machine/machine.h"), ("devices", "accel/accel.h"), ("block", "machine/machine.h"),
+                               ("machine", "devices/devices.h"), ("isa", "accel/accel.h"), ("boards", "vmm/config.h")):
+            with self.subTest(folder=folder, header=header):
+                self.assertTrue(os.path.exists(os.path.join(SRC, header)), header)
+                self.assertFalse(self.compiles(folder, header))
+
+
+if __name__ == "__main__":
+    tap.main()
