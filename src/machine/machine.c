@@ -144,6 +144,7 @@ void machine_start(Machine *m)
         Vcpu *v = m->vcpus->pdata[i];
         g_mutex_lock(&v->lock);
         vcpu_unrequest(v, VREQ_STOP);
+        v->restarted = true;
         g_cond_broadcast(&v->wake);
         g_mutex_unlock(&v->lock);
     }

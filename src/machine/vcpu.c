@@ -160,14 +160,15 @@ void vcpu_run_on(Vcpu *v, void (*fn)(Vcpu *v, void *arg), void *arg)
 
 /* ---- the thread */
 
-/* Waits while stopped, or while halted and nothing in wake_mask is asked for. */
+/* Waits while halted and nothing in wake_mask is asked for.  A start of the machine ends it as well: a reset or loaded
+ * state may have come while the thread slept here, too short a stop to be noticed. */
 static void park(Vcpu *v, uint32_t wake_mask)
 {
     g_mutex_lock(&v->lock);
     v->parked = true;
-    while (!v->quit && !(vcpu_requests(v) & wake_mask))
+    while (!v->quit && !v->restarted && !(vcpu_requests(v) & wake_mask))
         g_cond_wait(&v->wake, &v->lock);
-    v->parked = false;
+    v->parked = v->restarted = false;
     g_mutex_unlock(&v->lock);
 }
 

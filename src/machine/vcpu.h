@@ -55,6 +55,7 @@ struct Vcpu {
     GMutex lock;
     GCond wake;         /* the thread waits here when halted or stopped */
     bool parked;        /* waits on `wake` */
+    bool restarted;     /* by machine_start(): look again at what the vCPU is to do */
     bool in_run;        /* thread is inside run(); under the machine's exclusive lock */
     _Atomic bool quit;
     FlatView *memory_seen, *ports_seen; /* the views that vcpu_mmio and vcpu_pio hold */
