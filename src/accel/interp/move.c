@@ -66,7 +66,9 @@ static ExecFn *select_movsx(const Insn *i)
     return table[i->opnd[1].kind == OPND_MEM][size_index(i->opnd[1].size)];
 }
 
-/* ---- LEA */
+/* ---- LEA, and its sum for others */
+uint64_t interp_effective_address(InterpVcpu *v, const Insn *i) { return effective_address(v, i); }
+
 static void lea_64(InterpVcpu *v, const Insn *i) { v->s.gpr[i->opnd[0].reg] = effective_address(v, i); }
 static void lea_any(InterpVcpu *v, const Insn *i) { gpr_set(v, i->opnd[0].reg, i->opnd[0].size, effective_address(v, i)); }
 static ExecFn *select_lea(const Insn *i) { return i->opnd[0].size == 8 ? lea_64 : lea_any; }
