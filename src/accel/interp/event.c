@@ -181,7 +181,7 @@ bool interp_poll_events(InterpVcpu *v, RunExit *ret)
     for (;;) {
         uint32_t requests = vcpu_requests(&v->vcpu);
         take_requests(v, requests);
-        if (requests & (VREQ_STOP | VREQ_WORK | VREQ_EXCLUSIVE)) {
+        if (!v->single_step && requests & (VREQ_STOP | VREQ_WORK | VREQ_EXCLUSIVE)) {
             *ret = RUN_KICKED;
             return true;
         }
