@@ -46,6 +46,8 @@ struct Field {
 /* A scalar or string member, an array of scalars, a struct member, an array of structs, and a member of any type that
  * is only accounted for (FIELD_DERIVED or FIELD_HOST). */
 #define F(T, m) .name = #m, .off = offsetof(T, m), .bytes = sizeof(((T *)0)->m), .n = 1, .type = FIELD_TYPE(((T *)0)->m)
+/* A property whose name is no C identifier ("max-bytes") or whose member lies in a struct inside. */
+#define FN(T, m, as) .name = (as), .off = offsetof(T, m), .bytes = sizeof(((T *)0)->m), .n = 1, .type = FIELD_TYPE(((T *)0)->m)
 #define FA(T, m) .name = #m, .off = offsetof(T, m), .bytes = sizeof(((T *)0)->m), \
     .n = sizeof(((T *)0)->m) / sizeof(((T *)0)->m[0]), .type = FIELD_TYPE(((T *)0)->m[0])
 #define FS(T, m, table) .name = #m, .off = offsetof(T, m), .bytes = sizeof(((T *)0)->m), .n = 1, .type = FT_STRUCT, .sub = (table)
