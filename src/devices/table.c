@@ -11,6 +11,7 @@
 #include "devices/pci/piix.h"
 #include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
+#include "devices/virtio/virtio_rng.h"
 
 const DeviceType *const device_types[] = {
     &fw_cfg_type,
@@ -34,5 +35,6 @@ const DeviceType *const device_types[] = {
     &piix3_ide_type,
     &ide_hd_type,
     &ide_cd_type,
+    &virtio_rng_pci_type,
     NULL,
 };

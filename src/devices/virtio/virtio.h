@@ -1,0 +1,95 @@
+#pragma once
+#include "devices/dma_map.h"
+#include "machine/device.h"
+/*
+ * virtio.h - what all virtio devices share: features, status, queues.  Virtio 1.2 (OASIS), legacy interface included.
+ *
+ * A device is a VirtioType with a handler for its queues and a transport (virtio_pci.h) around it:
+ *
+ *     static void notified(Virtio *v, unsigned n)
+ *     {
+ *         VirtqChain c;
+ *         while (virtq_pop(v, n, &c))
+ *             virtq_push(v, n, &c, fill(c.in.iov, c.in.n));
+ *         virtq_signal(v, n);
+ *     }
+ *
+ * All of it runs with the device's lock held.  A ring that makes no sense breaks the device until the driver resets it.
+ */
+enum { VIRTIO_QUEUES = 64, VIRTIO_CONFIG_BYTES = 256, VIRTIO_NO_VECTOR = 0xffff };
+enum { /* 2.1 */
+    VIRTIO_ACKNOWLEDGE = 1, VIRTIO_DRIVER = 2, VIRTIO_DRIVER_OK = 4, VIRTIO_FEATURES_OK = 8, VIRTIO_NEEDS_RESET = 64,
+    VIRTIO_FAILED = 128,
+};
+enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
+enum { /* 6 */
+    VIRTIO_F_ANY_LAYOUT = 27, VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29, VIRTIO_F_VERSION_1 = 32,
+    VIRTIO_F_RING_RESET = 40,
+};
+
+typedef struct Virtio Virtio;
+typedef struct VirtioType {
+    uint16_t id;         /* 5 */
+    uint8_t n_queues;
+    uint16_t queue_size; /* the most that a driver may choose; a power of 2 */
+    uint64_t features;   /* the device's own bits */
+    uint16_t config_bytes;
+    void (*notified)(Virtio *v, unsigned n); /* the driver has made buffers of queue n available */
+    /* Optional. */
+    void (*reset)(Virtio *v);
+    void (*config_written)(Virtio *v, unsigned off, unsigned size); /* NULL: the driver cannot write v->config */
+} VirtioType;
+
+typedef struct Virtqueue {
+    uint64_t desc, avail, used; /* guest-physical: descriptor, driver and device area */
+    uint16_t size, vector;
+    uint16_t last_avail; /* next entry of the available ring to look at */
+    uint16_t used_idx;
+    uint16_t signalled;  /* used_idx at the last look whether the driver wants an interrupt */
+    bool signalled_valid, enabled;
+} Virtqueue;
+
+struct Virtio {
+    const VirtioType *type;
+    Device *dev;
+    void (*interrupt)(Virtio *v, uint16_t vector); /* the transport's; isr is set already */
+    uint64_t offered, features;                    /* features is what the driver has accepted */
+    uint8_t status, isr, generation;
+    bool broken;
+    uint16_t config_vector;
+    uint8_t config[VIRTIO_CONFIG_BYTES];
+    Virtqueue queue[VIRTIO_QUEUES];
+};
+
+extern const Field virtio_fields[];
+
+/* For transports. */
+void virtio_init(Virtio *v, Device *dev, const VirtioType *type, uint64_t transport_features,
+                 void (*interrupt)(Virtio *v, uint16_t vector));
+void virtio_reset(Virtio *v);
+void virtio_set_status(Virtio *v, uint8_t value);
+void virtio_set_features(Virtio *v, uint64_t value);
+bool virtio_set_queue_size(Virtio *v, Virtqueue *q, uint16_t size);
+void virtio_enable_queue(Virtio *v, Virtqueue *q);
+void virtio_reset_queue(Virtio *v, Virtqueue *q);
+void virtio_queue_notify(Virtio *v, unsigned n);
+void virtio_write_config(Virtio *v, unsigned off, unsigned size, uint64_t value);
+uint64_t virtio_read_config(const Virtio *v, unsigned off, unsigned size);
+bool virtio_check(const Virtio *v, GError **err); /* loaded state */
+
+/* For devices. */
+static inline bool virtio_has(const Virtio *v, unsigned feature) { return v->features >> feature & 1; }
+void virtio_config_changed(Virtio *v);
+void virtio_fail(Virtio *v, const char *format, ...) G_GNUC_PRINTF(2, 3); /* the driver broke its promises */
+
+/* A chain of buffers that the driver has made available.  `out` the device reads, `in` it writes. */
+typedef struct VirtqChain {
+    DmaMap out, in;
+    uint16_t head;
+} VirtqChain;
+
+bool virtq_ready(const Virtio *v, unsigned n);           /* set up, and the driver is running */
+bool virtq_pop(Virtio *v, unsigned n, VirtqChain *ret);  /* false: none, or the ring is broken */
+void virtq_push(Virtio *v, unsigned n, VirtqChain *c, uint32_t written); /* gives it back; c is over */
+void virtq_drop(VirtqChain *c);                          /* lets go of a chain without giving it back: reset */
+void virtq_signal(Virtio *v, unsigned n);                /* after pushes: interrupts if the driver wants it */

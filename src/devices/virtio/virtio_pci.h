@@ -1,0 +1,59 @@
+#pragma once
+#include "devices/virtio/virtio.h"
+#include "machine/pci.h"
+/*
+ * virtio_pci.h - virtio over PCI: modern, legacy and both at once (transitional).  Virtio 1.2, section 4.1.
+ *
+ *     typedef struct VirtioRng { VirtioPci base; ... } VirtioRng;
+ *     static const Field fields[] = { VIRTIO_PCI_FIELDS(VirtioRng, base), ..., DEVICE_FIELDS_END };
+ *     const DeviceType virtio_rng_pci_type = { ..., .fields = fields, .windows = virtio_pci_windows, .pci = &info,
+ *         .realize = (calls virtio_pci_realize), .reset = virtio_pci_reset, .post_load = virtio_pci_post_load };
+ *
+ * PciInfo comes from VIRTIO_PCI_INFO.
+ */
+typedef struct VirtioPci {
+    PciDevice pci;
+    char *disable_legacy, *disable_modern; /* on, off, auto */
+    uint32_t feature_select, driver_feature_select;
+    uint16_t queue_select;
+    uint8_t cap_window; /* offset of the capability that gives access to the BAR from configuration space */
+    Virtio virtio;
+} VirtioPci;
+
+enum { VIRTIO_PCI_VENDOR = 0x1af4, VIRTIO_PCI_MSIX_BAR = 1 };
+
+#define VIRTIO_PCI_FIELDS(T, m)                                                                                        \
+    { FN(T, m.disable_legacy, "disable-legacy"), .role = FIELD_PROP, .def = "auto", .doc = "no legacy interface: on, off, auto (off)" }, \
+    { FN(T, m.disable_modern, "disable-modern"), .role = FIELD_PROP, .def = "off", .doc = "no modern interface: on, off" }, \
+    { FN(T, m.feature_select, "feature_select"), .doc = "which half of the offered features shows" },                  \
+    { FN(T, m.driver_feature_select, "driver_feature_select"), .doc = "which half of the accepted features shows" },   \
+    { FN(T, m.queue_select, "queue_select"), .doc = "queue that the registers show" },                                 \
+    { FN(T, m.cap_window, "cap_window"), .role = FIELD_HOST },                                                         \
+    { .name = "virtio", .off = offsetof(T, m.virtio), .bytes = sizeof(((T *)0)->m.virtio), .n = 1, .type = FT_STRUCT,  \
+      .sub = virtio_fields, .doc = "what all virtio devices share" }
+
+/* The transitional ids; a device without legacy interface gets its own in realize.  vectors: queues and one. */
+#define VIRTIO_PCI_INFO(transitional_id, class, vectors)                                                               \
+    { .vendor = VIRTIO_PCI_VENDOR, .device = (transitional_id), .class_code = (class), .interrupt_pin = 1,             \
+      .msix_vectors = (vectors), .msix_bar = VIRTIO_PCI_MSIX_BAR,                                                      \
+      .config_read = virtio_pci_config_read, .config_written = virtio_pci_config_written }
+
+extern const WindowDecl virtio_pci_windows[];
+
+bool virtio_pci_realize(VirtioPci *p, const VirtioType *type, GError **err);
+void virtio_pci_reset(Device *d, ResetKind k);
+bool virtio_pci_post_load(Device *d, GError **err);
+uint32_t virtio_pci_config_read(PciDevice *p, unsigned off, unsigned size, uint32_t value);
+void virtio_pci_config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value);
+static inline VirtioPci *virtio_pci(Virtio *v) { return (VirtioPci *)v->dev; }
+
+/* Inside the transport. */
+uint64_t virtio_legacy_read(Device *d, uint64_t off, unsigned size);
+void virtio_legacy_write(Device *d, uint64_t off, unsigned size, uint64_t value);
+uint64_t virtio_modern_read(Device *d, uint64_t off, unsigned size);
+void virtio_modern_write(Device *d, uint64_t off, unsigned size, uint64_t value);
+enum { MODERN_COMMON = 0, MODERN_ISR = 0x1000, MODERN_CONFIG = 0x2000, MODERN_NOTIFY = 0x3000, MODERN_BYTES = 0x4000 };
+enum { NOTIFY_MULTIPLIER = 4, COMMON_BYTES = 0x3c };
+Virtqueue *virtio_pci_queue(VirtioPci *p); /* the selected one, or NULL */
+uint16_t virtio_pci_vector(const VirtioPci *p, uint16_t vector); /* NO_VECTOR where there is none of that number */
+uint8_t virtio_pci_take_isr(VirtioPci *p);
