@@ -17,7 +17,7 @@ enum { T_LEVEL = 1 << 1, T_ENABLE = 1 << 2, T_PERIODIC = 1 << 3, T_PERIODIC_CAP 
 #define ROUTES 0x00f00000ull
 
 /* Period of 10,000,000 fs, vendor 8086h, legacy replacement, 64 bits, three timers, revision 1. */
-#define CAPABILITIES (10000000ull << 32 | 0x8086 << 16 | 1 << 15 | 1 << 13 | (TIMERS - 1) << 8 | 1)
+#define CAPABILITIES (10000000ull << 32 | 0x8086ull << 16 | 1 << 15 | 1 << 13 | (TIMERS - 1) << 8 | 1)
 
 typedef struct Hpet Hpet;
 typedef struct Comparator {
