@@ -17,7 +17,9 @@ typedef struct Bench {
 static void bench_init(Bench *b)
 {
     MachineConfig config = { .ram_size = RAM_BYTES, .cpus = 1, .sockets = 1, .cores = 1, .threads = 1, .max_cpus = 1, .manual_clock = true };
-    g_assert_true(cpu_model_parse("qemu64", NULL, &config.cpu_model, NULL, NULL));
+    CpuModel limit;
+    cpu_model_max(&limit);
+    g_assert_true(cpu_model_parse("qemu64", &limit, &config.cpu_model, NULL, NULL));
     b->dir = g_dir_make_tmp("loader-XXXXXX", NULL);
     b->m = machine_create(&config, NULL);
     g_assert_nonnull(b->m);
