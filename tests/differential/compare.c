@@ -1,0 +1,124 @@
+/* compare.c - see compare.h. */
+#include "compare.h"
+
+#include <string.h>
+
+static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                           "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
+
+/* One field: equal in the bits of mask? */
+static bool same(GString *text, const char *name, uint64_t native, uint64_t guest, uint64_t mask)
+{
+    if (!((native ^ guest) & mask))
+        return true;
+    if (text)
+        g_string_append_printf(text, "    %-8s host %016" G_GINT64_MODIFIER "x  guest %016" G_GINT64_MODIFIER "x\n", name, native, guest);
+    return false;
+}
+
+static void append_hex(GString *text, const uint8_t *bytes, unsigned n)
+{
+    for (unsigned k = n; k--;)
+        g_string_append_printf(text, "%02x", bytes[k]);
+}
+
+static bool same_bytes(GString *text, const char *name, unsigned number, const uint8_t *native, const uint8_t *guest, unsigned n)
+{
+    if (!memcmp(native, guest, n))
+        return true;
+    if (text) {
+        g_string_append_printf(text, "    %s%-5u host ", name, number);
+        append_hex(text, native, n);
+        g_string_append(text, "  guest ");
+        append_hex(text, guest, n);
+        g_string_append_c(text, '\n');
+    }
+    return false;
+}
+
+static bool same_fault(const Case *c, const Outcome *a, const Outcome *b, GString *text)
+{
+    bool equal = same(text, "vector", (uint64_t)(int64_t)a->vector, (uint64_t)(int64_t)b->vector, ~0ull);
+    if (a->vector >= EXC_TS && a->vector <= EXC_PF)
+        equal &= same(text, "error", a->error, b->error, 0xffffffff);
+    if (a->vector == EXC_PF)
+        equal &= same(text, "cr2", a->cr2, b->cr2, ~0ull);
+    return equal;
+}
+
+static bool same_fpu(const Case *c, const XsaveImage *a, const XsaveImage *b, GString *text)
+{
+    uint64_t pointer = c->size == CODE64 ? ~0ull : 0xffffffff; /* this host keeps no selectors */
+    unsigned registers = c->size == CODE64 ? 16 : 8;
+    bool equal = same(text, "fcw", a->fcw, b->fcw, ~0ull);
+    equal &= same(text, "fsw", a->fsw, b->fsw, ~0ull);
+    equal &= same(text, "ftw", a->ftw, b->ftw, ~0ull);
+    equal &= same(text, "fop", a->fop, b->fop, 0x7ff);
+    equal &= same(text, "fip", a->fip, b->fip, pointer);
+    equal &= same(text, "fdp", a->fdp, b->fdp, pointer);
+    equal &= same(text, "mxcsr", a->mxcsr, b->mxcsr, ~0ull);
+    for (unsigned n = 0; n < 8; n++)
+        equal &= same_bytes(text, "st", n, a->st[n].bytes, b->st[n].bytes, 10);
+    for (unsigned n = 0; n < registers; n++) {
+        equal &= same_bytes(text, "xmm", n, a->xmm[n].bytes, b->xmm[n].bytes, 16);
+        equal &= same_bytes(text, "ymmh", n, a->ymm_high[n].bytes, b->ymm_high[n].bytes, 16);
+    }
+    return equal;
+}
+
+bool outcome_equal(const Case *c, const Outcome *a, const Outcome *b, GString *text)
+{
+    uint64_t width = c->size == CODE64 ? ~0ull : 0xffffffff;
+    bool equal = same_fault(c, a, b, text);
+    for (unsigned n = 0; n < (c->size == CODE64 ? 16 : 8); n++)
+        equal &= same(text, gpr_names[n], a->gpr[n], b->gpr[n], width);
+    equal &= same(text, "rip", a->rip, b->rip, width);
+    equal &= same(text, "rflags", a->rflags, b->rflags, ~(uint64_t)(c->row->flags_undefined | RFLAGS_TF | RFLAGS_RF));
+    return same_fpu(c, &a->fpu, &b->fpu, text) && equal;
+}
+
+static bool same_region(GString *text, const char *name, uint64_t at, const uint8_t *native, const uint8_t *guest, size_t n)
+{
+    if (!memcmp(native, guest, n))
+        return true;
+    for (size_t off = 0, shown = 0; off < n && text && shown < 16; off++)
+        if (native[off] != guest[off]) {
+            g_string_append_printf(text, "    %s[%" G_GINT64_MODIFIER "x] host %02x  guest %02x\n", name, at + off, native[off], guest[off]);
+            shown++;
+        }
+    return false;
+}
+
+bool memory_equal(const SubjectMemory *a, const SubjectMemory *b, GString *text)
+{
+    bool equal = same_region(text, "data", DATA_AT, a->data, b->data, DATA_BYTES);
+    return same_region(text, "stack", STACK_AT, a->stack, b->stack, PAGE) && equal;
+}
+
+void case_describe(const Case *c, GString *text)
+{
+    const CpuState *s = &c->state;
+    g_string_append_printf(text, "%s | %s | %s, %d bits:", c->row->name, c->row->encoding, c->row->operands, c->size == CODE64 ? 64 : 32);
+    for (unsigned n = 0; n < c->insn.length; n++)
+        g_string_append_printf(text, " %02x", c->insn.bytes[n]);
+    g_string_append_printf(text, "\n    before: rip %" G_GINT64_MODIFIER "x rflags %" G_GINT64_MODIFIER "x", s->rip, s->rflags);
+    for (unsigned n = 0; n < 16; n++)
+        g_string_append_printf(text, " %s %" G_GINT64_MODIFIER "x", gpr_names[n], s->gpr[n]);
+    g_string_append_printf(text, "\n    fcw %x fsw %x ftw %x mxcsr %x\n", s->fpu.fcw, s->fpu.fsw, s->fpu.ftw, s->fpu.mxcsr);
+    for (unsigned k = 0; k < c->insn.n_operands; k++) {
+        const Operand *o = &c->insn.opnd[k];
+        if (o->kind != OPND_REG || (o->cls != RC_XMM && o->cls != RC_YMM))
+            continue;
+        g_string_append_printf(text, "    xmm%u ", o->reg);
+        append_hex(text, s->fpu.ymm_high[o->reg].bytes, 16);
+        g_string_append_c(text, '_');
+        append_hex(text, s->fpu.xmm[o->reg].bytes, 16);
+        g_string_append_c(text, '\n');
+    }
+    if (c->row->attrs & (ROW_FPU | ROW_MMX))
+        for (unsigned n = 0; n < 8; n++) {
+            g_string_append_printf(text, "    st%u ", n);
+            append_hex(text, s->fpu.st[n].bytes, 10);
+            g_string_append_c(text, '\n');
+        }
+}

@@ -1,0 +1,183 @@
+/*
+ * differential.c - every row of insns.txt that user code may execute, run by the host's CPU and by the interpreter on
+ * the same random and edge operands.  General, vector and x87 registers, memory, defined flags and faults must agree.
+ *
+ *     differential [--cases N] [--seed N] [--row NAME]
+ *
+ * ATOLL_SEED and ATOLL_CASES do the same as the options.  A case is a function of seed, row and number, so what fails can
+ * be repeated alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "accel/accel.h"
+#include "compare.h"
+#include "generate.h"
+#include "guest.h"
+#include "native.h"
+
+enum { DEFAULT_CASES = 200 /* a row and mode */, SHOWN_A_ROW = 1, SHOWN_IN_ALL = 60, MOST_ITERATIONS = 64 };
+
+typedef struct Run {
+    Native *native;
+    Guest *guest;
+    SubjectMemory host_memory, guest_memory;
+    uint64_t seed, fs_base;
+    gint64 cases;
+    const char *only_row;
+    unsigned rows, shown, rows_failed;
+    uint64_t done, failed;
+    GString *failing_rows;
+} Run;
+
+typedef void StepFn(void *side, const Case *c, Outcome *ret);
+static void step_native(void *side, const Case *c, Outcome *ret) { native_step(side, c, ret); }
+static void step_guest(void *side, const Case *c, Outcome *ret) { guest_step(side, c, ret); }
+
+/* A repeated string instruction may stop after each iteration: go on to its end. */
+static void run_side(StepFn *step, void *side, const Case *first, Outcome *ret)
+{
+    Case c = *first;
+    for (unsigned n = 0; n < MOST_ITERATIONS; n++) {
+        step(side, &c, ret);
+        if (ret->vector != NO_VECTOR || ret->rip != first->state.rip || !(first->row->attrs & ROW_STRING))
+            return;
+        memcpy(c.state.gpr, ret->gpr, sizeof(c.state.gpr));
+        c.state.rflags = ret->rflags & ~(uint64_t)(RFLAGS_TF | RFLAGS_RF);
+    }
+}
+
+/* The host runs with the trap flag set, and PUSHF shows it. */
+static void hide_trap_flag(const Case *c, const SubjectMemory *m, const Outcome *o)
+{
+    uint64_t at = o->gpr[GPR_RSP] + 1 - STACK_AT;
+    if (c->row->op == OP_PUSHF && o->vector == NO_VECTOR && at < PAGE)
+        m->stack[at] &= ~(RFLAGS_TF >> 8);
+}
+
+static void copy_memory(const SubjectMemory *to, const SubjectMemory *from)
+{
+    memcpy(to->code, from->code, PAGE);
+    memcpy(to->data, from->data, DATA_BYTES);
+    memcpy(to->stack, from->stack, PAGE);
+}
+
+static void show(Run *run, const Case *c, unsigned number, const Outcome *host, const Outcome *guest)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_string_append_printf(text, "FAIL seed %" G_GUINT64_FORMAT " case %u: ", run->seed, number);
+    case_describe(c, text);
+    outcome_equal(c, host, guest, text);
+    memory_equal(&run->host_memory, &run->guest_memory, text);
+    fputs(text->str, stdout);
+    fflush(stdout);
+}
+
+/* True: agreed, or there was no such case. */
+static bool run_case(Run *run, unsigned row, CodeSize size, unsigned number, bool may_show)
+{
+    Random r = { run->seed ^ ((uint64_t)row << 40 | (uint64_t)size << 36 | number) * 0x9e3779b97f4a7c15ull };
+    Case c;
+    Outcome host, guest;
+    if (!case_generate(&r, row, size, run->fs_base, &run->host_memory, &c))
+        return true;
+    copy_memory(&run->guest_memory, &run->host_memory);
+    run_side(step_guest, run->guest, &c, &guest);
+    run_side(step_native, run->native, &c, &host);
+    hide_trap_flag(&c, &run->host_memory, &host);
+    run->done++;
+    if (outcome_equal(&c, &host, &guest, NULL) && memory_equal(&run->host_memory, &run->guest_memory, NULL))
+        return true;
+    if (may_show)
+        show(run, &c, number, &host, &guest);
+    return false;
+}
+
+static void run_row(Run *run, unsigned row)
+{
+    uint64_t failed = 0, before = run->done;
+    for (CodeSize size = CODE32; size <= CODE64; size++)
+        for (unsigned n = 0; n < run->cases; n++)
+            if (!run_case(run, row, size, n, failed < SHOWN_A_ROW && run->shown < SHOWN_IN_ALL) && failed++ < SHOWN_A_ROW)
+                run->shown++;
+    run->rows += run->done > before;
+    run->failed += failed;
+    run->rows_failed += failed > 0;
+    if (failed)
+        g_string_append_printf(run->failing_rows, "  %s | %s | %s: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT "\n", insn_rows[row].name,
+                               insn_rows[row].encoding, insn_rows[row].operands, failed, run->done - before);
+}
+
+static bool host_has(const CpuModel *host, const InsnRow *row) { return row->feature == FEAT_ALWAYS || cpu_has(host, row->feature); }
+
+static void run_rows(Run *run)
+{
+    CpuModel host;
+    cpu_model_host(&host);
+    for (unsigned row = 0; row < insn_row_count; row++) {
+        const InsnRow *info = &insn_rows[row];
+        if (row_is_testable(info) && host_has(&host, info) && (!run->only_row || !strcmp(run->only_row, info->name)))
+            run_row(run, row);
+    }
+}
+
+static bool prepare(Run *run, GError **err)
+{
+    run->native = native_create(err);
+    if (!run->native)
+        return false;
+    run->fs_base = native_fs_base();
+    run->guest = guest_create(&accel_interp, run->fs_base, err);
+    if (!run->guest)
+        return false;
+    run->host_memory = native_memory(run->native);
+    run->guest_memory = guest_memory(run->guest);
+    return true;
+}
+
+static uint64_t number_from(const char *variable, uint64_t otherwise)
+{
+    const char *text = g_getenv(variable);
+    return text ? g_ascii_strtoull(text, NULL, 0) : otherwise;
+}
+
+static bool parse_options(Run *run, int *argc, char ***argv, GError **err)
+{
+    g_autofree char *seed = NULL;
+    const GOptionEntry options[] = {
+        { "cases", 0, 0, G_OPTION_ARG_INT64, &run->cases, "cases for each row and mode", "N" },
+        { "seed", 0, 0, G_OPTION_ARG_STRING, &seed, "of the random numbers", "N" },
+        { "row", 0, 0, G_OPTION_ARG_STRING, &run->only_row, "only rows of this mnemonic", "NAME" },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("- compare the interpreter with the host's CPU");
+    g_option_context_add_main_entries(context, options, NULL);
+    if (!g_option_context_parse(context, argc, argv, err))
+        return false;
+    if (seed)
+        run->seed = g_ascii_strtoull(seed, NULL, 0);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    Run run = { .cases = (gint64)number_from("ATOLL_CASES", DEFAULT_CASES),
+                .seed = number_from("ATOLL_SEED", (uint64_t)time(NULL)),
+                .failing_rows = g_string_new(NULL) };
+    if (!parse_options(&run, &argc, &argv, &err) || !prepare(&run, &err)) {
+        fprintf(stderr, "differential: %s\n", err->message);
+        return 2;
+    }
+    printf("seed %" G_GUINT64_FORMAT "\n", run.seed);
+    run_rows(&run);
+    if (run.failed)
+        printf("rows with failures:\n%s", run.failing_rows->str);
+    printf("rows %u, cases %" G_GUINT64_FORMAT ", failures %" G_GUINT64_FORMAT " in %u rows\n", run.rows, run.done, run.failed, run.rows_failed);
+    guest_destroy(run.guest);
+    native_destroy(run.native);
+    g_string_free(run.failing_rows, TRUE);
+    return run.failed ? 1 : 0;
+}

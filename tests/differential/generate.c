@@ -1,0 +1,430 @@
+/* generate.c - see generate.h. */
+#include "generate.h"
+
+#include <string.h>
+
+#include "isa/x86/insn_example.h"
+
+/* ---- rows */
+
+/* What differs by its nature, reaches the host's kernel, or changes segments that this process needs. */
+static const char *const untestable[] = {
+    "cpuid",    "rdtsc",    "rdtscp",   "rdpmc",    "rdrand",   "rdseed",  "rdpid",    "xgetbv",   "syscall", "sysenter",
+    "sysexit",  "sysret",   "int",      "int1",     "wrfsbase", "wrgsbase", "call far", "jmp far",  "retf",    "iret",
+    "iretd",    "iretq",    "lfs",      "lgs",      "lss",      "rsm",     "sgdt",     "sidt",     "sldt",    "str",
+    "smsw",     "xbegin",   "xabort",   "xend",     "xtest",    "umwait",  "tpause",   "umonitor", "monitor", "mwait",
+    "vmcall",   "vmmcall",  "hlt",      "xsave",    "xsaveopt", "xsavec",  "xrstor",   "getsec",   "rdsspd",  "clzero",
+    "pconfig",  "enclu",    NULL,
+};
+
+bool row_is_testable(const InsnRow *row)
+{
+    for (const char *const *name = untestable; *name; name++)
+        if (!strcmp(row->name, *name))
+            return false;
+    return true;
+}
+
+/* MOV and POP of FS, GS (ours) and SS (holds back the trap). */
+static bool loads_our_segment(const Insn *i)
+{
+    const Operand *o = &i->opnd[0];
+    return o->kind == OPND_REG && o->cls == RC_SEG && o->access & OPND_WRITE && (o->reg == SEG_SS || o->reg >= SEG_FS);
+}
+
+/* ---- values */
+
+static const uint64_t edges[] = { 0,
+                                  1,
+                                  2,
+                                  0x7f,
+                                  0x80,
+                                  0xff,
+                                  0x7fff,
+                                  0x8000,
+                                  0xffff,
+                                  0x7fffffff,
+                                  0x80000000,
+                                  0xffffffff,
+                                  0x7fffffffffffffff,
+                                  0x8000000000000000,
+                                  0xffffffffffffff80,
+                                  0xffffffffffff8000,
+                                  0xffffffff80000000,
+                                  0xffffffffffffffff };
+
+static uint64_t random_integer(Random *r)
+{
+    switch (random_below(r, 4)) {
+    case 0:
+        return edges[random_below(r, G_N_ELEMENTS(edges))];
+    case 1:
+        return random_below(r, 70);
+    case 2:
+        return random_next(r) >> random_below(r, 64);
+    default:
+        return random_next(r);
+    }
+}
+
+/* A floating-point number of so many bits, as a pattern: sign, biased exponent, fraction. */
+static uint64_t random_float(Random *r, unsigned fraction_bits, unsigned exponent_bits)
+{
+    uint64_t fraction = random_next(r) & ((1ull << fraction_bits) - 1), max = (1ull << exponent_bits) - 1;
+    uint64_t bias = max >> 1, exponent, quiet = 1ull << (fraction_bits - 1);
+    switch (random_below(r, 12)) {
+    case 0:
+        exponent = fraction = 0;
+        break;
+    case 1: /* infinity */
+        exponent = max, fraction = 0;
+        break;
+    case 2: /* signaling NaN */
+        exponent = max, fraction = (fraction & (quiet - 1)) | 1;
+        break;
+    case 3: /* quiet NaN */
+        exponent = max, fraction |= quiet;
+        break;
+    case 4: /* denormal */
+        exponent = 0, fraction >>= random_below(r, fraction_bits);
+        break;
+    case 5: /* largest and smallest */
+        exponent = random_percent(r, 50) ? max - 1 - random_below(r, 2) : 1 + random_below(r, 2);
+        break;
+    case 6: /* powers of two */
+        exponent = bias + random_below(r, 8), fraction = 0;
+        break;
+    case 7: /* anything */
+        exponent = random_next(r) & max;
+        break;
+    default: /* near one, few bits: exact results */
+        exponent = bias - 4 + random_below(r, 40);
+        if (random_percent(r, 50))
+            fraction &= ~0ull << (fraction_bits - 5);
+        break;
+    }
+    return ((uint64_t)random_below(r, 2) << exponent_bits | exponent) << fraction_bits | fraction;
+}
+
+static void random_vector(Random *r, uint8_t *bytes, unsigned n)
+{
+    unsigned kind = random_below(r, 4);
+    for (unsigned at = 0; at < n; at += 8) {
+        uint64_t value = random_next(r);
+        if (kind == 0)
+            value = random_float(r, 23, 8) | random_float(r, 23, 8) << 32;
+        else if (kind == 1)
+            value = random_float(r, 52, 11);
+        else if (kind == 2)
+            value = random_integer(r);
+        memcpy(bytes + at, &value, 8);
+    }
+}
+
+static void random_extended(Random *r, uint8_t *bytes)
+{
+    uint64_t d = random_float(r, 52, 11), mantissa = 1ull << 63 | d << 11;
+    unsigned exponent = d >> 52 & 0x7ff, sign = (unsigned)(d >> 63) << 15;
+    switch (random_below(r, 10)) {
+    case 0:
+        mantissa = random_next(r), exponent = (unsigned)random_next(r) & 0x7fff;
+        break;
+    case 1:
+        mantissa = exponent = 0;
+        break;
+    case 2: /* denormal, or pseudo-denormal */
+        mantissa = random_next(r) >> random_below(r, 64), exponent = 0;
+        break;
+    case 3:
+        mantissa = 1ull << 63 | random_next(r), exponent = random_percent(r, 50) ? 0x7ffe : 1;
+        break;
+    default:
+        exponent = exponent == 0x7ff ? 0x7fff : exponent ? exponent - 1023 + 16383 : 0;
+        if (!exponent)
+            mantissa = 0;
+        mantissa |= random_percent(r, 30) ? random_next(r) & 0x7ff : 0;
+        break;
+    }
+    memcpy(bytes, &mantissa, 8);
+    bytes[8] = (uint8_t)exponent;
+    bytes[9] = (uint8_t)((exponent | sign) >> 8);
+}
+
+/* ---- state */
+
+static void random_x87(Random *r, XsaveImage *x)
+{
+    x->fcw = 0x037f;
+    if (random_percent(r, 40))
+        x->fcw = (uint16_t)(0x40 | (random_next(r) & 0x0f3f) | (random_percent(r, 60) ? 0x3f : 0));
+    x->ftw = random_percent(r, 70) ? 0xff : (uint8_t)random_next(r);
+    unsigned flags = random_percent(r, 50) ? 0 : (unsigned)random_next(r) & (random_percent(r, 90) ? x->fcw & 0x3f : 0x3f);
+    x->fsw = (uint16_t)(flags | (random_next(r) & 0x4700) | random_below(r, 8) << 11 | (random_below(r, 2) ? 0x40 : 0));
+    if (x->fsw & ~x->fcw & 0x3f)
+        x->fsw |= 0x8080; /* as the processor would have it */
+    for (unsigned n = 0; n < 8; n++)
+        random_extended(r, x->st[n].bytes);
+}
+
+static void random_state(Random *r, Case *c)
+{
+    CpuState *s = &c->state;
+    memset(s, 0, sizeof(*s));
+    for (unsigned n = 0; n < 16; n++)
+        s->gpr[n] = random_integer(r);
+    s->rflags = RFLAGS_ONE | RFLAGS_IF | (random_next(r) & RFLAGS_STATUS) | (random_percent(r, 15) ? RFLAGS_DF : 0);
+    random_x87(r, &s->fpu);
+    s->fpu.mxcsr = 0x1f80;
+    if (random_percent(r, 50))
+        s->fpu.mxcsr = (uint32_t)(random_next(r) & 0xffff) | (random_percent(r, 60) ? 0x1f80 : 0);
+    s->fpu.mxcsr_mask = 0xffff;
+    for (unsigned n = 0; n < 16; n++) {
+        random_vector(r, s->fpu.xmm[n].bytes, 16);
+        random_vector(r, s->fpu.ymm_high[n].bytes, 16);
+    }
+    s->fpu.xstate_bv = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+}
+
+/* ---- the instruction */
+
+static uint8_t random_register(Random *r, CodeSize size) { return (uint8_t)random_below(r, size == CODE64 && random_percent(r, 50) ? 16 : 8); }
+
+static void random_address(Random *r, const InsnForms *f, InsnExample *e)
+{
+    e->base = random_register(r, e->size);
+    if (random_percent(r, 8))
+        e->base = e->size == CODE64 && random_percent(r, 50) ? INSN_RIP : INSN_NO_REG;
+    if (f->vsib || (e->base != INSN_RIP && random_percent(r, 35))) {
+        e->index = random_register(r, e->size);
+        e->scale = (uint8_t)random_below(r, 4);
+    }
+    e->disp = random_percent(r, 40) ? 0 : random_percent(r, 60) ? (int8_t)random_next(r) : (int32_t)random_next(r);
+}
+
+static bool random_encoding(Random *r, unsigned row, CodeSize size, uint8_t *code, Insn *ret)
+{
+    InsnForms f = insn_row_forms(row);
+    if (!(f.modes >> size & 1))
+        return false;
+    uint32_t attrs = insn_rows[row].attrs;
+    InsnExample e = insn_example(row, size);
+    e.memory = f.mem && (!f.reg || random_percent(r, 55));
+    if (e.memory)
+        random_address(r, &f, &e);
+    if (f.opsizes)
+        e.opsize = (uint8_t[]){ 0, 2, 4, 8 }[random_below(r, size == CODE64 ? 4 : 3)];
+    if (random_percent(r, 8))
+        e.addrsize = size == CODE64 ? 4 : 2;
+    e.reg = random_register(r, size);
+    e.rm = random_register(r, size);
+    e.vvvv = random_register(r, size);
+    e.is4 = random_register(r, size);
+    e.imm = random_integer(r);
+    e.imm2 = (uint16_t)random_integer(r);
+    e.cc = (uint8_t)random_below(r, 16);
+    e.rex = !f.vex && size == CODE64 && random_percent(r, 30);
+    e.vex_l = random_percent(r, 50);
+    e.vex3 = random_percent(r, 30);
+    e.lock = attrs & ROW_LOCK && e.memory && random_percent(r, 25);
+    if (attrs & ROW_STRING && random_percent(r, 60))
+        e.rep = random_percent(r, 50) ? 0xf2 : 0xf3;
+    if (random_percent(r, 10))
+        e.seg = (uint8_t)random_below(r, SEG_COUNT);
+    size_t n = insn_encode(&e, code);
+    return n && insn_decode(code, n, size, ret) == DECODE_OK;
+}
+
+/* ---- addresses */
+
+/* The linear address for an operand of n bytes: mostly within the writable pages, and at every kind of edge. */
+static uint64_t random_target(Random *r, CodeSize size, unsigned n, bool locked)
+{
+    const uint64_t end = DATA_AT + DATA_WRITABLE;
+    uint64_t anywhere = DATA_AT + random_below(r, (unsigned)DATA_WRITABLE - n);
+    if (locked) /* a line crossing would be trapped, or slow, or reported by the host's kernel */
+        return random_percent(r, 85) ? anywhere & ~63ull : end & ~63ull;
+    switch (random_below(r, 20)) {
+    case 0:
+    case 1: /* from page to page */
+        return DATA_AT + PAGE - random_below(r, n + 1);
+    case 2: /* into what can only be read */
+        return end - random_below(r, n + 1);
+    case 3: /* out of what there is */
+        return end + PAGE - random_below(r, n + 1);
+    case 4:
+        return DATA_AT - random_below(r, n + 1);
+    case 5:
+        return size == CODE64 && random_percent(r, 60) ? 0x8000000000000000ull | random_next(r) : end + PAGE + 64;
+    case 6:
+        return size == CODE64 && random_percent(r, 30) ? 0x0000800000000000ull - random_below(r, n + 1) : anywhere;
+    case 7:
+    case 8:
+    case 9:
+        return anywhere;
+    default: /* as compilers do it */
+        return anywhere & ~(uint64_t)(n >= 32 ? 31 : n >= 16 ? 15 : n >= 8 ? 7 : 3);
+    }
+}
+
+static uint64_t segment_base(const Insn *i, uint64_t fs_base)
+{
+    return i->seg == SEG_FS ? fs_base : i->seg == SEG_GS ? GS_BASE : 0;
+}
+
+/* Makes the memory operand stand at `target` by its base register, or where it has none by its displacement. */
+static void aim(Case *c, uint64_t target, uint64_t fs_base, uint8_t *code)
+{
+    Insn *i = &c->insn;
+    uint64_t *gpr = c->state.gpr, index = 0;
+    target -= segment_base(i, fs_base);
+    if (i->index != INSN_NO_REG && !i->vsib) {
+        if (i->index == i->base)
+            gpr[i->index] = 0;
+        index = gpr[i->index] << i->scale;
+    }
+    if (i->base < 16) {
+        gpr[i->base] = target - index - (uint64_t)i->disp;
+    } else if (i->disp_len >= 4) {
+        uint64_t disp = target - index - (i->base == INSN_RIP ? c->state.rip + i->length : 0);
+        memcpy(code + i->disp_off, &disp, i->disp_len);
+        insn_decode(code, i->length, c->size, i);
+    }
+}
+
+static uint64_t in_stack(Random *r)
+{
+    if (random_percent(r, 5))
+        return STACK_AT + (random_percent(r, 50) ? PAGE : 0) + random_below(r, 32) - 16;
+    return STACK_AT + 0x400 + random_below(r, 0x800) * (random_percent(r, 80) ? 1 : 0);
+}
+
+/* Elements of a gather near the target. */
+static void aim_gather(Random *r, Case *c)
+{
+    XsaveImage *x = &c->state.fpu;
+    for (unsigned n = 0; n < 16; n += 8) {
+        uint64_t low = random_below(r, 64) | (uint64_t)random_below(r, 64) << 32;
+        memcpy(x->xmm[c->insn.index].bytes + n, &(uint64_t){ random_percent(r, 80) ? low : low & 63 }, 8);
+        memcpy(x->ymm_high[c->insn.index].bytes + n, &(uint64_t){ low & 63 }, 8);
+    }
+}
+
+/* Registers that an instruction uses without naming them. */
+static void aim_implicit(Random *r, Case *c)
+{
+    uint64_t *gpr = c->state.gpr;
+    gpr[GPR_RSP] = in_stack(r);
+    if (!(c->row->attrs & ROW_MEM_SIDE) && !(c->row->attrs & ROW_STRING))
+        return;
+    gpr[GPR_RSI] = random_target(r, c->size, 16, false);
+    gpr[GPR_RDI] = random_target(r, c->size, 16, false);
+    gpr[GPR_RCX] = random_below(r, 5) | (random_percent(r, 10) ? random_next(r) << 32 : 0);
+    if (random_percent(r, 90))
+        gpr[GPR_RBP] = in_stack(r);
+    if (random_percent(r, 90))
+        gpr[GPR_RBX] = random_target(r, c->size, 1, false);
+    if (c->insn.vsib)
+        aim_gather(r, c);
+}
+
+/* ---- memory */
+
+static void fill_window(Random *r, const SubjectMemory *m, uint64_t target, unsigned n)
+{
+    uint64_t start = MAX(target - 16, DATA_AT), end = MIN(target + n + 16, DATA_AT + DATA_BYTES);
+    if (target < DATA_AT - 64 || target >= DATA_AT + DATA_BYTES)
+        return;
+    uint8_t values[256];
+    random_vector(r, values, sizeof(values));
+    if (n == 10)
+        random_extended(r, values + 16);
+    if (n == 4 || n == 8)
+        memcpy(values + 16, &(uint64_t){ random_percent(r, 50) ? random_integer(r) : n == 4 ? random_float(r, 23, 8) : random_float(r, 52, 11) }, 8);
+    for (uint64_t at = start; at < end && at - start < sizeof(values); at++)
+        m->data[at - DATA_AT] = values[at - start + (start - (target - 16))];
+}
+
+/* What POP, RET and their like find: anything, or a sensible address; no AC, which our own code would not survive. */
+static void fill_stack(Random *r, const SubjectMemory *m, uint64_t rsp)
+{
+    if (rsp < STACK_AT || rsp + 64 > STACK_AT + PAGE)
+        return;
+    for (unsigned n = 0; n < 64; n += 8) {
+        uint64_t value = random_percent(r, 30) ? CODE_AT + random_below(r, 4096) : random_integer(r);
+        value &= ~(uint64_t)RFLAGS_AC;
+        memcpy(m->stack + (rsp - STACK_AT) + n, &value, 8);
+    }
+}
+
+/* ---- all together */
+
+static unsigned operand_bytes(const Insn *i)
+{
+    for (unsigned n = 0; n < i->n_operands; n++)
+        if (i->opnd[n].kind == OPND_MEM)
+            return MAX(i->opnd[n].size, 1);
+    return 1;
+}
+
+/* BT and its kin reach far with a register's bit offset: mostly not beyond the pages. */
+static void tame_bit_offset(Random *r, Case *c)
+{
+    const Operand *o = &c->insn.opnd[1];
+    if (c->insn.has_mem && g_str_has_prefix(c->row->name, "bt") && o->kind == OPND_REG && random_percent(r, 90))
+        c->state.gpr[o->reg] = random_below(r, 2048);
+}
+
+/* Selectors that mean the same to the host's kernel and to ours. */
+static void tame_selector(Random *r, const SubjectMemory *m, Case *c, uint64_t target)
+{
+    static const uint16_t selectors[] = { 0, 1, 2, 3, 0x10, 0x18, 0x23, 0x2b, 0x33, 0xfff8, 0xffff, 0x2a, 0x28 };
+    bool uses = !strcmp(c->row->name, "lar") || !strcmp(c->row->name, "lsl") || !strcmp(c->row->name, "verr") ||
+                !strcmp(c->row->name, "verw") || !strcmp(c->row->name, "lds") || !strcmp(c->row->name, "les") ||
+                c->row->op == OP_MOV_SEG;
+    if (!uses)
+        return;
+    uint16_t selector = selectors[random_below(r, G_N_ELEMENTS(selectors))];
+    const Operand *o = &c->insn.opnd[c->insn.n_operands - 1];
+    if (o->kind == OPND_REG && o->cls == RC_GPR)
+        c->state.gpr[o->reg] = (c->state.gpr[o->reg] & ~0xffffull) | selector;
+    uint64_t at = target + (c->insn.opnd[0].cls == RC_GPR && g_str_has_prefix(c->row->name, "l") && strlen(c->row->name) == 3 && c->row->name[2] == 's' ? c->insn.opsize : 0);
+    if (c->insn.has_mem && at >= DATA_AT && at + 2 <= DATA_AT + DATA_BYTES)
+        memcpy(m->data + (at - DATA_AT), &selector, 2);
+}
+
+static void narrow_to_32(CpuState *s)
+{
+    for (unsigned n = 0; n < 16; n++)
+        s->gpr[n] = n < 8 ? (uint32_t)s->gpr[n] : 0;
+}
+
+bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, const SubjectMemory *m, Case *ret)
+{
+    uint8_t code[INSN_MAX_BYTES + 1] = { 0 };
+    ret->size = size;
+    bool found = false;
+    for (unsigned tries = 0; tries < 20 && !found; tries++)
+        found = random_encoding(r, row, size, code, &ret->insn) && !loads_our_segment(&ret->insn);
+    if (!found)
+        return false;
+    ret->row = insn_row(&ret->insn);
+    random_state(r, ret);
+    ret->state.rip = CODE_AT + 64 + random_below(r, 2048);
+    aim_implicit(r, ret);
+    tame_bit_offset(r, ret);
+    if (ret->insn.has_mem) {
+        unsigned n = operand_bytes(&ret->insn);
+        uint64_t target = random_target(r, size, n, ret->insn.prefixes & PFX_LOCK || ret->row->op == OP_XCHG);
+        fill_window(r, m, target, n);
+        tame_selector(r, m, ret, target);
+        aim(ret, target, fs_base, code);
+    } else {
+        tame_selector(r, m, ret, 0);
+    }
+    if (size == CODE32)
+        narrow_to_32(&ret->state);
+    fill_stack(r, m, ret->state.gpr[GPR_RSP]);
+    memcpy(m->code + (ret->state.rip - CODE_AT), ret->insn.bytes, ret->insn.length);
+    memset(m->code + (ret->state.rip - CODE_AT) + ret->insn.length, 0xcc, 16);
+    return true;
+}

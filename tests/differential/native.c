@@ -1,0 +1,224 @@
+/* native.c - see native.h.  Linux, arch/x86/kernel/signal_64.c, restore_sigcontext(). */
+#include "native.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+enum { ALT_STACK_BYTES = 256 * 1024, FPU_FRAME_BYTES = 16384, WATCHDOG_S = 1 };
+/* struct _fpx_sw_bytes stands in the last 48 bytes of the FXSAVE area: magic1, extended_size, xfeatures, xstate_size. */
+enum { SW_EXTENDED_SIZE = 468, XSTATE_BV = 512 };
+
+struct Native {
+    SubjectMemory memory;
+    uint8_t *alt_stack;
+    sigjmp_buf back;
+    volatile sig_atomic_t armed;
+    volatile int vector;
+    volatile uint64_t steps, steps_at_tick; /* the watchdog ends a step that lasts from one tick to the next */
+    ucontext_t after;    /* fpregs points into fpu_after */
+    uint8_t *fpu_after;  /* XSAVE, standard format */
+    struct {
+        uint64_t return_address; /* as if a handler was about to return */
+        ucontext_t context;
+    } frame;
+    uint8_t *fpu_frame;
+};
+
+static Native *the_native; /* for the signal handler: see native.h */
+
+static const int greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+
+static size_t fpu_frame_size(const uint8_t *fpregs)
+{
+    uint32_t n;
+    memcpy(&n, fpregs + SW_EXTENDED_SIZE, 4);
+    return n;
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+    Native *n = the_native;
+    if (sig == SIGALRM && (!n->armed || n->steps != n->steps_at_tick)) {
+        n->steps_at_tick = n->steps;
+        return;
+    }
+    if (!n->armed) { /* a bug of the test's own */
+        signal(sig, SIG_DFL);
+        return;
+    }
+    n->armed = 0;
+    n->after = *(ucontext_t *)context;
+    memcpy(n->fpu_after, n->after.uc_mcontext.fpregs, fpu_frame_size((uint8_t *)n->after.uc_mcontext.fpregs));
+    n->vector = sig == SIGALRM ? TIMED_OUT : (int)n->after.uc_mcontext.gregs[REG_TRAPNO];
+    siglongjmp(n->back, 1);
+}
+
+static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM, SIGUSR1 };
+
+static bool install_handlers(Native *n, GError **err)
+{
+    stack_t alt = { .ss_sp = n->alt_stack, .ss_size = ALT_STACK_BYTES };
+    if (sigaltstack(&alt, NULL))
+        return error_set_errno(err, errno, "cannot set a signal stack");
+    struct sigaction a = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+        if (sigaction(signals[i], &a, NULL))
+            return error_set_errno(err, errno, "cannot handle signal %d", signals[i]);
+    return true;
+}
+
+/* The kernel's own frame, of a signal sent to ourselves, is the model of those that we make. */
+static void take_frame(Native *n)
+{
+    n->armed = 1;
+    if (!sigsetjmp(n->back, 0))
+        raise(SIGUSR1);
+    n->frame.context = n->after;
+    memcpy(n->fpu_frame, n->fpu_after, fpu_frame_size(n->fpu_after));
+    n->frame.context.uc_mcontext.fpregs = (void *)n->fpu_frame;
+    sigemptyset(&n->frame.context.uc_sigmask);
+}
+
+static void *map_at(uint64_t at, size_t bytes, int rights)
+{
+    return mmap((void *)at, bytes, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+}
+
+/* Two mappings each of the code (which runs and is written) and of the page that the subject can only read. */
+static void *map_shared(uint64_t at, size_t bytes, int rights, int fd, off_t off)
+{
+    return mmap((void *)at, bytes, rights, MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED_NOREPLACE : 0), fd, off);
+}
+
+static bool map_memory(Native *n, GError **err)
+{
+    int fd = memfd_create("differential", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, PAGE + DATA_BYTES))
+        return error_set_errno(err, errno, "cannot create a memory file");
+    uint8_t *ours = map_shared(0, PAGE + DATA_BYTES, PROT_READ | PROT_WRITE, fd, 0);
+    bool ok = ours != MAP_FAILED &&
+              map_shared(CODE_AT, PAGE, PROT_READ | PROT_EXEC, fd, 0) != MAP_FAILED &&
+              map_shared(DATA_AT, DATA_WRITABLE, PROT_READ | PROT_WRITE, fd, PAGE) != MAP_FAILED &&
+              map_shared(DATA_AT + DATA_WRITABLE, PAGE, PROT_READ, fd, PAGE + DATA_WRITABLE) != MAP_FAILED &&
+              map_at(STACK_AT, PAGE, PROT_READ | PROT_WRITE) != MAP_FAILED;
+    int error = errno;
+    close(fd);
+    if (!ok)
+        return error_set_errno(err, error, "cannot map memory at 0x%llx", CODE_AT);
+    n->memory = (SubjectMemory){ .code = ours, .data = ours + PAGE, .stack = (uint8_t *)STACK_AT };
+    return true;
+}
+
+Native *native_create(GError **err)
+{
+    Native *n = g_new0(Native, 1);
+    n->alt_stack = g_malloc0(ALT_STACK_BYTES);
+    n->fpu_after = g_aligned_alloc0(1, FPU_FRAME_BYTES, 64);
+    n->fpu_frame = g_aligned_alloc0(1, FPU_FRAME_BYTES, 64);
+    the_native = n;
+    if (!map_memory(n, err) || !install_handlers(n, err) ||
+        (syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE) && error_set_errno(err, errno, "cannot set the GS base"))) {
+        native_destroy(n);
+        return NULL;
+    }
+    take_frame(n);
+    setitimer(ITIMER_REAL, &(struct itimerval){ { WATCHDOG_S, 0 }, { WATCHDOG_S, 0 } }, NULL);
+    return n;
+}
+
+void native_destroy(Native *n)
+{
+    if (!n)
+        return;
+    setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+    the_native = NULL;
+    stack_t off = { .ss_flags = SS_DISABLE };
+    sigaltstack(&off, NULL);
+    if (n->memory.code) {
+        munmap(n->memory.code, PAGE + DATA_BYTES);
+        munmap((void *)CODE_AT, PAGE);
+        munmap((void *)DATA_AT, DATA_BYTES);
+        munmap((void *)STACK_AT, PAGE);
+    }
+    g_free(n->alt_stack);
+    g_aligned_free(n->fpu_after);
+    g_aligned_free(n->fpu_frame);
+    g_free(n);
+}
+
+SubjectMemory native_memory(Native *n) { return n->memory; }
+
+uint64_t native_fs_base(void)
+{
+    uint64_t base = 0;
+    syscall(SYS_arch_prctl, ARCH_GET_FS, &base);
+    return base;
+}
+
+static void fill_frame(Native *n, const Case *c)
+{
+    greg_t *g = n->frame.context.uc_mcontext.gregs;
+    for (unsigned r = 0; r < 16; r++)
+        g[greg_of[r]] = (greg_t)c->state.gpr[r];
+    g[REG_RIP] = (greg_t)c->state.rip;
+    g[REG_EFL] = (greg_t)(c->state.rflags | RFLAGS_TF);
+    uint16_t *selectors = (uint16_t *)&g[REG_CSGSFS]; /* CS, GS, FS, SS */
+    selectors[0] = c->size == CODE64 ? USER_CS64 : USER_CS32;
+    selectors[3] = USER_DS;
+    uint8_t sw_bytes[48];
+    memcpy(sw_bytes, n->fpu_frame + 464, sizeof(sw_bytes));
+    memcpy(n->fpu_frame, &c->state.fpu, sizeof(XsaveImage));
+    memcpy(n->fpu_frame + 464, sw_bytes, sizeof(sw_bytes));
+    memcpy(n->fpu_frame + XSTATE_BV, &(uint64_t){ XCR0_X87 | XCR0_SSE | XCR0_AVX }, 8);
+    memset(n->fpu_frame + XSTATE_BV + 8, 0, 56);
+}
+
+static void read_after(const Native *n, Outcome *ret)
+{
+    const greg_t *g = n->after.uc_mcontext.gregs;
+    for (unsigned r = 0; r < 16; r++)
+        ret->gpr[r] = (uint64_t)g[greg_of[r]];
+    ret->rip = (uint64_t)g[REG_RIP];
+    ret->rflags = (uint64_t)g[REG_EFL];
+    ret->vector = n->vector == EXC_DB ? NO_VECTOR : n->vector;
+    ret->error = (uint32_t)g[REG_ERR];
+    ret->cr2 = (uint64_t)g[REG_CR2];
+    memcpy(&ret->fpu, n->fpu_after, sizeof(ret->fpu));
+}
+
+/* Flat data segments for compatibility mode, and flags as C wants them. */
+static void tidy(void)
+{
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+    __asm__ volatile("pushq $0x202; popfq" : : : "cc", "memory");
+}
+
+static void enter(Native *n)
+{
+    __asm__ volatile("mov %0, %%rsp; mov %1, %%eax; syscall" : : "r"(&n->frame.context), "i"(SYS_rt_sigreturn) : "memory");
+    __builtin_unreachable();
+}
+
+void native_step(Native *n, const Case *c, Outcome *ret)
+{
+    fill_frame(n, c);
+    tidy();
+    n->steps++;
+    if (!sigsetjmp(n->back, 0)) {
+        n->armed = 1;
+        enter(n);
+    }
+    tidy();
+    read_after(n, ret);
+}
