@@ -27,6 +27,7 @@ typedef struct Run {
     uint64_t seed, fs_base;
     gint64 cases;
     const char *only_row;
+    gboolean trace;
     unsigned rows, shown, rows_failed;
     uint64_t done, failed;
     GString *failing_rows;
@@ -36,17 +37,18 @@ typedef void StepFn(void *side, const Case *c, Outcome *ret);
 static void step_native(void *side, const Case *c, Outcome *ret) { native_step(side, c, ret); }
 static void step_guest(void *side, const Case *c, Outcome *ret) { guest_step(side, c, ret); }
 
-/* A repeated string instruction may stop after each iteration: go on to its end. */
-static void run_side(StepFn *step, void *side, const Case *first, Outcome *ret)
+/* A repeated string instruction may stop after each iteration: go on to its end.  False: it had not come to one. */
+static bool run_side(StepFn *step, void *side, const Case *first, Outcome *ret)
 {
     Case c = *first;
     for (unsigned n = 0; n < MOST_ITERATIONS; n++) {
         step(side, &c, ret);
         if (ret->vector != NO_VECTOR || ret->rip != first->state.rip || !(first->row->attrs & ROW_STRING))
-            return;
+            return true;
         memcpy(c.state.gpr, ret->gpr, sizeof(c.state.gpr));
         c.state.rflags = ret->rflags & ~(uint64_t)(RFLAGS_TF | RFLAGS_RF);
     }
+    return false;
 }
 
 /* The host runs with the trap flag set, and PUSHF shows it. */
@@ -75,7 +77,15 @@ static void show(Run *run, const Case *c, unsigned number, const Outcome *host, 
     fflush(stdout);
 }
 
-/* True: agreed, or there was no such case. */
+static void trace(const Case *c)
+{
+    g_autoptr(GString) text = g_string_new("TRACE ");
+    case_describe(c, text);
+    fputs(text->str, stdout);
+    fflush(stdout);
+}
+
+/* True: agreed, or there was no such case, or it would last too long. */
 static bool run_case(Run *run, unsigned row, CodeSize size, unsigned number, bool may_show)
 {
     Random r = { run->seed ^ ((uint64_t)row << 40 | (uint64_t)size << 36 | number) * 0x9e3779b97f4a7c15ull };
@@ -84,8 +94,10 @@ static bool run_case(Run *run, unsigned row, CodeSize size, unsigned number, boo
     if (!case_generate(&r, row, size, run->fs_base, &run->host_memory, &c))
         return true;
     copy_memory(&run->guest_memory, &run->host_memory);
-    run_side(step_guest, run->guest, &c, &guest);
-    run_side(step_native, run->native, &c, &host);
+    if (run->trace)
+        trace(&c);
+    if (!run_side(step_native, run->native, &c, &host) || !run_side(step_guest, run->guest, &c, &guest))
+        return true;
     hide_trap_flag(&c, &run->host_memory, &host);
     run->done++;
     if (outcome_equal(&c, &host, &guest, NULL) && memory_equal(&run->host_memory, &run->guest_memory, NULL))
@@ -110,15 +122,20 @@ static void run_row(Run *run, unsigned row)
                                insn_rows[row].encoding, insn_rows[row].operands, failed, run->done - before);
 }
 
-static bool host_has(const CpuModel *host, const InsnRow *row) { return row->feature == FEAT_ALWAYS || cpu_has(host, row->feature); }
+/* What the host has, and the interpreter says it has. */
+static bool both_have(const CpuModel *host, const CpuModel *guest, const InsnRow *row)
+{
+    return row->feature == FEAT_ALWAYS || (cpu_has(host, row->feature) && cpu_has(guest, row->feature));
+}
 
 static void run_rows(Run *run)
 {
-    CpuModel host;
+    CpuModel host, guest;
     cpu_model_host(&host);
+    cpu_model_max(&guest);
     for (unsigned row = 0; row < insn_row_count; row++) {
         const InsnRow *info = &insn_rows[row];
-        if (row_is_testable(info) && host_has(&host, info) && (!run->only_row || !strcmp(run->only_row, info->name)))
+        if (row_is_testable(info) && both_have(&host, &guest, info) && (!run->only_row || !strcmp(run->only_row, info->name)))
             run_row(run, row);
     }
 }
@@ -150,6 +167,7 @@ static bool parse_options(Run *run, int *argc, char ***argv, GError **err)
         { "cases", 0, 0, G_OPTION_ARG_INT64, &run->cases, "cases for each row and mode", "N" },
         { "seed", 0, 0, G_OPTION_ARG_STRING, &seed, "of the random numbers", "N" },
         { "row", 0, 0, G_OPTION_ARG_STRING, &run->only_row, "only rows of this mnemonic", "NAME" },
+        { "trace", 0, 0, G_OPTION_ARG_NONE, &run->trace, "name each case before it runs", NULL },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new("- compare the interpreter with the host's CPU");

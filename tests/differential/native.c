@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -53,7 +54,8 @@ static void handler(int sig, siginfo_t *info, void *context)
         n->steps_at_tick = n->steps;
         return;
     }
-    if (!n->armed) { /* a bug of the test's own */
+    if (!n->armed) { /* a bug of ours, found in the interpreter or the test */
+        dprintf(2, "differential: signal %d at %p, address %p\n", sig, (void *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP], info->si_addr);
         signal(sig, SIG_DFL);
         return;
     }
