@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "accel/interp/fpu.h"
+#include "accel/interp/operand.h"
 
 enum { ENV16_BYTES = 14, ENV32_BYTES = 28, ST_BYTES = 10, REGS_BYTES = 80 };
 
@@ -53,7 +54,7 @@ void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub)
     if (!(stub->attrs & ROW_NO_WAIT))
         fpu_check_pending(v);
     StubFrame f = { .flags_in = (v->s.rflags & RFLAGS_STATUS) | RFLAGS_ONE, .mxcsr_host = MXCSR_INIT };
-    uint64_t offset = i->has_mem ? interp_effective_address(v, i) : 0;
+    uint64_t offset = i->has_mem ? effective_address(v, i) : 0;
     if (stub->mem_write)
         mem_probe_write(v, i->seg, offset, stub->mem_size);
     if (stub->mem_read)
@@ -284,7 +285,7 @@ void fpu_exec_fnstenv(InterpVcpu *v, const Insn *i)
 {
     uint8_t env[ENV32_BYTES];
     put_env(v, i, env);
-    mem_write_bytes(v, i->seg, interp_effective_address(v, i), env, env_bytes(i));
+    mem_write_bytes(v, i->seg, effective_address(v, i), env, env_bytes(i));
     v->s.fpu.fcw |= FSW_EXCEPTIONS;
     update_summary(&v->s.fpu);
 }
@@ -293,7 +294,7 @@ void fpu_exec_fldenv(InterpVcpu *v, const Insn *i)
 {
     fpu_check_pending(v);
     uint8_t env[ENV32_BYTES];
-    mem_read_bytes(v, i->seg, interp_effective_address(v, i), env, env_bytes(i));
+    mem_read_bytes(v, i->seg, effective_address(v, i), env, env_bytes(i));
     get_env(v, i, env);
 }
 
@@ -304,7 +305,7 @@ void fpu_exec_fnsave(InterpVcpu *v, const Insn *i)
     put_env(v, i, area);
     for (unsigned r = 0; r < 8; r++)
         memcpy(area + n + ST_BYTES * r, v->s.fpu.st[r].bytes, ST_BYTES);
-    mem_write_bytes(v, i->seg, interp_effective_address(v, i), area, n + REGS_BYTES);
+    mem_write_bytes(v, i->seg, effective_address(v, i), area, n + REGS_BYTES);
     fpu_init(&v->s.fpu);
 }
 
@@ -313,7 +314,7 @@ void fpu_exec_frstor(InterpVcpu *v, const Insn *i)
     fpu_check_pending(v);
     uint8_t area[ENV32_BYTES + REGS_BYTES];
     unsigned n = env_bytes(i);
-    mem_read_bytes(v, i->seg, interp_effective_address(v, i), area, n + REGS_BYTES);
+    mem_read_bytes(v, i->seg, effective_address(v, i), area, n + REGS_BYTES);
     get_env(v, i, area);
     for (unsigned r = 0; r < 8; r++)
         memcpy(v->s.fpu.st[r].bytes, area + n + ST_BYTES * r, ST_BYTES);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "accel/interp/fpu.h"
+#include "accel/interp/operand.h"
 #include "base/error.h"
 #include "jit/code_buffer.h"
 
@@ -145,7 +146,7 @@ static const HostStub *stub_find(InterpVcpu *v, const Insn *i)
 
 uint64_t simd_aligned_address(InterpVcpu *v, const Insn *i, unsigned size, MemAccess access)
 {
-    uint64_t offset = interp_effective_address(v, i);
+    uint64_t offset = effective_address(v, i);
     if (interp_linear(v, i->seg, offset, size, access) & (size - 1))
         interp_gp0(v);
     return offset;
@@ -204,7 +205,7 @@ static uint64_t fetch_operand(InterpVcpu *v, const Insn *i, const HostStub *stub
 {
     MemAccess access = stub->mem_write ? ACCESS_WRITE : ACCESS_READ;
     uint64_t offset =
-        stub->attrs & ROW_ALIGNED ? simd_aligned_address(v, i, stub->mem_size, access) : interp_effective_address(v, i);
+        stub->attrs & ROW_ALIGNED ? simd_aligned_address(v, i, stub->mem_size, access) : effective_address(v, i);
     if (stub->mem_write)
         mem_probe_write(v, i->seg, offset, stub->mem_size);
     if (stub->mem_read)

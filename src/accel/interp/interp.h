@@ -167,8 +167,7 @@ void ram_written(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t siz
 /* The part of it that concerns decoded code. */
 void code_invalidate(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size);
 
-/* ---- registers and operands (operand.h has the inline fast paths) */
-uint64_t interp_effective_address(InterpVcpu *v, const Insn *i); /* offset within i->seg, cut to addrsize */
+/* ---- registers and operands: operand.h */
 
 /* ---- segments, far control transfers, tasks (segment.c, far.c, task.c) */
 void interp_mode_changed(InterpVcpu *v);
