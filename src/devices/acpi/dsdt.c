@@ -34,29 +34,28 @@ static const char *const routes[] = { "PRQ0", "PRQ1", "PRQ2", "PRQ3" };
 
 static Aml *link_current(const char *route)
 {
-    static const uint32_t none[] = { 0 };
-    enum { GSI_AT = 5 }; /* in an extended interrupt descriptor */
     return aml_method("_CRS", 0, true,
-        aml_name("BUF0", aml_resources(aml_interrupts(none, 1), NULL)),
-        aml_dword_of(aml_ref("BUF0"), GSI_AT, "IRQV"),
-        aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_return(aml_ref("BUF0")), NULL),
         aml_and(aml_ref(route), aml_int(15), aml_ref("IRQV")),
+        aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_store(aml_int(0), aml_ref("IRQV")), NULL),
         aml_return(aml_ref("BUF0")), NULL);
 }
 
 static Aml *interrupt_link(unsigned n)
 {
-    static const uint32_t possible[] = { 5, 10, 11 };
+    static const uint32_t possible[] = { 5, 10, 11 }, none[] = { 0 };
+    enum { GSI_AT = 5 }; /* in an extended interrupt descriptor */
     const char *route = routes[n];
     return aml_device(links[n], hid("PNP0C0F"), uid(n),
         aml_name("_PRS", aml_resources(aml_interrupts(possible, G_N_ELEMENTS(possible)), NULL)),
+        aml_name("BUF0", aml_resources(aml_interrupts(none, 1), NULL)),
+        aml_dword_of(aml_ref("BUF0"), GSI_AT, "IRQV"),
         aml_method("_STA", 0, false,
             aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_return(aml_int(STATUS_DISABLED)), NULL),
             aml_return(aml_int(STATUS_HIDDEN)), NULL),
         aml_method("_DIS", 0, false, aml_or(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), aml_ref(route)), NULL),
         link_current(route),
         aml_method("_SRS", 1, true,
-            aml_dword_of(aml_arg(0), 5, "PRRI"),
+            aml_dword_of(aml_arg(0), GSI_AT, "PRRI"),
             aml_store(aml_ref("PRRI"), aml_ref(route)), NULL), NULL);
 }
 
@@ -145,7 +144,7 @@ Aml *acpi_pc_dsdt(const AcpiBoard *b)
     Aml *dsdt = aml_nothing();
     aml_append(dsdt, aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)));
     aml_append(dsdt, aml_scope("\\_SB",
-        aml_device("PCI0", hid("PNP0A03"), uid(0), aml_name("_ADR", aml_int(0)), crs(windows(b)), routing(), isa_bridge(b), NULL),
+        aml_device("PCI0", hid("PNP0A03"), uid(0), crs(windows(b)), routing(), isa_bridge(b), NULL),
         aml_byte_field("PCI0.ISA.P40C", route_fields, G_N_ELEMENTS(route_fields)),
         interrupt_link(0), interrupt_link(1), interrupt_link(2), interrupt_link(3),
         hpet_device(b), processors(b), NULL));
