@@ -138,7 +138,8 @@ typedef struct Posted {
     uint64_t granules;
 } Posted;
 
-struct CodeCache {
+typedef struct FullCache {
+    CodeCache base;
     InterpAccel *accel;
     CodeBlock *bucket[1 << BUCKET_BITS];       /* by address */
     CodeBlock *page_bucket[1 << PAGE_BUCKET_BITS]; /* by page */
@@ -148,7 +149,9 @@ struct CodeCache {
     GMutex lock; /* of what other threads posted */
     Posted posted[POSTED_MAX];
     unsigned n_posted; /* POSTED_MAX: too many, drop all */
-};
+} FullCache;
+
+static inline FullCache *full(CodeCache *c) { return (FullCache *)c; }
 
 static inline size_t bucket_of(uint64_t key) { return (key >> 2 ^ key >> 14 ^ key << 6) & ((1 << BUCKET_BITS) - 1); }
 static inline size_t page_bucket_of(const uint8_t *page)
@@ -160,17 +163,18 @@ static inline const uint8_t *page_of(const uint8_t *p) { return (const uint8_t *
 
 CodeCache *code_cache_create(InterpAccel *a)
 {
-    CodeCache *c = g_new0(CodeCache, 1);
+    FullCache *c = g_new0(FullCache, 1);
     c->accel = a;
     g_mutex_init(&c->lock);
     c->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (c->arena == MAP_FAILED)
         g_error("out of memory for decoded instructions (%u bytes)", ARENA_BYTES); /* as g_malloc does */
-    return c;
+    return &c->base;
 }
 
-void code_cache_destroy(CodeCache *c)
+void code_cache_destroy(CodeCache *base)
 {
+    FullCache *c = full(base);
     if (!c)
         return;
     munmap(c->arena, ARENA_BYTES);
@@ -178,17 +182,18 @@ void code_cache_destroy(CodeCache *c)
     g_free(c);
 }
 
-static void cache_empty(CodeCache *c)
+static void cache_empty(FullCache *c)
 {
+    c->base.last = NULL;
     memset(c->bucket, 0, sizeof(c->bucket));
     memset(c->page_bucket, 0, sizeof(c->page_bucket));
     c->used = 0;
 }
 
-CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear) { return &c->odd[(linear ^ linear >> 12) % ODD_SLOTS]; }
+CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear) { return &full(c)->odd[(linear ^ linear >> 12) % ODD_SLOTS]; }
 
 /* Decodes into b from host up to the end of its page.  The bytes are copied first: others may write them. */
-static void block_decode(CodeCache *c, CodeBlock *b, const TlbEntry *e, const uint8_t *host, CodeSize size)
+static void block_decode(FullCache *c, CodeBlock *b, const TlbEntry *e, const uint8_t *host, CodeSize size)
 {
     enum { ENDS = ROW_BRANCH | ROW_SYSTEM | ROW_IO };
     const uint8_t *end = page_of(host) + PAGE, *at = host;
@@ -217,7 +222,7 @@ static void block_decode(CodeCache *c, CodeBlock *b, const TlbEntry *e, const ui
     b->bytes = at - host;
 }
 
-static const CodeBlock *block_create(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size)
+static CodeBlock *block_create(FullCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size)
 {
     size_t most = sizeof(CodeBlock) + BLOCK_INSNS * sizeof(CodeInsn);
     if (c->used + most > ARENA_BYTES)
@@ -228,6 +233,8 @@ static const CodeBlock *block_create(CodeCache *c, const TlbEntry *e, const uint
         return NULL;
     c->used += sizeof(CodeBlock) + b->n * sizeof(CodeInsn);
     b->key = code_key(host, size);
+    b->after[0] = b->after[1] = NULL;
+    b->oldest = 0;
     CodeBlock **first = &c->bucket[bucket_of(b->key)], **page_first = &c->page_bucket[page_bucket_of(page_of(host))];
     b->next = *first;
     *first = b;
@@ -236,9 +243,8 @@ static const CodeBlock *block_create(CodeCache *c, const TlbEntry *e, const uint
     return b;
 }
 
-const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size)
+static CodeBlock *block_lookup(FullCache *c, uint64_t key)
 {
-    uint64_t key = code_key(host, size);
     CodeBlock **first = &c->bucket[bucket_of(key)];
     for (CodeBlock **p = first, *b; (b = *p) != NULL; p = &b->next) {
         if (b->key != key)
@@ -248,21 +254,36 @@ const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const uint8_t *host
         *first = b;
         return b;
     }
-    return block_create(c, e, host, size);
+    return NULL;
+}
+
+const CodeBlock *code_block_find(CodeCache *base, const TlbEntry *e, const uint8_t *host, CodeSize size)
+{
+    FullCache *c = full(base);
+    CodeBlock *b = block_lookup(c, code_key(host, size));
+    if (!b)
+        b = block_create(c, e, host, size);
+    CodeBlock *last = base->last; /* NULL if making room took it */
+    if (last && b) {
+        last->after[last->oldest] = b;
+        last->oldest ^= 1;
+    }
+    return base->last = b;
 }
 
 /* ---- dropping */
-static void block_unlink(CodeCache *c, CodeBlock *b)
+static void block_unlink(FullCache *c, CodeBlock *b)
 {
     CodeBlock **p = &c->bucket[bucket_of(b->key)];
     while (*p != b)
         p = &(*p)->next;
     *p = b->next;
+    b->key = CODE_DROPPED;
 }
 
 /* Drops the blocks that lie in any of the granules of the page.  The memory of a block stays until the arena is emptied,
  * so the one that runs can end its current instruction. */
-static void cache_drop(CodeCache *c, const uint8_t *page, uint64_t granules)
+static void cache_drop(FullCache *c, const uint8_t *page, uint64_t granules)
 {
     for (CodeBlock **p = &c->page_bucket[page_bucket_of(page)], *b; (b = *p) != NULL;) {
         const uint8_t *host = block_host(b);
@@ -277,7 +298,7 @@ static void cache_drop(CodeCache *c, const uint8_t *page, uint64_t granules)
 
 static void cache_post(InterpVcpu *v, const uint8_t *page, uint64_t granules)
 {
-    CodeCache *c = v->code;
+    FullCache *c = full(v->code);
     g_mutex_lock(&c->lock);
     if (c->n_posted < POSTED_MAX)
         c->posted[c->n_posted++] = (Posted){ page, granules };
@@ -285,8 +306,9 @@ static void cache_post(InterpVcpu *v, const uint8_t *page, uint64_t granules)
     vcpu_request(&v->vcpu, VREQ_ACCEL);
 }
 
-void code_drain(CodeCache *c)
+void code_drain(CodeCache *base)
 {
+    FullCache *c = full(base);
     g_mutex_lock(&c->lock);
     if (c->n_posted == POSTED_MAX)
         cache_empty(c);
@@ -310,7 +332,7 @@ void code_written(InterpAccel *a, InterpVcpu *self, RamBlock *ram, uint64_t ram_
                 cache_post(v, page, granules);
                 continue;
             }
-            cache_drop(v->code, page, granules);
+            cache_drop(full(v->code), page, granules);
             v->leave_block = true;
         }
         at += n;

@@ -21,13 +21,20 @@ typedef struct CodeInsn {
 
 typedef struct CodeBlock CodeBlock;
 struct CodeBlock {
-    uint64_t key;                /* code_key() */
+    uint64_t key;                /* code_key(); CODE_DROPPED once its bytes have changed */
     CodeBlock *next, *page_next; /* of the same bucket */
+    CodeBlock *after[2];         /* blocks that came next lately: looked at first, by key */
     uint16_t n, bytes;
+    uint8_t oldest;              /* of after[] */
     CodeInsn insn[];
 };
 
-typedef struct CodeCache CodeCache;
+enum { CODE_DROPPED = 3 }; /* no code size, so no key */
+
+/* A vCPU's cache, as far as the run loop needs to see it. */
+typedef struct CodeCache {
+    CodeBlock *last; /* that was run; NULL: none, or gone */
+} CodeCache;
 
 static inline uint64_t code_key(const uint8_t *host, CodeSize size) { return (uint64_t)(uintptr_t)host << 2 | size; }
 
@@ -36,7 +43,16 @@ CodeCache *code_cache_create(InterpAccel *a);
 void code_cache_destroy(CodeCache *c);
 /* The block that starts at `host` = e->host + offset in page, decoded if need be.  NULL: its first instruction goes on in the
  * next page. */
-const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size);
+const CodeBlock *code_block_find(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size);
+static inline const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size)
+{
+    CodeBlock *last = c->last;
+    uint64_t key = code_key(host, size);
+    for (unsigned n = 0; last && n < G_N_ELEMENTS(last->after); n++)
+        if (last->after[n] && last->after[n]->key == key)
+            return c->last = last->after[n];
+    return code_block_find(c, e, host, size);
+}
 /* A place to keep one instruction that belongs to no block; the caller compares its bytes. */
 CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear);
 /* Drops what other threads have asked to drop.  Between instructions. */
