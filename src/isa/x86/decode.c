@@ -121,6 +121,7 @@ static bool vex_prefix(Decoder *d, CodeSize size, uint8_t byte, Insn *ret)
     if (d->opsize || d->rep || d->lock || d->has_rex)
         return false;
     d->vex = true;
+    ret->prefixes = PFX_VEX;
     uint8_t p = next_byte(d);
     ret->map = 1;
     d->rex = p & 0x80 ? 0 : REX_R;
@@ -242,7 +243,7 @@ unsigned decode_operand_size(const DecodeRow *row, CodeSize size, bool opsize_pr
     case ROWSIZE_F64:
         return 8;
     case ROWSIZE_Z64:
-        return narrow ? 2 : 4;
+        return narrow && !wide ? 2 : 4;
     default:
         return wide ? 8 : narrow ? 2 : 4;
     }

@@ -65,5 +65,14 @@ extern const DecodeRow decode_rows[]; /* by row */
 extern const uint16_t decode_first[DECODE_MAPS * 256 + 1], decode_list[];
 extern const uint16_t decode_vex_first[DECODE_MAPS * 256 + 1], decode_vex_list[];
 
+/* The "missing" lines of insns.txt: known opcodes without a row. */
+typedef struct MissingRow {
+    const char *names;
+    bool vex;
+    uint8_t map, opcode, modrm_mask, modrm_value;
+} MissingRow;
+extern const MissingRow missing_rows[];
+extern const unsigned missing_row_count;
+
 /* Effective operand size in bytes, given a 66 prefix or REX.W. */
 unsigned decode_operand_size(const DecodeRow *row, CodeSize size, bool opsize_prefix, bool wide);

@@ -143,7 +143,7 @@ static uint64_t branch_target(const Insn *i, uint64_t rip)
 
 static void add_operand(Text *t, const Insn *i, const Operand *o, uint64_t rip)
 {
-    bool second = decode_rows[i->row].opnd[o - i->opnd].place == PL_I2;
+    unsigned place = decode_rows[i->row].opnd[o - i->opnd].place;
     switch ((OperandKind)o->kind) {
     case OPND_REG:
         add_register(t, o);
@@ -152,7 +152,10 @@ static void add_operand(Text *t, const Insn *i, const Operand *o, uint64_t rip)
         add_memory(t, i, o);
         break;
     case OPND_IMM:
-        add(t, "0x%" PRIx64, second ? i->imm2 : cut(i->imm, o->size));
+        if (place == PL_ONE)
+            add(t, "1");
+        else
+            add(t, "0x%" PRIx64, place == PL_I2 ? i->imm2 : cut(i->imm, o->size));
         break;
     case OPND_REL:
         add(t, "0x%" PRIx64, branch_target(i, rip));

@@ -288,7 +288,12 @@ def wrap(numbers):
     return ["    " + " ".join(f"{n}," for n in numbers[i:i + 20]) for i in range(0, len(numbers), 20)]
 
 
-def tables_source(rows):
+def missing_row(names, row):
+    return (f'    {{ "{names}", {str(row.vex).lower()}, {row.map}, {row.opcode:#04x}, {row.modrm_mask:#04x}, '
+            f'{row.modrm_value:#04x} }},')
+
+
+def tables_source(rows, missing):
     names = op_names(rows)
     out = ["/* Generated from insns.txt by gen_insns.py. */", '#include "isa/x86/cpu_features.h"',
            '#include "isa/x86/decode.h"', '#include "isa/x86/insn.h"', "", "const InsnRow insn_rows[] = {"]
@@ -298,6 +303,8 @@ def tables_source(rows):
     out += ["};", "", "const char *const op_names[] = {", '    [OP_INVALID] = "(invalid)",']
     out += [f'    [OP_{op}] = "{names[op]}",' for op in sorted(names)]
     out += ["};", ""]
+    out += ["const MissingRow missing_rows[] = {"] + [missing_row(*m) for m in missing] + ["};"]
+    out += [f"const unsigned missing_row_count = {len(missing)};", ""]
     return out + opcode_lists(rows, False, "") + opcode_lists(rows, True, "vex_")
 
 
@@ -308,11 +315,11 @@ def write(path, lines):
 
 def main():
     table, what, path = sys.argv[1:]
-    rows, _missing = read_table(table)
+    rows, missing = read_table(table)
     if what == "--ops":
         write(path, ops_header(rows))
     elif what == "--tables":
-        write(path, tables_source(rows))
+        write(path, tables_source(rows, missing))
     else:
         sys.exit(__doc__)
 
