@@ -115,15 +115,20 @@ static void exec_ret(InterpVcpu *v, const Insn *i)
 
 /* ---- PUSH and POP */
 static void push_reg_64(InterpVcpu *v, const Insn *i) { stack_push_inline(v, 8, v->s.gpr[i->opnd[0].reg]); }
-static void push_any(InterpVcpu *v, const Insn *i)
+static void push_any(InterpVcpu *v, const Insn *i) { push(v, i->opsize, operand_read(v, i, 0, i->opsize)); }
+
+/* The rest of the slot is left as it was, as processors since Core do (SDM 2, PUSH). */
+static void push_segment(InterpVcpu *v, const Insn *i)
 {
-    const Operand *o = &i->opnd[0];
-    push(v, i->opsize, o->kind == OPND_REG && o->cls == RC_SEG ? v->s.seg[o->reg].selector
-                                                               : operand_read(v, i, 0, i->opsize));
+    uint64_t at = (v->s.gpr[GPR_RSP] - i->opsize) & v->stack_mask;
+    mem_store(v, SEG_SS, at, 2, v->s.seg[i->opnd[0].reg].selector);
+    stack_set_pointer(v, at);
 }
 
 static ExecFn *select_push(const Insn *i)
 {
+    if (i->opnd[0].kind == OPND_REG && i->opnd[0].cls == RC_SEG)
+        return push_segment;
     return i->opnd[0].kind == OPND_REG && i->opnd[0].cls == RC_GPR && i->opsize == 8 ? push_reg_64 : push_any;
 }
 

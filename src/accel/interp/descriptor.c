@@ -114,7 +114,7 @@ void exec_lar(InterpVcpu *v, const Insn *i)
     Descriptor d;
     bool ok = visible(v, (uint16_t)operand_read(v, i, 1, 2), v->long_mode ? LAR_TYPES_LONG : LAR_TYPES, &d);
     if (ok)
-        reg_write(v, &i->opnd[0], i->opsize, d.hi & 0xf0ff00);
+        reg_write(v, &i->opnd[0], i->opsize, d.hi & 0xffff00); /* bits 16-19 are undefined: as hardware does */
     set_zf(v, ok);
 }
 

@@ -57,8 +57,11 @@ static void exec_checked(InterpVcpu *v, const Insn *i)
     const InsnRow *row = insn_row(i);
     if ((row->attrs & ROW_NO_REAL) && !v->protected_mode)
         interp_ud(v);
-    if (v->cpl > row->cpl)
+    if (v->cpl > row->cpl) {
+        if (i->op == OP_CLAC || i->op == OP_STAC) /* SDM 2: #UD, unlike all others */
+            interp_ud(v);
         interp_gp0(v);
+    }
     if (row->attrs & ROW_UNITS)
         check_units(v, i, row->attrs);
     handler((const InterpAccel *)v->vcpu.accel, i)(v, i);

@@ -12,12 +12,24 @@
 #include "accel/interp/fpu.h"
 #include "accel/interp/operand.h"
 
-enum { ENV16_BYTES = 14, ENV32_BYTES = 28, ST_BYTES = 10, REGS_BYTES = 80 };
+enum { ENV16_BYTES = 14, ENV32_BYTES = 28, ST_BYTES = 10, REGS_BYTES = 80, X87_BYTES = offsetof(XsaveImage, xmm) };
 
 void fpu_check_pending(InterpVcpu *v)
 {
     if (v->s.fpu.fsw & FSW_ES && v->s.cr0 & CR0_NE)
         interp_raise(v, EXC_MF);
+}
+
+/* ST(0) is another register when TOP changes: turns the image, which has ST(0) first. */
+static void set_top(XsaveImage *x, unsigned top)
+{
+    unsigned turn = (top - (x->fsw >> 11)) & 7;
+    uint8_t turned[8][16];
+    for (unsigned n = 0; n < 8 && turn; n++)
+        memcpy(turned[n], x->st[(n + turn) & 7].bytes, 16);
+    if (turn)
+        memcpy(x->st, turned, sizeof(turned));
+    x->fsw = (uint16_t)((x->fsw & ~FSW_TOP) | (top & 7) << 11);
 }
 
 static unsigned fpu_top(const XsaveImage *f)
@@ -49,23 +61,37 @@ static void set_pointers(InterpVcpu *v, const Insn *i, const HostStub *stub, con
         x->fop = (host_fop & ~0xff) | i->modrm;
 }
 
+/* A store comes last and may fault; then nothing has happened. */
+static void store_result(InterpVcpu *v, const Insn *i, const HostStub *stub, const StubFrame *f, uint64_t offset,
+                         const uint8_t *before)
+{
+    if (store_suppressed(&v->s.fpu, stub->attrs))
+        return;
+    uint8_t after[X87_BYTES];
+    memcpy(after, &v->s.fpu, X87_BYTES);
+    memcpy(&v->s.fpu, before, X87_BYTES);
+    mem_write_bytes(v, i->seg, offset, f->mem, stub->mem_size);
+    memcpy(&v->s.fpu, after, X87_BYTES);
+}
+
 void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub)
 {
     if (!(stub->attrs & ROW_NO_WAIT))
         fpu_check_pending(v);
     StubFrame f = { .flags_in = (v->s.rflags & RFLAGS_STATUS) | RFLAGS_ONE, .mxcsr_host = MXCSR_INIT };
     uint64_t offset = i->has_mem ? effective_address(v, i) : 0;
-    if (stub->mem_write)
-        mem_probe_write(v, i->seg, offset, stub->mem_size);
     if (stub->mem_read)
         mem_read_bytes(v, i->seg, offset, f.mem, stub->mem_size);
     v->s.fpu.mxcsr &= MXCSR_VALID; /* state from outside must not make the stub fault */
+    uint8_t before[X87_BYTES];
+    if (stub->mem_write)
+        memcpy(before, &v->s.fpu, X87_BYTES);
     uint64_t flags = stub->fn(&v->s, &f);
     set_pointers(v, i, stub, &f, offset);
     if (stub->writes_flags)
         v->s.rflags = (v->s.rflags & ~(uint64_t)RFLAGS_STATUS) | (flags & RFLAGS_STATUS);
-    if (stub->mem_write && !store_suppressed(&v->s.fpu, stub->attrs))
-        mem_write_bytes(v, i->seg, offset, f.mem, stub->mem_size);
+    if (stub->mem_write)
+        store_result(v, i, stub, &f, offset, before);
 }
 
 void fpu_exec_fwait(InterpVcpu *v, const Insn *i)
@@ -89,14 +115,7 @@ void fpu_exec_fnstsw(InterpVcpu *v, const Insn *i)
 void fpu_to_mmx(InterpVcpu *v)
 {
     XsaveImage *x = &v->s.fpu;
-    unsigned top = fpu_top(x);
-    if (top) {
-        uint8_t turned[8][16];
-        for (unsigned n = 0; n < 8; n++)
-            memcpy(turned[(top + n) & 7], x->st[n].bytes, 16);
-        memcpy(x->st, turned, sizeof(turned));
-    }
-    x->fsw &= ~FSW_TOP;
+    set_top(x, 0);
     x->ftw = 0xff;
 }
 
@@ -260,7 +279,9 @@ static void get_env(InterpVcpu *v, const Insn *i, const uint8_t *env)
     XsaveImage *x = &v->s.fpu;
     bool wide = i->opsize != 2;
     x->fcw = (uint16_t)((get16(env) & 0x1f3f) | 0x40); /* the other bits are not there */
-    x->fsw = (uint16_t)get16(env + (wide ? 4 : 2));
+    uint16_t fsw = (uint16_t)get16(env + (wide ? 4 : 2));
+    set_top(x, fsw >> 11 & 7);
+    x->fsw = fsw;
     x->ftw = abridged_tag_word((uint16_t)get16(env + (wide ? 8 : 4)));
     if (wide)
         get_pointers32(v, env);
@@ -276,6 +297,7 @@ static void get_env(InterpVcpu *v, const Insn *i, const uint8_t *env)
 /* FNINIT.  The registers keep their contents. */
 static void fpu_init(XsaveImage *x)
 {
+    set_top(x, 0);
     x->fcw = FCW_INIT;
     x->fsw = x->ftw = x->fop = 0;
     x->fip = x->fdp = 0;

@@ -50,4 +50,4 @@ ExecFn fpu_exec_fnstenv, fpu_exec_fldenv, fpu_exec_fnsave, fpu_exec_frstor, fpu_
 ExecFn exec_fxsave, exec_fxrstor, exec_xsave, exec_xsaveopt, exec_xsavec, exec_xsaves, exec_xrstor, exec_xrstors;
 
 /* The effective address of a memory operand that must be aligned to `size` bytes, a power of 2: #GP(0) if it is not. */
-uint64_t simd_aligned_address(InterpVcpu *v, const Insn *i, unsigned size, MemAccess access);
+uint64_t simd_aligned_address(InterpVcpu *v, const Insn *i, unsigned size);

@@ -144,11 +144,11 @@ static const HostStub *stub_find(InterpVcpu *v, const Insn *i)
     return stub;
 }
 
-uint64_t simd_aligned_address(InterpVcpu *v, const Insn *i, unsigned size, MemAccess access)
+uint64_t simd_aligned_address(InterpVcpu *v, const Insn *i, unsigned size)
 {
     uint64_t offset = effective_address(v, i);
-    if (interp_linear(v, i->seg, offset, size, access) & (size - 1))
-        interp_gp0(v);
+    if ((v->base[i->seg] + offset) & (size - 1))
+        interp_gp0(v); /* before limits and canonical form, whose exception may be #SS */
     return offset;
 }
 
@@ -200,14 +200,11 @@ static void finish_mmx(InterpVcpu *v, const HostStub *stub)
             memset(v->s.fpu.st[n].bytes + 8, 0xff, 2); /* sign and exponent of the x87 register below */
 }
 
-/* Everything that can fault comes before the stub: the checks, the read, and for a write the probe. */
+/* Checks and reads come before the stub; a write comes after it, when only MMX's hold on x87 and the flags of MXCSR
+ * have changed, which a fault does not undo on hardware either. */
 static uint64_t fetch_operand(InterpVcpu *v, const Insn *i, const HostStub *stub, StubFrame *f)
 {
-    MemAccess access = stub->mem_write ? ACCESS_WRITE : ACCESS_READ;
-    uint64_t offset =
-        stub->attrs & ROW_ALIGNED ? simd_aligned_address(v, i, stub->mem_size, access) : effective_address(v, i);
-    if (stub->mem_write)
-        mem_probe_write(v, i->seg, offset, stub->mem_size);
+    uint64_t offset = stub->attrs & ROW_ALIGNED ? simd_aligned_address(v, i, stub->mem_size) : effective_address(v, i);
     if (stub->mem_read)
         mem_read_bytes(v, i->seg, offset, f->mem, stub->mem_size);
     return offset;

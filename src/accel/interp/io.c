@@ -93,7 +93,6 @@ static void ins_once(InterpVcpu *v, const Insn *i)
 {
     uint16_t port = (uint16_t)v->s.gpr[GPR_RDX];
     uint64_t at = gpr_get(v, GPR_RDI, i->addrsize);
-    io_check(v, port, i->opsize);
     mem_probe_write(v, SEG_ES, at, i->opsize);
     mem_store(v, SEG_ES, at, i->opsize, port_read(v, port, i->opsize));
     advance(v, i, GPR_RDI);
@@ -102,13 +101,13 @@ static void ins_once(InterpVcpu *v, const Insn *i)
 static void outs_once(InterpVcpu *v, const Insn *i)
 {
     uint16_t port = (uint16_t)v->s.gpr[GPR_RDX];
-    io_check(v, port, i->opsize);
     port_write(v, port, i->opsize, mem_load(v, i->seg, gpr_get(v, GPR_RSI, i->addrsize), i->opsize));
     advance(v, i, GPR_RSI);
 }
 
 static void repeat(InterpVcpu *v, const Insn *i, ExecFn *once)
 {
+    io_check(v, (uint16_t)v->s.gpr[GPR_RDX], i->opsize); /* even where the count is 0 */
     if (!(i->prefixes & (PFX_REP | PFX_REPNE))) {
         once(v, i);
         return;

@@ -9,17 +9,14 @@
 
 /* ---- plain moves */
 
-ALWAYS_INLINE uint64_t vector_address(InterpVcpu *v, const Insn *i, unsigned size, bool aligned, MemAccess access)
+ALWAYS_INLINE uint64_t vector_address(InterpVcpu *v, const Insn *i, unsigned size, bool aligned)
 {
-    uint64_t offset = effective_address(v, i);
-    if (aligned && unlikely((v->base[i->seg] + offset) & (size - 1)))
-        simd_aligned_address(v, i, size, access); /* raises #GP, or what is found before it */
-    return offset;
+    return aligned ? simd_aligned_address(v, i, size) : effective_address(v, i);
 }
 
 ALWAYS_INLINE void vector_load(InterpVcpu *v, const Insn *i, void *ret, unsigned size, bool aligned)
 {
-    uint64_t offset = vector_address(v, i, size, aligned, ACCESS_READ);
+    uint64_t offset = vector_address(v, i, size, aligned);
     if (likely(mem_flat(v, i->seg, ACCESS_READ))) {
         const uint8_t *p = tlb_host(v, mem_flat_linear(v, i->seg, offset), size, ACCESS_READ, v->who);
         if (likely(p)) {
@@ -32,7 +29,7 @@ ALWAYS_INLINE void vector_load(InterpVcpu *v, const Insn *i, void *ret, unsigned
 
 ALWAYS_INLINE void vector_store(InterpVcpu *v, const Insn *i, const void *from, unsigned size, bool aligned)
 {
-    uint64_t offset = vector_address(v, i, size, aligned, ACCESS_WRITE);
+    uint64_t offset = vector_address(v, i, size, aligned);
     if (likely(mem_flat(v, i->seg, ACCESS_WRITE))) {
         uint64_t linear = mem_flat_linear(v, i->seg, offset);
         uint8_t *p = tlb_host(v, linear, size, ACCESS_WRITE, v->who);
@@ -302,15 +299,11 @@ static void exec_maskmovdqu(InterpVcpu *v, const Insn *i)
 static void exec_maskmovq(InterpVcpu *v, const Insn *i)
 {
     fpu_check_pending(v);
-    const XsaveImage before = v->s.fpu;
     fpu_to_mmx(v);
     uint8_t value[8], mask[8];
     memcpy(value, v->s.fpu.st[nth_register(i, RC_MM, 0)->reg & 7].bytes, 8);
     memcpy(mask, v->s.fpu.st[nth_register(i, RC_MM, 1)->reg & 7].bytes, 8);
-    const XsaveImage after = v->s.fpu;
-    v->s.fpu = before; /* until it is certain not to fault */
     masked_write(v, implicit_segment(i), address_in_rdi(v, i), mask, value, 8, 1);
-    v->s.fpu = after;
 }
 
 /* ---- gathers.  Elements are loaded in order; what is loaded is kept, and its mask cleared, when a later one faults.
@@ -335,15 +328,23 @@ static uint64_t gather_address(const InterpVcpu *v, const Insn *i, int64_t index
     return a & size_mask(i->addrsize);
 }
 
+/* The mask register as the instruction begins: elements all ones or all zeros, nothing beyond the elements. */
+static Vector gather_mask(InterpVcpu *v, unsigned reg, unsigned count, unsigned size)
+{
+    Vector old = vector_get(v, reg), mask = { { 0 } };
+    for (unsigned n = 0; n < count; n++)
+        if (selected(old.bytes, n, size))
+            memset(mask.bytes + n * size, 0xff, size);
+    vector_set(v, reg, &mask);
+    return mask;
+}
+
 static void gather(InterpVcpu *v, const Insn *i, unsigned index_size, unsigned size)
 {
-    unsigned to = i->opnd[0].reg, mask_reg = i->opnd[2].reg, bytes = i->vex_l ? 32 : 16;
-    if (to == mask_reg || to == i->index || mask_reg == i->index)
-        interp_ud(v);
-    unsigned count = bytes / MAX(index_size, size);
+    unsigned to = i->opnd[0].reg, mask_reg = i->opnd[2].reg, count = (i->vex_l ? 32 : 16) / MAX(index_size, size);
     const Vector index = vector_get(v, i->index);
+    Vector mask = gather_mask(v, mask_reg, count, size), value = vector_get(v, to);
     for (unsigned n = 0; n < count; n++) {
-        Vector mask = vector_get(v, mask_reg), value = vector_get(v, to);
         if (!selected(mask.bytes, n, size))
             continue;
         mem_read_bytes(v, i->seg, gather_address(v, i, gather_index(&index, n, index_size)), value.bytes + n * size,
@@ -352,10 +353,8 @@ static void gather(InterpVcpu *v, const Insn *i, unsigned index_size, unsigned s
         vector_set(v, to, &value);
         vector_set(v, mask_reg, &mask);
     }
-    Vector value = vector_get(v, to), none = { { 0 } };
     memset(value.bytes + count * size, 0, sizeof(value.bytes) - count * size);
     vector_set(v, to, &value);
-    vector_set(v, mask_reg, &none);
 }
 
 static void gather_dd(InterpVcpu *v, const Insn *i)

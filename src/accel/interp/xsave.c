@@ -105,7 +105,7 @@ static uint32_t area_mxcsr(const uint8_t *area)
 void exec_fxsave(InterpVcpu *v, const Insn *i)
 {
     check_fxsave(v);
-    uint64_t offset = simd_aligned_address(v, i, 16, ACCESS_WRITE);
+    uint64_t offset = simd_aligned_address(v, i, 16);
     uint8_t area[LEGACY_BYTES];
     put_x87(v, i, area);
     put_mxcsr(&v->s.fpu, area);
@@ -116,7 +116,7 @@ void exec_fxsave(InterpVcpu *v, const Insn *i)
 void exec_fxrstor(InterpVcpu *v, const Insn *i)
 {
     check_fxsave(v);
-    uint64_t offset = simd_aligned_address(v, i, 16, ACCESS_READ);
+    uint64_t offset = simd_aligned_address(v, i, 16);
     uint8_t area[512];
     mem_read_bytes(v, i->seg, offset, area, sizeof(area));
     if (area_mxcsr(area) & ~MXCSR_VALID)
@@ -175,7 +175,7 @@ static void put_components(InterpVcpu *v, const Insn *i, uint8_t *area, uint64_t
 static void save(InterpVcpu *v, const Insn *i, SaveForm form, uint64_t enabled)
 {
     check_xsave(v);
-    uint64_t offset = simd_aligned_address(v, i, 64, ACCESS_WRITE);
+    uint64_t offset = simd_aligned_address(v, i, 64);
     uint64_t rfbm = requested(v, enabled), used = in_use(v) & rfbm;
     unsigned n = rfbm & XCR0_AVX ? AREA_END : AREA_AVX;
     mem_probe_write(v, i->seg, offset, n);
@@ -253,7 +253,7 @@ static void restore_components(InterpVcpu *v, const Insn *i, const uint8_t *area
 static void restore(InterpVcpu *v, const Insn *i, uint64_t enabled, bool must_be_compacted)
 {
     check_xsave(v);
-    uint64_t offset = simd_aligned_address(v, i, 64, ACCESS_READ);
+    uint64_t offset = simd_aligned_address(v, i, 64);
     uint64_t rfbm = requested(v, enabled);
     uint8_t area[AREA_END];
     mem_read_bytes(v, i->seg, offset, area, AREA_AVX);
