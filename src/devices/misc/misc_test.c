@@ -1,0 +1,43 @@
+/* misc_test.c - isa-debug-exit and pvpanic ask for what they should. */
+#include "devices/misc/misc.h"
+#include "devices/testing.h"
+
+static void remember(void *opaque, StopCause cause) { *(StopCause *)opaque = cause; }
+
+static void test_debug_exit(void)
+{
+    StopCause cause = CAUSE_NONE;
+    Machine *m = test_machine();
+    m->listener = (MachineListener){ remember, &cause };
+    Device *d = test_device(m, &isa_debug_exit_type, NULL);
+    test_map(d, 0, 0x501);
+    test_out(m, 0x503, 9); /* beyond iosize */
+    g_assert_cmpint(cause, ==, CAUSE_NONE);
+    test_out(m, 0x501, 0x10);
+    g_assert_cmpint(cause, ==, CAUSE_DEBUG_EXIT);
+    g_assert_cmpint(atomic_load(&m->exit_code), ==, 0x21);
+    machine_destroy(m);
+}
+
+static void test_pvpanic(void)
+{
+    StopCause cause = CAUSE_NONE;
+    Machine *m = test_machine();
+    m->listener = (MachineListener){ remember, &cause };
+    Device *d = test_device(m, &pvpanic_type, NULL);
+    test_map(d, 0, 0x505);
+    g_assert_cmphex(test_in(m, 0x505), ==, 3);
+    test_out(m, 0x505, 2); /* a crash kernel will see to it */
+    g_assert_cmpint(cause, ==, CAUSE_NONE);
+    test_out(m, 0x505, 1);
+    g_assert_cmpint(cause, ==, CAUSE_GUEST_PANIC);
+    machine_destroy(m);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/debug-exit", test_debug_exit);
+    g_test_add_func("/pvpanic", test_pvpanic);
+    return g_test_run();
+}
