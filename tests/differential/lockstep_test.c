@@ -1,7 +1,8 @@
 /*
  * lockstep_test.c - two accelerators execute the same programs step by step and must agree on the whole CpuState.
  *
- * Skipped where /dev/kvm cannot be used.  Flags that an instruction leaves undefined are taken over from KVM after each
+ * Skipped where /dev/kvm cannot be used.  Where KVM is Linux's instruction emulator (a host without VMX or SVM of its own),
+ * it lacks instructions: for those it takes over the interpreter's state and is asked again at the next.  Flags that an instruction leaves undefined are taken over from KVM after each
  * step, so that they do not count but stay alike.
  */
 #include <string.h>
@@ -63,12 +64,11 @@ static void prepare_protected(uint8_t *ram, CpuState *s)
     put_gate32(ram, 0x40, 0x1100, 0);
     put_gate32(ram, 0x41, 0x1110, 3);
     put(ram, IDT_REGISTER, (uint64_t)IDT << 16 | 0x4ff);
-    put(ram, PAGES, 0xe7); /* 4 MB page at 0: user, writable, accessed, dirty */
     for (unsigned i = 0; i < SEG_COUNT; i++)
         s->seg[i] = i == SEG_CS ? flat(0x08, 0xc09b) : flat(0x10, 0xc093);
     s->tr = (Segment){ .selector = 0x28, .attr = 0x8b, .base = TSS, .limit = 0x67 };
     s->gdtr = (DescriptorTable){ GDT, 0x2f };
-    s->cr0 |= CR0_PE;
+    s->cr0 = (s->cr0 | CR0_PE) & ~(CR0_CD | CR0_NW);
     s->rip = CODE;
     s->gpr[GPR_RSP] = STACK;
 }
@@ -140,12 +140,33 @@ static void step_here(Vcpu *v, void *arg)
     r->ok = v->accel->ops->step(v, &r->err) && v->accel->ops->get(v, &r->state, &r->err);
 }
 
-static CpuState step(Machine *m)
+/* A REP may be one step or one for each element: go on until the instruction is left.  False: the accelerator cannot
+ * execute it (no emulation, or it stays where it is). */
+static bool step(Machine *m, const CpuState *before, CpuState *ret)
 {
-    StepResult r = { 0 };
-    vcpu_run_on(machine_vcpu(m, 0), step_here, &r);
-    g_assert_no_error(r.err);
-    return r.state;
+    enum { MOST_ELEMENTS = 16 };
+    for (unsigned i = 0; i < MOST_ELEMENTS; i++) {
+        StepResult r = { 0 };
+        vcpu_run_on(machine_vcpu(m, 0), step_here, &r);
+        if (!r.ok)
+            g_test_message("%s: at %#" G_GINT64_MODIFIER "x: %s", m->accel->ops->name, before->rip, r.err->message);
+        g_clear_error(&r.err);
+        if (!r.ok)
+            return false;
+        *ret = r.state;
+        if (ret->rip != before->rip)
+            return true;
+    }
+    return false;
+}
+
+/* The machine takes over another's registers and memory. */
+static void follow(Machine *m, const Machine *leader, const CpuState *s)
+{
+    memcpy(m->ram->host, leader->ram->host, RAM);
+    g_autoptr(GError) err = NULL;
+    m->accel->ops->set(machine_vcpu(m, 0), s, &err);
+    g_assert_no_error(err);
 }
 
 /* ---- comparing */
@@ -154,7 +175,7 @@ static CpuState step(Machine *m)
 static void forget_unrelated(CpuState *s)
 {
     s->tsc_offset = s->tsc_adjust = s->tsc_deadline = 0;
-    s->apic_base = s->microcode_version = s->misc_enable = s->mcg_ctl = s->cr8 = 0;
+    s->smbase = s->apic_base = s->microcode_version = s->misc_enable = s->mcg_ctl = s->cr8 = 0;
     s->fpu.mxcsr_mask = 0;
     s->fpu.fip = s->fpu.fdp = s->fpu.fop = 0;
     s->fpu.xstate_bv = s->fpu.xcomp_bv = 0;
@@ -162,12 +183,15 @@ static void forget_unrelated(CpuState *s)
     memset(s->fpu.reserved2, 0, sizeof(s->fpu.reserved2));
     s->dr[6] &= ~0x4000ull; /* single-stepping's own mark */
     s->dr[4] = s->dr[5] = 0;
+    s->rflags &= ~(uint64_t)(RFLAGS_RF | RFLAGS_TF);
     s->ldtr = (Segment){ .selector = s->ldtr.selector };
     s->activity = s->sipi_vector = 0;
     memset(s->mtrr_fixed, 0, sizeof(s->mtrr_fixed));
     s->mtrr_def_type = 0;
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         s->seg[i].attr &= ~(SEG_ATTR_G | SEG_ATTR_AVL); /* G: the limit says it */
+        if (!(s->cr0 & CR0_PE))
+            s->seg[i].attr = 0; /* KVM shows what VMX wants to see there */
         if (s->seg[i].attr & SEG_ATTR_UNUSABLE)
             s->seg[i] = (Segment){ .selector = s->seg[i].selector, .base = s->seg[i].base };
     }
@@ -217,17 +241,25 @@ static void test_program(const void *arg)
     start(kvm, p);
     CpuState before;
     machine_vcpu(kvm, 0)->accel->ops->get(machine_vcpu(kvm, 0), &before, &err);
-    unsigned n = 0;
+    unsigned n = 0, not_emulated = 0;
     for (; n < MAX_STEPS && before.rip + before.seg[SEG_CS].base != CODE + (uint64_t)(p->end - p->start); n++) {
-        uint64_t linear = before.rip + before.seg[SEG_CS].base;
-        CpuState a = step(interp), b = step(kvm);
-        adopt_flags(interp, &a, b.rflags, undefined_flags(interp, linear, code_size(&before)));
-        compare(p, &a, &b, before.rip, n);
-        before = b;
+        CpuState a, b;
+        uint32_t undefined = undefined_flags(interp, before.rip + before.seg[SEG_CS].base, code_size(&before));
+        if (!step(interp, &before, &a))
+            g_error("%s: the interpreter does not get beyond %#" G_GINT64_MODIFIER "x", p->name, before.rip);
+        if (step(kvm, &before, &b)) {
+            adopt_flags(interp, &a, b.rflags, undefined);
+            compare(p, &a, &b, before.rip, n);
+        } else {
+            not_emulated++;
+            follow(kvm, interp, &a);
+        }
+        before = a;
     }
     g_assert_cmpuint(n, <, MAX_STEPS);
+    g_assert_cmpuint(not_emulated, <, n / 2);
     g_assert_cmpmem(interp->ram->host + STACK, 0x4000, kvm->ram->host + STACK, 0x4000);
-    g_test_message("%s: %u steps alike", p->name, n);
+    g_test_message("%s: %u steps, %u of them beyond this host's KVM", p->name, n, not_emulated);
     machine_destroy(interp);
     machine_destroy(kvm);
 }
