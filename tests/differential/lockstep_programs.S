@@ -180,6 +180,7 @@ long_start:
     movq $0x202, %r11
     sysretq
 1:  swapgs                      /* the kernel's entry */
+    movl $0xc0000082, %ecx
     rdmsr
     swapgs
     jmp 3f
