@@ -145,16 +145,17 @@ static void step_here(Vcpu *v, void *arg)
 static bool step(Machine *m, const CpuState *before, CpuState *ret)
 {
     enum { MOST_ELEMENTS = 16 };
+    uint64_t rip = before->rip;
     for (unsigned i = 0; i < MOST_ELEMENTS; i++) {
         StepResult r = { 0 };
         vcpu_run_on(machine_vcpu(m, 0), step_here, &r);
         if (!r.ok)
-            g_test_message("%s: at %#" G_GINT64_MODIFIER "x: %s", m->accel->ops->name, before->rip, r.err->message);
+            g_test_message("%s: at %#" G_GINT64_MODIFIER "x: %s", m->accel->ops->name, rip, r.err->message);
         g_clear_error(&r.err);
         if (!r.ok)
             return false;
         *ret = r.state;
-        if (ret->rip != before->rip)
+        if (ret->rip != rip)
             return true;
     }
     return false;
@@ -242,12 +243,17 @@ static void test_program(const void *arg)
     CpuState before;
     machine_vcpu(kvm, 0)->accel->ops->get(machine_vcpu(kvm, 0), &before, &err);
     unsigned n = 0, not_emulated = 0;
+    bool was_skipped = false;
     for (; n < MAX_STEPS && before.rip + before.seg[SEG_CS].base != CODE + (uint64_t)(p->end - p->start); n++) {
-        CpuState a, b;
+        CpuState a, b = before;
         uint32_t undefined = undefined_flags(interp, before.rip + before.seg[SEG_CS].base, code_size(&before));
         if (!step(interp, &before, &a))
             g_error("%s: the interpreter does not get beyond %#" G_GINT64_MODIFIER "x", p->name, before.rip);
-        if (step(kvm, &before, &b)) {
+        bool emulated = step(kvm, &before, &b);
+        if (was_skipped && a.rip != b.rip)
+            emulated = false; /* after an instruction that it could not do, the emulator may take two at once */
+        was_skipped = !emulated;
+        if (emulated) {
             adopt_flags(interp, &a, b.rflags, undefined);
             compare(p, &a, &b, before.rip, n);
         } else {
