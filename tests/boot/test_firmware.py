@@ -50,6 +50,8 @@ class Grub(unittest.TestCase):
     def menu(self, *args):
         with guest.Guest("-nographic", *args) as vm:
             vm.expect("GNU GRUB", 180)
+            vm.expect("for a command-line", 60)
+            vm.send("c")
             vm.expect("grub>", 60)
             vm.send("echo from grub\r")
             vm.expect(r"from grub[\s\S]*from grub", 30)  # as typed, then as answered

@@ -71,7 +71,7 @@ class Options(Case):
         self.refused(["-cpu", "qemu46"], r"'qemu46'.*qemu64")
         self.refused(["-cpu", "qemu64,+avx3"], r"avx3")
         self.refused(["-accel", "turbo"], r"no accelerator 'turbo'; there are: .*interp")
-        self.refused(["-machine", "pc,acell=kvm"], r"did you mean 'accel'\?")
+        self.refused(["-machine", "pc,acel=kvm"], r"did you mean 'accel'\?")
 
     def test_log_category(self):
         self.refused(["-d", "guest_error"], r"did you mean 'guest_errors'")

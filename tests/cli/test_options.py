@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What atoll-vm says about itself, and how it takes options."""
 import os
+import re
 import subprocess
 import unittest
 
@@ -74,12 +75,11 @@ class Terminal(unittest.TestCase):
             vm.wait()
             for _ in range(40):  # after SIGKILL a helper process restores it
                 text = subprocess.run(["stty", "-a"], stdin=vm.slave, stdout=subprocess.PIPE, text=True, check=True).stdout
-                if " icanon" in text and " echo " in text:
+                if re.search(r"(?<!-)\bicanon", text):
                     break
                 vm._read(0.05)
-            self.assertIn(" icanon", text)
-            self.assertIn(" echo ", text)
-            self.assertIn(" isig", text)
+            for flag in ("icanon", "echo", "isig", "icrnl"):
+                self.assertRegex(text, rf"(?<!-)\b{flag}\b")
             return vm
 
     def wait_raw(self, vm):
