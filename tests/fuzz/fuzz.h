@@ -1,0 +1,44 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "machine/machine.h"
+/*
+ * fuzz.h - what device fuzzers share: a machine with RAM and a PCI bus, and a reader of the input.
+ *
+ * A target is LLVMFuzzerTestOneInput(); with -Dfuzz=true (clang) libFuzzer drives it, otherwise standalone.c does with
+ * random inputs.
+ */
+typedef struct FuzzInput {
+    const uint8_t *data;
+    size_t left;
+} FuzzInput;
+
+/* The next n bytes as a number; zeros once the input has ended. */
+static inline uint64_t fuzz_take(FuzzInput *in, unsigned n)
+{
+    uint64_t value = 0;
+    size_t bytes = n < in->left ? n : in->left;
+    memcpy(&value, in->data, bytes);
+    in->data += bytes;
+    in->left -= bytes;
+    return value;
+}
+
+typedef struct FuzzRig {
+    Machine *machine;
+    PciBus *bus;
+} FuzzRig;
+
+enum { FUZZ_RAM_BYTES = 1 << 20 };
+
+FuzzRig fuzz_rig_create(void);
+void fuzz_rig_destroy(FuzzRig *r);
+uint64_t fuzz_read(AddressSpace *s, uint64_t at, unsigned size);
+void fuzz_write(AddressSpace *s, uint64_t at, unsigned size, uint64_t value);
+void fuzz_fill_ram(FuzzRig *r, FuzzInput *in, uint64_t at); /* a run of bytes from the input */
+void fuzz_save_load(FuzzRig *r);                            /* must work at any time */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
