@@ -11,7 +11,7 @@
 static const uint16_t untestable[] = {
     OP_CPUID,   OP_RDTSC,   OP_RDTSCP,  OP_RDPMC,    OP_RDRAND,   OP_RDSEED,   OP_RDPID,   OP_XGETBV, OP_SYSCALL, OP_SYSENTER,
     OP_INT,     OP_INT1,    OP_WRFSBASE, OP_WRGSBASE, OP_CALL_FAR, OP_JMP_FAR, OP_RET_FAR, OP_IRET,   OP_LFS,     OP_LGS,
-    OP_LSS,     OP_SGDT,    OP_SIDT,    OP_SLDT,     OP_STR,      OP_SMSW,     OP_VMCALL,  OP_VMMCALL,
+    OP_LSS,     OP_SYSRET /* in 32-bit mode AMD's and Intel's differ */, OP_SGDT,    OP_SIDT,    OP_SLDT,     OP_STR,      OP_SMSW,     OP_VMCALL,  OP_VMMCALL,
 };
 
 bool row_is_testable(const InsnRow *row)
@@ -316,6 +316,8 @@ static void aim_implicit(Random *r, Case *c)
     gpr[GPR_RSI] = random_target(r, c->size, 16, false);
     gpr[GPR_RDI] = random_target(r, c->size, 16, false);
     gpr[GPR_RCX] = random_below(r, 5) | (random_percent(r, 10) ? random_next(r) << 32 : 0);
+    if (c->insn.addrsize == 4 && random_percent(r, 30))
+        gpr[GPR_RSI] |= random_next(r) << 32, gpr[GPR_RDI] |= random_next(r) << 32;
     if (random_percent(r, 90))
         gpr[GPR_RBP] = in_stack(r);
     if (random_percent(r, 90))

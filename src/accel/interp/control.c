@@ -90,9 +90,10 @@ static void call_rel(InterpVcpu *v, const Insn *i)
 
 static void call_to(InterpVcpu *v, const Insn *i)
 {
-    uint64_t target = checked_target(v, operand_read(v, i, 0, i->opsize), i->opsize);
-    push(v, i->opsize, v->next_rip);
-    v->next_rip = target;
+    uint64_t target = operand_read(v, i, 0, i->opsize), at = (v->s.gpr[GPR_RSP] - i->opsize) & v->stack_mask;
+    mem_store(v, SEG_SS, at, i->opsize, v->next_rip);
+    v->next_rip = checked_target(v, target, i->opsize); /* a bad target faults after the store, before RSP changes */
+    stack_set_pointer(v, at);
 }
 static ExecFn *select_call(const Insn *i) { return i->opnd[0].kind == OPND_REL ? call_rel : call_to; }
 
@@ -117,11 +118,11 @@ static void exec_ret(InterpVcpu *v, const Insn *i)
 static void push_reg_64(InterpVcpu *v, const Insn *i) { stack_push_inline(v, 8, v->s.gpr[i->opnd[0].reg]); }
 static void push_any(InterpVcpu *v, const Insn *i) { push(v, i->opsize, operand_read(v, i, 0, i->opsize)); }
 
-/* The rest of the slot is left as it was, as processors since Core do (SDM 2, PUSH). */
+/* The rest of a 32-bit slot is left as it was, as processors since Core do (SDM 2, PUSH). */
 static void push_segment(InterpVcpu *v, const Insn *i)
 {
     uint64_t at = (v->s.gpr[GPR_RSP] - i->opsize) & v->stack_mask;
-    mem_store(v, SEG_SS, at, 2, v->s.seg[i->opnd[0].reg].selector);
+    mem_store(v, SEG_SS, at, i->opsize == 4 ? 2 : i->opsize, v->s.seg[i->opnd[0].reg].selector);
     stack_set_pointer(v, at);
 }
 

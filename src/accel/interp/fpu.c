@@ -111,12 +111,11 @@ void fpu_exec_fnstsw(InterpVcpu *v, const Insn *i)
     memcpy(&v->s.gpr[GPR_RAX], &v->s.fpu.fsw, 2);
 }
 
-/* MMX registers are the mantissas of the physical registers: turn the stack so that TOP is 0.  SDM 1, 9.5. */
+/* MMX registers are the mantissas of the physical registers: turn the stack so that TOP is 0.  SDM 1, 9.5.  The tags
+ * change later, when nothing can fault any more. */
 void fpu_to_mmx(InterpVcpu *v)
 {
-    XsaveImage *x = &v->s.fpu;
-    set_top(x, 0);
-    x->ftw = 0xff;
+    set_top(&v->s.fpu, 0);
 }
 
 void fpu_exec_emms(InterpVcpu *v, const Insn *i)

@@ -42,7 +42,7 @@ typedef struct HostStub {
 /* x87 (fpu.c) */
 void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub);
 void fpu_check_pending(InterpVcpu *v); /* #MF, or IRQ 13 where CR0.NE is 0 */
-void fpu_to_mmx(InterpVcpu *v);        /* TOP = 0, every register valid */
+void fpu_to_mmx(InterpVcpu *v);        /* TOP = 0; the caller makes every tag valid when it is done */
 ExecFn fpu_exec_fnstenv, fpu_exec_fldenv, fpu_exec_fnsave, fpu_exec_frstor, fpu_exec_fwait,
     fpu_exec_fnstsw, fpu_exec_emms;
 

@@ -195,6 +195,7 @@ static uint64_t run_simd_fp(InterpVcpu *v, const HostStub *stub, StubFrame *f)
 
 static void finish_mmx(InterpVcpu *v, const HostStub *stub)
 {
+    v->s.fpu.ftw = 0xff;
     for (unsigned n = 0; n < 8; n++)
         if (stub->mm_written >> n & 1)
             memset(v->s.fpu.st[n].bytes + 8, 0xff, 2); /* sign and exponent of the x87 register below */
@@ -217,17 +218,19 @@ void exec_host(InterpVcpu *v, const Insn *i)
         fpu_exec(v, i, stub);
         return;
     }
-    if (stub->attrs & ROW_MMX)
+    if (stub->uses_mm) /* not CVTPI2PS of memory */
         fpu_check_pending(v);
     StubFrame f;
     uint64_t offset = i->has_mem ? fetch_operand(v, i, stub, &f) : 0;
     if (stub->uses_mm)
         fpu_to_mmx(v);
+    if (stub->uses_mm && !stub->mem_write)
+        v->s.fpu.ftw = 0xff; /* also where #XM follows */
     uint64_t flags = stub->attrs & ROW_SIMD_FP ? run_simd_fp(v, stub, &f) : stub->fn(&v->s, &f);
-    if (stub->uses_mm)
-        finish_mmx(v, stub);
     if (stub->writes_flags)
         v->s.rflags = (v->s.rflags & ~(uint64_t)RFLAGS_STATUS) | (flags & RFLAGS_STATUS);
     if (stub->mem_write)
         mem_write_bytes(v, i->seg, offset, f.mem, stub->mem_size);
+    if (stub->uses_mm)
+        finish_mmx(v, stub);
 }

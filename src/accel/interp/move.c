@@ -66,9 +66,7 @@ static ExecFn *select_movsx(const Insn *i)
     return table[i->opnd[1].kind == OPND_MEM][size_index(i->opnd[1].size)];
 }
 
-/* ---- LEA, and its sum for others */
-uint64_t interp_effective_address(InterpVcpu *v, const Insn *i) { return effective_address(v, i); }
-
+/* ---- LEA */
 static void lea_64(InterpVcpu *v, const Insn *i) { v->s.gpr[i->opnd[0].reg] = effective_address(v, i); }
 static void lea_any(InterpVcpu *v, const Insn *i) { gpr_set(v, i->opnd[0].reg, i->opnd[0].size, effective_address(v, i)); }
 static ExecFn *select_lea(const Insn *i) { return i->opnd[0].size == 8 ? lea_64 : lea_any; }
@@ -173,8 +171,6 @@ static void exec_cmpxchg(InterpVcpu *v, const Insn *i)
         found = reg_read(v, &i->opnd[0], size);
         if (found == expected)
             reg_write(v, &i->opnd[0], size, desired);
-        else if (size == 4)
-            reg_write(v, &i->opnd[0], size, found); /* clears the upper half all the same */
     }
     if (found != expected)
         gpr_set(v, GPR_RAX, size, found);

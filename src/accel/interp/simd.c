@@ -304,6 +304,7 @@ static void exec_maskmovq(InterpVcpu *v, const Insn *i)
     memcpy(value, v->s.fpu.st[nth_register(i, RC_MM, 0)->reg & 7].bytes, 8);
     memcpy(mask, v->s.fpu.st[nth_register(i, RC_MM, 1)->reg & 7].bytes, 8);
     masked_write(v, implicit_segment(i), address_in_rdi(v, i), mask, value, 8, 1);
+    v->s.fpu.ftw = 0xff;
 }
 
 /* ---- gathers.  Elements are loaded in order; what is loaded is kept, and its mask cleared, when a later one faults.
@@ -328,7 +329,7 @@ static uint64_t gather_address(const InterpVcpu *v, const Insn *i, int64_t index
     return a & size_mask(i->addrsize);
 }
 
-/* The mask register as the instruction begins: elements all ones or all zeros, nothing beyond the elements. */
+/* The mask register as the instruction begins: each element all ones or all zeros, nothing beyond its size. */
 static Vector gather_mask(InterpVcpu *v, unsigned reg, unsigned count, unsigned size)
 {
     Vector old = vector_get(v, reg), mask = { { 0 } };
@@ -341,9 +342,11 @@ static Vector gather_mask(InterpVcpu *v, unsigned reg, unsigned count, unsigned 
 
 static void gather(InterpVcpu *v, const Insn *i, unsigned index_size, unsigned size)
 {
-    unsigned to = i->opnd[0].reg, mask_reg = i->opnd[2].reg, count = (i->vex_l ? 32 : 16) / MAX(index_size, size);
-    const Vector index = vector_get(v, i->index);
-    Vector mask = gather_mask(v, mask_reg, count, size), value = vector_get(v, to);
+    unsigned to = i->opnd[0].reg, mask_reg = i->opnd[2].reg, bytes = i->vex_l ? 32 : 16;
+    unsigned count = bytes / MAX(index_size, size);
+    const Vector index = vector_get(v, i->index), none = { { 0 } };
+    Vector mask = gather_mask(v, mask_reg, bytes / size, size), value = vector_get(v, to);
+    memset(value.bytes + bytes, 0, sizeof(value.bytes) - bytes);
     for (unsigned n = 0; n < count; n++) {
         if (!selected(mask.bytes, n, size))
             continue;
@@ -355,6 +358,7 @@ static void gather(InterpVcpu *v, const Insn *i, unsigned index_size, unsigned s
     }
     memset(value.bytes + count * size, 0, sizeof(value.bytes) - count * size);
     vector_set(v, to, &value);
+    vector_set(v, mask_reg, &none);
 }
 
 static void gather_dd(InterpVcpu *v, const Insn *i)

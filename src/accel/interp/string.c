@@ -78,8 +78,8 @@ static void scas_step(InterpVcpu *v, const Insn *i)
 
 static void cmps_step(InterpVcpu *v, const Insn *i)
 {
+    uint64_t b = load_sized(v, SEG_ES, index_of(v, GPR_RDI, i), i->opsize); /* first: its fault is the one reported */
     uint64_t a = load_sized(v, i->seg, index_of(v, GPR_RSI, i), i->opsize);
-    uint64_t b = load_sized(v, SEG_ES, index_of(v, GPR_RDI, i), i->opsize);
     compare(v, i, a, b);
     add_to(v, GPR_RSI, i, step_of(v, i));
     add_to(v, GPR_RDI, i, step_of(v, i));
@@ -183,7 +183,14 @@ ALWAYS_INLINE void repeat(InterpVcpu *v, const Insn *i, ExecFn *step, RunFn *run
         step(v, i);
         return;
     }
-    for (uint64_t count = index_of(v, GPR_RCX, i); count;) {
+    /* Until it ends, be it for good, SCAS and CMPS leave the flags that they began with (SDM 2, REP). */
+    const uint64_t flags = v->s.rflags;
+    uint64_t count = index_of(v, GPR_RCX, i);
+    if (count)
+        gpr_set(v, GPR_RCX, i->addrsize, count); /* a 32-bit count is cleared above, even if the first step faults */
+    while (count) {
+        if (compares)
+            v->s.rflags = flags;
         uint64_t n = run && !v->attention && !v->single_step ? run(v, i, count) : 0;
         if (!n) {
             step(v, i);
@@ -193,8 +200,10 @@ ALWAYS_INLINE void repeat(InterpVcpu *v, const Insn *i, ExecFn *step, RunFn *run
         gpr_set(v, GPR_RCX, i->addrsize, count);
         if (compares && !(v->s.rflags & RFLAGS_ZF) != !!(i->prefixes & PFX_REPNE))
             return;
-        if (count && interrupted(v))
+        if (count && interrupted(v)) {
+            v->s.rflags = flags;
             return;
+        }
     }
 }
 

@@ -55,6 +55,14 @@ static uint64_t saved_pointer(const InterpVcpu *v, const Insn *i, uint64_t point
     return pointer & 0x0000ffffffffffffull;
 }
 
+/* The same when loaded: FIP and FDP are sign-extended from the width of linear addresses. */
+static uint64_t loaded_pointer(const InterpVcpu *v, const Insn *i, uint64_t pointer)
+{
+    unsigned unused = 64 - interp_model(v)->virt_bits;
+    uint64_t value = saved_pointer(v, i, pointer);
+    return v->code_size == CODE64 ? (uint64_t)((int64_t)(value << unused) >> unused) : value;
+}
+
 static void put_x87(const InterpVcpu *v, const Insn *i, uint8_t *area)
 {
     const XsaveImage *x = &v->s.fpu;
@@ -74,8 +82,8 @@ static void get_x87(InterpVcpu *v, const Insn *i, const uint8_t *area)
     x->reserved0 = 0;
     x->fcw = (uint16_t)((x->fcw & 0x1f3f) | 0x40);
     x->fop &= 0x7ff;
-    x->fip = saved_pointer(v, i, x->fip);
-    x->fdp = saved_pointer(v, i, x->fdp);
+    x->fip = loaded_pointer(v, i, x->fip);
+    x->fdp = loaded_pointer(v, i, x->fdp);
     memset(x->st, 0, sizeof(x->st));
     for (unsigned n = 0; n < 8; n++)
         memcpy(x->st[n].bytes, area + AREA_ST + 16 * n, 10);
