@@ -118,10 +118,10 @@ static bool is_vex(Decoder *d, CodeSize size, uint8_t byte)
 /* false: #UD.  In 32-bit modes R and X are 1 by is_vex(), B is ignored and so is the top bit of vvvv. */
 static bool vex_prefix(Decoder *d, CodeSize size, uint8_t byte, Insn *ret)
 {
-    if (d->opsize || d->rep || d->lock || d->has_rex)
-        return false;
     d->vex = true;
     ret->prefixes = PFX_VEX;
+    if (d->opsize || d->rep || d->lock || d->has_rex)
+        return false;
     uint8_t p = next_byte(d);
     ret->map = 1;
     d->rex = p & 0x80 ? 0 : REX_R;
@@ -182,13 +182,12 @@ static bool prefix_matches(const Decoder *d, uint8_t wanted)
     }
 }
 
-static bool flags_match(const Decoder *d, CodeSize size, const Insn *i, const DecodeRow *row)
+static bool flags_match(const Decoder *d, const Insn *i, const DecodeRow *row)
 {
     unsigned f = row->flags;
-    bool w = d->vex ? d->w : d->rex & REX_W;
     if (f & DR_MEM && i->modrm >= 0xc0)
         return false;
-    if ((f & DR_NOB && d->rex & REX_B) || (f & DR_W0 && w) || (f & DR_W1 && !w))
+    if ((f & DR_NOB && d->rex & REX_B) || (f & DR_W0 && d->w) || (f & DR_W1 && !d->w))
         return false;
     if ((f & DR_L0 && i->vex_l) || (f & DR_L1 && !i->vex_l))
         return false;
@@ -198,7 +197,7 @@ static bool flags_match(const Decoder *d, CodeSize size, const Insn *i, const De
 static bool row_matches(const Decoder *d, CodeSize size, const Insn *i, const DecodeRow *row)
 {
     return (i->modrm & row->modrm_mask) == row->modrm_value && row->modes >> size & 1 && prefix_matches(d, row->prefix) &&
-           flags_match(d, size, i, row);
+           flags_match(d, i, row);
 }
 
 static const DecodeRow *find_row(Decoder *d, CodeSize size, Insn *ret)
@@ -551,11 +550,11 @@ static bool lock_is_valid(const Insn *i)
     return insn_row(i)->attrs & ROW_LOCK && i->n_operands && i->opnd[0].kind == OPND_MEM;
 }
 
-/* Gathers need a SIB byte, and destination, index and mask must be three registers (SDM 2, VPGATHERDD). */
+/* Destination, index and mask must be three registers (SDM 2, VPGATHERDD). */
 static bool gather_is_valid(const Insn *i)
 {
     unsigned dest = i->opnd[0].reg, mask = i->vvvv;
-    return (i->modrm & 7) == 4 && dest != mask && dest != i->index && mask != i->index;
+    return dest != mask && dest != i->index && mask != i->index;
 }
 
 static uint16_t prefixes_of(const Decoder *d, const Insn *i, const DecodeRow *row)

@@ -16,7 +16,7 @@ typedef enum CodeSize { CODE16, CODE32, CODE64 } CodeSize;
 
 /* Prefixes as found; REX and VEX bits are folded into the operands. */
 enum {
-    PFX_OPSIZE = 1 << 0,  /* 66 */
+    PFX_OPSIZE = 1 << 0,  /* 66, where it is not part of the opcode */
     PFX_ADDRSIZE = 1 << 1, /* 67 */
     PFX_LOCK = 1 << 2,    /* f0 */
     PFX_REPNE = 1 << 3,   /* f2, where it is not part of the opcode */
@@ -54,14 +54,15 @@ typedef struct Insn {
     uint8_t n_operands;
     Operand opnd[INSN_MAX_OPERANDS];
 
-    /* The memory operand, if has_mem: segment, base + (index << scale) + disp, cut to addrsize. */
+    /* The memory operand, if has_mem: segment, base + (index << scale) + disp, cut to addrsize.  `seg` is DS or the
+     * override as well where memory is implied (strings, XLAT, MASKMOVDQU, MONITOR). */
     bool has_mem, has_modrm, vsib; /* vsib: index is a vector register */
     uint8_t seg;                   /* after default and override */
     uint8_t base;                  /* GPR number, INSN_RIP or INSN_NO_REG */
     uint8_t index, scale;
     int64_t disp; /* sign-extended, or the 64-bit moffs */
 
-    uint64_t imm;  /* sign- or zero-extended as the row says; OPND_REL: the displacement, sign-extended */
+    uint64_t imm;  /* Ib, Iw, Iv zero-extended; Ibs, Iz sign-extended to 64 bits; OPND_REL: the displacement, likewise */
     uint16_t imm2; /* ENTER's level, the selector of a far pointer */
 
     /* Where the parts stand in bytes, for copying an instruction with another operand. */
@@ -93,7 +94,7 @@ size_t insn_format(const Insn *insn, uint64_t rip, char *buf, size_t n);
 enum {
     ROW_PASS = 1 << 0,        /* may be copied to the host with only the memory operand replaced */
     ROW_LOCK = 1 << 1,        /* takes LOCK when its destination is memory */
-    ROW_STRING = 1 << 2,      /* takes REP; suffix letter by operand size */
+    ROW_STRING = 1 << 2,      /* takes REP; its operands are implied (n_operands 0), `seg` is that of rSI */
     ROW_BRANCH = 1 << 3,      /* may change RIP other than to the next instruction */
     ROW_SYSTEM = 1 << 4,      /* may change mode, mapping or privilege: ends a block */
     ROW_IO = 1 << 5,
@@ -105,17 +106,19 @@ enum {
     ROW_ALIGNED = 1 << 11,    /* its memory operand must be aligned to its size, else #GP */
     ROW_NO_REAL = 1 << 12,    /* #UD in real and virtual-8086 mode */
     ROW_NO_WAIT = 1 << 13,    /* x87 instruction that does not check for pending exceptions */
-    ROW_SUFFIX = 1 << 14,     /* formatter appends b, w, d, q */
+    ROW_SUFFIX = 1 << 14,     /* the name has alternatives by operand size: "cbw/cwde/cdqe" */
     ROW_MEM_SIDE = 1 << 15,   /* reads or writes memory other than through its operands: stack, descriptor, string */
 };
 
 typedef struct InsnRow {
-    const char *name;     /* mnemonic, lower case */
+    const char *name;     /* mnemonic, lower case; see ROW_SUFFIX; "cc" at the end stands for the condition */
     uint16_t op;          /* Op */
     uint16_t feature;     /* CpuFeature that CPUID must show, FEAT_ALWAYS if none */
     uint8_t cpl;          /* highest CPL that may execute it; 3 if any */
     uint32_t attrs;       /* ROW_* */
-    uint32_t flags_read, flags_written, flags_undefined; /* RFLAGS_* masks; written includes undefined */
+    /* RFLAGS_* masks; written includes undefined.  What may stay as it was (shift by a count of 0, REP CMPS with a
+     * count of 0) is in both read and written. */
+    uint32_t flags_read, flags_written, flags_undefined;
     uint8_t n_operands;
     const char *encoding; /* as in insns.txt, for the coverage page and tests */
     const char *operands;
