@@ -557,7 +557,7 @@ static bool gather_is_valid(const Insn *i)
     return dest != mask && dest != i->index && mask != i->index;
 }
 
-static uint16_t prefixes_of(const Decoder *d, const Insn *i, const DecodeRow *row)
+static uint16_t prefixes_of(const Decoder *d, const DecodeRow *row)
 {
     unsigned p = 0;
     bool rep_is_opcode = row->prefix == ROWPFX_F2 || row->prefix == ROWPFX_F3;
@@ -582,7 +582,7 @@ static bool decode_body(Decoder *d, CodeSize size, const DecodeRow *row, Insn *r
     ret->op = insn_rows[ret->row].op;
     ret->opsize = decode_operand_size(row, size, d->opsize, d->rex & REX_W);
     ret->addrsize = address_size(d, size);
-    ret->prefixes = prefixes_of(d, ret, row);
+    ret->prefixes = prefixes_of(d, row);
     ret->mandatory = mandatory_of(row);
     ret->seg = d->seg == INSN_NO_REG ? SEG_DS : d->seg;
     ret->vsib = row->flags & (DR_VSIB_X | DR_VSIB_Y);

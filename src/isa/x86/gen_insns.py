@@ -4,10 +4,13 @@
     gen_insns.py insns.txt --ops HEADER          enum Op
     gen_insns.py insns.txt --tables SOURCE       rows and decoder tables
     gen_insns.py insns.txt --coverage PAGE       opcode maps: what is covered, what is missing
+    gen_insns.py insns.txt --check-coverage PAGE fails if the page is not what --coverage would write
 """
 import re
 import sys
 from dataclasses import dataclass, field
+
+from isa_coverage import coverage_page
 
 FLAG_BITS = {"C": 0x1, "P": 0x4, "A": 0x10, "Z": 0x40, "S": 0x80, "T": 0x100, "I": 0x200, "D": 0x400, "O": 0x800,
              "L": 0x3000, "N": 0x4000, "R": 0x10000, "V": 0x20000, "K": 0x40000, "*": 0x3f7fd5}
@@ -24,7 +27,6 @@ ATTRS = {"pass": "PASS", "lock": "LOCK", "string": "STRING", "branch": "BRANCH",
          "fpu": "FPU", "mmx": "MMX", "sse": "SSE", "avx": "AVX", "simdfp": "SIMD_FP", "aligned": "ALIGNED",
          "noreal": "NO_REAL", "nowait": "NO_WAIT", "suffix": "SUFFIX", "side": "MEM_SIDE"}
 RESTRICTIONS = {"nob": "NOB", "w0": "W0", "w1": "W1", "modany": "MODANY", "vsibx": "VSIB_X", "vsiby": "VSIB_Y"}
-MAP_NAMES = ["one byte", "0f", "0f 38", "0f 3a"]
 
 
 @dataclass
@@ -320,6 +322,12 @@ def main():
         write(path, ops_header(rows))
     elif what == "--tables":
         write(path, tables_source(rows, missing))
+    elif what == "--coverage":
+        write(path, coverage_page(rows, missing))
+    elif what == "--check-coverage":
+        with open(path, encoding="utf-8") as page:
+            if page.read().splitlines() != coverage_page(rows, missing):
+                sys.exit(f"{path} is not current; run: {sys.argv[0]} {table} --coverage {path}")
     else:
         sys.exit(__doc__)
 
