@@ -18,7 +18,7 @@
 #include "guest.h"
 #include "native.h"
 
-enum { DEFAULT_CASES = 200 /* a row and mode */, SHOWN_A_ROW = 1, SHOWN_IN_ALL = 60, MOST_ITERATIONS = 64 };
+enum { DEFAULT_CASES = 100 /* a row and mode */, SHOWN_A_ROW = 1, SHOWN_IN_ALL = 60, MOST_ITERATIONS = 64 };
 
 typedef struct Run {
     Native *native;

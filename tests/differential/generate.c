@@ -228,7 +228,9 @@ static bool random_encoding(Random *r, unsigned row, CodeSize size, uint8_t *cod
     if (random_percent(r, 10))
         e.seg = (uint8_t)random_below(r, SEG_COUNT);
     size_t n = insn_encode(&e, code);
-    return n && insn_decode(code, n, size, ret) == DECODE_OK;
+    if (!n || insn_decode(code, n, size, ret) != DECODE_OK)
+        return false;
+    return ret->seg != SEG_FS || ret->has_mem; /* an operand that is not aimed could hit this process through FS */
 }
 
 /* ---- addresses */
@@ -346,7 +348,7 @@ static void fill_window(Random *r, const SubjectMemory *m, uint64_t target, unsi
 /* What POP, RET and their like find: anything, or a sensible address; no AC, which our own code would not survive. */
 static void fill_stack(Random *r, const SubjectMemory *m, uint64_t rsp)
 {
-    if (rsp < STACK_AT || rsp + 64 > STACK_AT + PAGE)
+    if (rsp < STACK_AT || rsp > STACK_AT + PAGE - 64)
         return;
     for (unsigned n = 0; n < 64; n += 8) {
         uint64_t value = random_percent(r, 30) ? CODE_AT + random_below(r, 4096) : random_integer(r);

@@ -232,10 +232,10 @@ static void exec_bound(InterpVcpu *v, const Insn *i)
 {
     unsigned size = i->opsize;
     uint64_t at = effective_address(v, i);
-    int64_t low = sign_extend(mem_read(v, i->seg, at, size), size);
-    int64_t high = sign_extend(mem_read(v, i->seg, (at + size) & size_mask(i->addrsize), size), size);
     int64_t index = sign_extend(reg_read(v, &i->opnd[0], size), size);
-    if (index < low || index > high)
+    if (index < (int64_t)sign_extend(mem_read(v, i->seg, at, size), size))
+        interp_raise(v, EXC_BR);
+    if (index > (int64_t)sign_extend(mem_read(v, i->seg, (at + size) & size_mask(i->addrsize), size), size))
         interp_raise(v, EXC_BR);
 }
 

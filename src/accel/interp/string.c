@@ -186,8 +186,13 @@ ALWAYS_INLINE void repeat(InterpVcpu *v, const Insn *i, ExecFn *step, RunFn *run
     /* Until it ends, be it for good, SCAS and CMPS leave the flags that they began with (SDM 2, REP). */
     const uint64_t flags = v->s.rflags;
     uint64_t count = index_of(v, GPR_RCX, i);
-    if (count)
-        gpr_set(v, GPR_RCX, i->addrsize, count); /* a 32-bit count is cleared above, even if the first step faults */
+    if (i->addrsize == 4) { /* cleared above 32 bits by whatever happens, and the pointers where the microcode is fast */
+        gpr_set(v, GPR_RCX, 4, count);
+        if (run == movs_run)
+            gpr_set(v, GPR_RSI, 4, v->s.gpr[GPR_RSI]);
+        if (run)
+            gpr_set(v, GPR_RDI, 4, v->s.gpr[GPR_RDI]);
+    }
     while (count) {
         if (compares)
             v->s.rflags = flags;
