@@ -90,7 +90,8 @@ static void run_one(InterpVcpu *v)
     commit(v);
 }
 
-static void run_some(InterpVcpu *v)
+/* Out of line: what setjmp()'s caller keeps lives in memory, not in registers. */
+__attribute__((noinline)) static void run_some(InterpVcpu *v)
 {
     uint64_t linear = mem_flat_linear(v, SEG_CS, v->s.rip);
     TlbEntry *e = code_page(v, linear);
