@@ -186,14 +186,15 @@ static void exec_pusha(InterpVcpu *v, const Insn *i)
     stack_set_pointer(v, sp);
 }
 
+/* DI first; SP is skipped.  A fault on the way leaves RSP, so the instruction starts over. */
 static void exec_popa(InterpVcpu *v, const Insn *i)
 {
-    uint64_t value[8], sp = v->s.gpr[GPR_RSP];
-    for (unsigned n = 0; n < 8; n++)
-        value[n] = mem_read(v, SEG_SS, (sp + n * i->opsize) & v->stack_mask, i->opsize);
-    for (unsigned n = 0; n < 8; n++) /* DI first; SP is skipped */
+    uint64_t sp = v->s.gpr[GPR_RSP];
+    for (unsigned n = 0; n < 8; n++) {
+        uint64_t x = mem_read(v, SEG_SS, (sp + n * i->opsize) & v->stack_mask, i->opsize);
         if (GPR_RDI - n != GPR_RSP)
-            gpr_set(v, GPR_RDI - n, i->opsize, value[n]);
+            gpr_set(v, GPR_RDI - n, i->opsize, x);
+    }
     stack_set_pointer(v, sp + 8 * i->opsize);
 }
 
@@ -227,7 +228,7 @@ static void exec_leave(InterpVcpu *v, const Insn *i)
     gpr_set(v, GPR_RBP, i->opsize, frame);
 }
 
-/* BOUND r, m: two signed limits. */
+/* BOUND r, m: two signed limits; the upper one is read only if the lower one holds. */
 static void exec_bound(InterpVcpu *v, const Insn *i)
 {
     unsigned size = i->opsize;
