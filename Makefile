@@ -40,6 +40,7 @@ fuzz: deps
 	tests/fuzz/run
 
 format:
+	scripts/install-deps clang-format
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 install: build

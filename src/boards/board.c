@@ -77,6 +77,8 @@ bool board_plug(Board *b, Device *d, const char *addr, GError **err)
     return ok && b->ops->plugged(b, d, err);
 }
 
+bool board_set_boot_order(Board *b, const char *order, GError **err) { return b->ops->set_boot_order(b, order, err); }
+
 bool board_add_file(Board *b, const char *name, const void *data, size_t n, GError **err)
 {
     return b->ops->add_file(b, name, data, n, err);

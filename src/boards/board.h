@@ -51,6 +51,9 @@ void board_destroy(Board *b); /* after machine_destroy(); NULL is fine */
  * caller's to destroy. */
 bool board_plug(Board *b, Device *d, const char *addr, GError **err);
 
+/* Another order of boot devices from the next start on (-boot once=); NULL: the firmware's own. */
+bool board_set_boot_order(Board *b, const char *order, GError **err);
+
 /* An extra fw_cfg file (-fw_cfg name=...,file=...); the bytes are copied. */
 bool board_add_file(Board *b, const char *name, const void *data, size_t n, GError **err);
 

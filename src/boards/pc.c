@@ -239,7 +239,7 @@ static bool plugged(Board *b, Device *d, GError **err)
     return pc_publish_tables(pc, err);
 }
 
-static const BoardOps pc_ops = { .destroy = destroy, .isa_irq = isa_irq, .add_file = add_file, .attach = attach, .plugged = plugged, .start_direct = pc_start_direct };
+static const BoardOps pc_ops = { .destroy = destroy, .isa_irq = isa_irq, .add_file = add_file, .set_boot_order = pc_set_boot_order, .attach = attach, .plugged = plugged, .start_direct = pc_start_direct };
 
 /* Devices refer to the board, so they go before it. */
 static void destroy_devices(Machine *m, unsigned keep)

@@ -31,8 +31,9 @@ static void set_memory_bytes(Pc *pc)
 }
 
 /* Nibbles 1 floppy, 2 disk, 3 CD, 4 network: 3dh low first and high second, 38h high third; bit 0: no floppy check. */
-static bool set_boot_order(Pc *pc, const char *order, GError **err)
+bool pc_set_boot_order(Board *b, const char *order, GError **err)
 {
+    Pc *pc = (Pc *)b;
     static const char letters[] = "acdn";
     uint8_t code[3] = { 0 };
     order = order ? order : "cad";
@@ -54,7 +55,7 @@ static bool set_cmos(Pc *pc, const BoardConfig *c, GError **err)
     rtc_set_cmos(pc->rtc, 0x14, FPU | PS2_MOUSE);
     rtc_set_cmos(pc->rtc, 0x39, ALL_LBA); /* translation of the four disks */
     rtc_set_cmos(pc->rtc, 0x5f, pc->board.machine->config.cpus - 1);
-    return set_boot_order(pc, c->boot_order, err);
+    return pc_set_boot_order(&pc->board, c->boot_order, err);
 }
 
 /* ---- fw_cfg */

@@ -218,8 +218,9 @@ bool config_rtc(VmConfig *c, const char *arg, GError **err)
 static bool check_boot_letters(const char *letters, GError **err)
 {
     for (const char *p = letters; *p; p++)
-        if (*p < 'a' || *p > 'p' || strchr(letters, *p) != p)
-            return error_set(err, ERR_INVALID, "-boot: '%s' is no order of devices: a floppy, c disk, d CD-ROM, n network, each once", letters);
+        if (!strchr("acdn", *p) || strchr(letters, *p) != p || p - letters >= 3)
+            return error_set(err, ERR_INVALID,
+                             "-boot: '%s' is no order of devices; write up to three of a floppy, c disk, d CD-ROM, n network, each once", letters);
     return true;
 }
 

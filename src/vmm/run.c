@@ -17,8 +17,9 @@ static void reset(Vm *vm)
     g_autoptr(GError) err = NULL;
     machine_stop(vm->machine);
     machine_reset(vm->machine, RESET_WARM);
-    if (!vm_start_kernel(vm, &err)) {
-        g_printerr("atoll-vm: cannot start the kernel again: %s\n", err->message);
+    bool ordered = !vm->config->boot_once || board_set_boot_order(vm->board, vm->config->boot_order, &err); /* once= is over */
+    if (!ordered || !vm_start_kernel(vm, &err)) {
+        g_printerr("atoll-vm: cannot start the machine again: %s\n", err->message);
         quit(vm, 1);
         return;
     }

@@ -10,6 +10,16 @@ import tap
 RESCUE = "/usr/lib/grub-rescue"
 
 
+def boot_cd(sector, folder):
+    """A CD-ROM image that boots that sector (El Torito, no emulation); moves the sector's file."""
+    os.mkdir(os.path.join(folder, "cd"))
+    os.rename(sector, os.path.join(folder, "cd/boot.img"))
+    iso = os.path.join(folder, "cd.iso")
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", iso, "-b", "boot.img", "-no-emul-boot", "-boot-load-size", "1",
+                    os.path.join(folder, "cd")], check=True, stderr=subprocess.DEVNULL)
+    return iso
+
+
 class BootSector(unittest.TestCase):
     def hello(self, *args):
         with guest.temporary_folder() as folder:
@@ -30,15 +40,59 @@ class BootSector(unittest.TestCase):
 
     def test_cdrom(self):
         with guest.temporary_folder() as folder:
-            disk = guest.boot_sector(guest.HELLO, folder, 512)
-            os.mkdir(os.path.join(folder, "cd"))
-            os.rename(disk, os.path.join(folder, "cd/boot.img"))
-            iso = os.path.join(folder, "cd.iso")
-            subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", iso, "-b", "boot.img", "-no-emul-boot", "-boot-load-size", "1",
-                            os.path.join(folder, "cd")], check=True, stderr=subprocess.DEVNULL)
+            iso = boot_cd(guest.boot_sector(guest.HELLO, folder, 512), folder)
             with guest.Guest("-nographic", "-cdrom", iso, "-boot", "d", *guest.DEBUG_EXIT) as vm:
                 vm.expect("hello from the boot sector", 60)
                 self.assertEqual(vm.wait(), 7)
+
+    def test_boot_once(self):
+        """The order of once= holds for the first start only: then the disk, which says hello."""
+        reset = "cli\nmov $0xcf9, %dx\nmov $6, %al\nout %al, %dx\nhlt\n"
+        with guest.temporary_folder() as folder:
+            iso = boot_cd(guest.boot_sector(reset, folder, 512), folder)
+            disk = guest.boot_sector(guest.HELLO, folder)
+            with guest.Guest("-nographic", "-cdrom", iso, "-hda", disk, "-boot", "order=c,once=d", *guest.DEBUG_EXIT) as vm:
+                vm.expect("Booting from DVD/CD", 60)
+                vm.expect("Booting from Hard Disk", 60)
+                vm.expect("hello from the boot sector", 60)
+                self.assertEqual(vm.wait(), 7)
+
+    def test_triple_fault_and_no_reboot(self):
+        triple_fault = "cli\nlidt empty\nint3\nempty: .word 0\n.long 0\n"
+        with guest.temporary_folder() as folder:
+            disk = guest.boot_sector(triple_fault, folder)
+            with guest.Guest("-nographic", "-hda", disk, "-no-reboot") as vm:
+                vm.expect("triple-faulted; ending", 60)
+                self.assertEqual(vm.wait(), 0)
+            with guest.Guest("-nographic", "-hda", disk) as vm:
+                for _ in range(2):
+                    vm.expect("Booting from Hard Disk", 60)
+                    vm.expect("triple-faulted; resetting", 60)
+                vm.signal(guest.TERM)
+                self.assertEqual(vm.wait(), 0)
+
+    def test_garbage_to_every_port_and_a_jump_to_nowhere(self):
+        """Whatever a guest does, the program goes on, and ends when told to."""
+        wild = """
+            cli
+            xor %dx, %dx
+        next:
+            mov $0xffffffff, %eax
+            out %eax, %dx
+            in %dx, %eax
+            out %al, %dx
+            add $1, %dx
+            jnc next
+            ljmp $0xa000, $0
+        """
+        with guest.temporary_folder() as folder:
+            disk = guest.boot_sector(wild, folder)
+            with guest.Guest("-nographic", "-snapshot", "-hda", disk, "-d", "guest_errors,unimp", "-D", folder + "/log") as vm:
+                vm.expect("Booting from Hard Disk", 60)
+                if not vm.read_for(5):
+                    vm.signal(guest.TERM)
+                self.assertEqual(vm.wait(), 0)
+                self.assertNotRegex(vm.text, "CRITICAL|ASSERT|Sanitizer")
 
     def test_no_disk(self):
         with guest.Guest("-nographic") as vm:

@@ -66,9 +66,9 @@ class Cloud(unittest.TestCase):
 class Others(unittest.TestCase):
     def facts(self, name, machine, *args):
         with guest.Guest(*linux(name, "facts", *args)) as vm:
-            kernel = vm.expect(r"ATOLL-GUEST kernel: (.*)", 900).group(1)
+            kernel = vm.expect(r"ATOLL-GUEST kernel: (.*)\r", 900).group(1)
             self.assertRegex(kernel, machine)
-            vm.expect(r"ATOLL-GUEST cpus: (\d+)", 60)
+            vm.expect(r"ATOLL-GUEST cpus: (\d+)\r", 60)
             vm.expect("ATOLL-GUEST powers off", 60)
             self.assertEqual(vm.wait(60), 0)
 

@@ -76,6 +76,13 @@ class Guest:
                 self.process.wait()
                 self._fail(f"it ended (status {self.process.returncode}) before '{pattern}'")
 
+    def read_for(self, seconds):
+        """Reads on for that long; True if it has ended by itself."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            self._read(0.1)
+        return self.process.poll() is not None
+
     def send(self, text):
         fd = self.fd if self.slave is not None else self.process.stdin.fileno()
         os.write(fd, text.encode())
