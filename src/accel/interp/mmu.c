@@ -309,6 +309,8 @@ TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho
     TlbEntry *e = tlb_entry(v, linear, who);
     if (e->tag[access] == (linear & ~0xfffull))
         return e;
+    if (v->long_mode && !interp_canonical(v, linear))
+        interp_gp0(v); /* code that runs into the hole, a table that reaches over it; data accesses were checked before */
     Walk w;
     do {
         WalkResult r = walk(v, linear, &w);
