@@ -99,6 +99,7 @@ static bool add_rtc(Pc *pc, const BoardConfig *c, GError **err)
     if (!(pc->rtc = device_new(machine(pc), &mc146818_type, NULL, props, err)))
         return false;
     pc->rtc->irq[0] = gsi(pc, 8);
+    pc->rtc->irq[1] = intc_nmi_mask(pc->intc);
     return device_realize(pc->rtc, err) && map_windows(pc->rtc, at, 1, err);
 }
 

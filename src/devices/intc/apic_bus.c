@@ -16,8 +16,8 @@ static bool matches_logical(const Lapic *a, const ApicMessage *msg)
         uint32_t ldr = lapic_x2apic_ldr(a);
         return ldr >> 16 == msg->dest >> 16 && (ldr & msg->dest & 0xffff);
     }
-    uint8_t ldr = a->ldr >> 24, dest = msg->dest;
-    if (a->dfr >> 28 == 0xf) /* flat */
+    uint8_t ldr = LAPIC_LOAD(a->ldr) >> 24, dest = msg->dest;
+    if (LAPIC_LOAD(a->dfr) >> 28 == 0xf) /* flat */
         return ldr & dest;
     return (dest >> 4 == 0xf || dest >> 4 == ldr >> 4) && (ldr & dest & 0xf); /* clusters of four */
 }
@@ -33,7 +33,7 @@ static Lapic *arbitrate(ApicBus *b, const ApicMessage *msg)
     Lapic *best = NULL;
     for (unsigned i = 0; i < b->apics->len; i++) {
         Lapic *a = b->apics->pdata[i];
-        if (lapic_enabled(a) && matches(a, msg) && (!best || a->ppr < best->ppr))
+        if (lapic_enabled(a) && matches(a, msg) && (!best || LAPIC_LOAD(a->ppr) < LAPIC_LOAD(best->ppr)))
             best = a;
     }
     return best;

@@ -509,6 +509,26 @@ static void test_virtual_wire(void)
     rig_destroy(&r);
 }
 
+static void test_nmi(void)
+{
+    Rig r = rig();
+    intc_nmi(r.intc); /* LINT1 is masked after reset */
+    g_assert_cmphex(who(&r, VREQ_NMI), ==, 0);
+    enable_all(&r);
+    wr(r.cpu[0], 0x360, 0x400);
+    intc_nmi(r.intc);
+    g_assert_cmphex(who(&r, VREQ_NMI), ==, 1);
+    IrqLine mask = intc_nmi_mask(r.intc);
+    irq_set(&mask, true);
+    intc_nmi(r.intc);
+    g_assert_cmphex(who(&r, VREQ_NMI), ==, 0);
+    irq_set(&mask, false);
+    set_base(r.cpu[3], 0xfee00000); /* without an APIC the pin is the processor's own */
+    intc_nmi(r.intc);
+    g_assert_cmphex(who(&r, VREQ_NMI), ==, 9);
+    rig_destroy(&r);
+}
+
 static void test_init_keeps_base(void)
 {
     Rig r = rig();
@@ -546,6 +566,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ioapic/directed-eoi", test_ioapic_directed_eoi);
     g_test_add_func("/ioapic/nobody", test_ioapic_nobody);
     g_test_add_func("/intc/msi", test_msi);
+    g_test_add_func("/intc/nmi", test_nmi);
     g_test_add_func("/intc/virtual-wire", test_virtual_wire);
     return g_test_run();
 }

@@ -13,7 +13,8 @@ struct Intc {
     Device *pic, *ioapic;
     ApicBus bus;
     IrqLine pic_line[ISA_LINES], ioapic_line[INTC_GSIS];
-    GArray *intr; /* IrqLine: LINT0 of every local APIC */
+    GArray *intr, *nmi; /* IrqLine: LINT0 and LINT1 of every local APIC */
+    _Atomic bool nmi_masked;
 };
 
 /* ---- lines */
@@ -62,11 +63,23 @@ void intc_msi(void *opaque, uint64_t address, uint32_t data)
     apic_bus_send(&i->bus, &msg);
 }
 
+/* Without a local APIC's LINT1 the pin is the processor's own. */
+static void pulse_nmi(Intc *i, unsigned cpu)
+{
+    if (i->in_kernel)
+        vcpu_request(i->machine->vcpus->pdata[cpu], VREQ_NMI);
+    else
+        irq_pulse(&g_array_index(i->nmi, IrqLine, cpu));
+}
+
 void intc_nmi(Intc *i)
 {
-    for (unsigned n = 0; n < i->machine->vcpus->len; n++)
-        vcpu_request(machine_vcpu(i->machine, n), VREQ_NMI);
+    for (unsigned n = 0; n < i->machine->vcpus->len && !atomic_load(&i->nmi_masked); n++)
+        pulse_nmi(i, n);
 }
+
+static void mask_nmi(void *sink, unsigned n, bool level) { atomic_store(&((Intc *)sink)->nmi_masked, level); }
+IrqLine intc_nmi_mask(Intc *i) { return (IrqLine){ mask_nmi, i, 0 }; }
 
 /* ---- making */
 
@@ -101,8 +114,9 @@ static bool add_apic(Intc *i, Vcpu *v, GError **err)
     if (!d)
         return false;
     lapic_connect(d, v, &i->bus);
-    IrqLine lint0 = device_irq_input(d, 0);
+    IrqLine lint0 = device_irq_input(d, 0), lint1 = device_irq_input(d, 1);
     g_array_append_val(i->intr, lint0);
+    g_array_append_val(i->nmi, lint1);
     return device_realize(d, err);
 }
 
@@ -123,6 +137,7 @@ Intc *intc_create(Machine *m, GError **err)
     i->in_kernel = m->accel && m->accel->ops->in_kernel_irqchip;
     i->bus.apics = g_ptr_array_new();
     i->intr = g_array_new(FALSE, FALSE, sizeof(IrqLine));
+    i->nmi = g_array_new(FALSE, FALSE, sizeof(IrqLine));
     if (!i->in_kernel && !add_controllers(i, err)) {
         intc_destroy(i);
         return NULL;
@@ -136,5 +151,6 @@ void intc_destroy(Intc *i)
         return;
     g_ptr_array_unref(i->bus.apics);
     g_array_unref(i->intr);
+    g_array_unref(i->nmi);
     g_free(i);
 }

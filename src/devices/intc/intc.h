@@ -20,8 +20,10 @@ void intc_destroy(Intc *i); /* after the machine's devices; NULL is fine */
 IrqLine intc_gsi(Intc *i, unsigned gsi);
 /* A memory write to fee00000h-feefffffh.  opaque is the Intc: fits PciBusOps.msi. */
 void intc_msi(void *opaque, uint64_t address, uint32_t data);
-/* NMI to every processor (port 61h, watchdogs, the monitor). */
+/* A pulse of every processor's NMI pin (LINT1): parity and channel checks, watchdogs, the monitor. */
 void intc_nmi(Intc *i);
+/* While this line is true (port 70h bit 7) intc_nmi() does nothing. */
+IrqLine intc_nmi_mask(Intc *i);
 
 extern const DeviceType i8259_type, ioapic_type, apic_type;
 

@@ -73,9 +73,9 @@ static uint32_t register_read(Lapic *a, unsigned reg)
     case REG_ISR ... REG_ISR + 7:
         return a->isr[reg - REG_ISR];
     case REG_TMR ... REG_TMR + 7:
-        return a->tmr[reg - REG_TMR];
+        return LAPIC_LOAD(a->tmr[reg - REG_TMR]);
     case REG_IRR ... REG_IRR + 7:
-        return a->irr[reg - REG_IRR];
+        return LAPIC_LOAD(a->irr[reg - REG_IRR]);
     case REG_ESR:
         return a->esr;
     case REG_ICR:
@@ -96,11 +96,11 @@ static uint32_t register_read(Lapic *a, unsigned reg)
 
 static void set_svr(Lapic *a, uint32_t v)
 {
-    a->svr = v;
+    LAPIC_STORE(a->svr, v);
     if (v & SVR_ENABLED)
         return;
     for (unsigned i = 0; i < LVT_COUNT; i++) /* software disable masks the local vector table */
-        a->lvt[i] |= LVT_MASKED;
+        LAPIC_STORE(a->lvt[i], a->lvt[i] | LVT_MASKED);
     lapic_update_request(a);
 }
 
@@ -114,7 +114,7 @@ static void set_lvt(Lapic *a, unsigned n, uint32_t v)
         lapic_timer_set_lvt(a, v);
         return;
     }
-    __atomic_store_n(&a->lvt[n], v, __ATOMIC_SEQ_CST);
+    LAPIC_STORE(a->lvt[n], v);
     lapic_update_request(a); /* LINT0 may now let the PIC through */
 }
 
@@ -176,10 +176,10 @@ static void register_write(Lapic *a, unsigned reg, uint32_t v)
         lapic_eoi(a);
         break;
     case REG_LDR:
-        a->ldr = v;
+        LAPIC_STORE(a->ldr, v);
         break;
     case REG_DFR:
-        a->dfr = v | 0x0fffffff;
+        LAPIC_STORE(a->dfr, v | 0x0fffffff);
         break;
     case REG_SVR:
         set_svr(a, v);
@@ -300,18 +300,21 @@ static bool valid_transition(uint64_t old, uint64_t new)
     return !(was_x2 && on);
 }
 
-static void registers_reset(Lapic *a, bool keep_mode)
+/* IA32_APIC_BASE is left alone: while it was wrong for a moment, a SIPI that follows an INIT closely would be lost. */
+static void registers_reset(Lapic *a)
 {
-    uint64_t base = a->base;
     bool bootstrap = a->vcpu && a->vcpu->id == 0;
     fields_reset(lapic_fields, a, FIELD_STATE, true);
-    a->base = keep_mode ? base : BASE_ADDRESS | (bootstrap ? BASE_BSP : 0);
-    if (!keep_mode && lapic_has_feature(a, FEAT_APIC))
-        a->base |= BASE_ENABLED;
     if (bootstrap) /* MP specification 3.6.2.2: virtual wire, until the firmware says otherwise */
-        a->lvt[LVT_LINT0] = DELIVER_EXTINT << 8;
-    a->ppr = 0;
+        LAPIC_STORE(a->lvt[LVT_LINT0], DELIVER_EXTINT << 8);
+    LAPIC_STORE(a->ppr, 0);
     lapic_timer_rearm(a);
+}
+
+static void base_reset(Lapic *a)
+{
+    bool bootstrap = a->vcpu && a->vcpu->id == 0, present = lapic_has_feature(a, FEAT_APIC);
+    LAPIC_STORE(a->base, BASE_ADDRESS | (bootstrap ? BASE_BSP : 0) | (present ? BASE_ENABLED : 0));
 }
 
 static bool ops_set_base(void *opaque, uint64_t v)
@@ -324,9 +327,9 @@ static bool ops_set_base(void *opaque, uint64_t v)
         return false;
     bool turned_off = lapic_present(a) && !(v & BASE_ENABLED);
     g_mutex_lock(&a->dev.lock);
-    a->base = (a->base & BASE_BSP) | (v & ~BASE_BSP);
+    LAPIC_STORE(a->base, (a->base & BASE_BSP) | (v & ~BASE_BSP));
     if (turned_off)
-        registers_reset(a, true);
+        registers_reset(a);
     g_mutex_unlock(&a->dev.lock);
     lapic_update_priority(a);
     return true;
@@ -336,7 +339,9 @@ static void ops_cpu_reset(void *opaque, bool init)
 {
     Lapic *a = opaque;
     g_mutex_lock(&a->dev.lock);
-    registers_reset(a, init);
+    if (!init)
+        base_reset(a);
+    registers_reset(a);
     g_mutex_unlock(&a->dev.lock);
     lapic_update_priority(a);
 }
@@ -380,7 +385,8 @@ static void lapic_unrealize(Device *d) { timer_finish(&((Lapic *)d)->timer); }
 
 static void lapic_reset(Device *d, ResetKind kind)
 {
-    registers_reset((Lapic *)d, false);
+    base_reset((Lapic *)d);
+    registers_reset((Lapic *)d);
     lapic_update_request((Lapic *)d);
 }
 
@@ -398,7 +404,7 @@ static void lapic_set_irq(Device *d, unsigned n, bool level)
 }
 
 const Field lapic_fields[] = {
-    { F(Lapic, base), .reset = BASE_ADDRESS, .doc = "IA32_APIC_BASE" },
+    { F(Lapic, base), .keep = true, .doc = "IA32_APIC_BASE" },
     { F(Lapic, icr), .doc = "interrupt command" },
     { F(Lapic, ldr), .doc = "logical destination" },
     { F(Lapic, dfr), .reset = 0xffffffff, .doc = "destination format" },

@@ -45,9 +45,13 @@ extern const LocalApicOps lapic_ops;
 void lapic_connect(Device *d, Vcpu *v, ApicBus *bus);
 
 static inline uint32_t lapic_id(const Lapic *a) { return a->vcpu ? a->vcpu->apic_id : 0; }
-static inline bool lapic_present(const Lapic *a) { return a->base & BASE_ENABLED; }
-static inline bool lapic_x2apic(const Lapic *a) { return a->base & BASE_X2APIC; }
-static inline bool lapic_enabled(const Lapic *a) { return lapic_present(a) && (a->svr & SVR_ENABLED); }
+/* For what senders on other threads read while the vCPU writes it. */
+#define LAPIC_LOAD(field) __atomic_load_n(&(field), __ATOMIC_SEQ_CST)
+#define LAPIC_STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_SEQ_CST)
+
+static inline bool lapic_present(const Lapic *a) { return LAPIC_LOAD(a->base) & BASE_ENABLED; }
+static inline bool lapic_x2apic(const Lapic *a) { return LAPIC_LOAD(a->base) & BASE_X2APIC; }
+static inline bool lapic_enabled(const Lapic *a) { return lapic_present(a) && (LAPIC_LOAD(a->svr) & SVR_ENABLED); }
 static inline uint32_t lapic_x2apic_ldr(const Lapic *a) { return lapic_id(a) >> 4 << 16 | 1u << (lapic_id(a) & 15); }
 bool lapic_has_feature(const Lapic *a, CpuFeature f);
 

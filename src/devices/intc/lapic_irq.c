@@ -10,15 +10,14 @@
 
 /* ---- 256-bit sets */
 
-static uint32_t load(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
 static void set_bit(uint32_t *set, uint8_t n) { __atomic_fetch_or(&set[n / 32], 1u << n % 32, __ATOMIC_SEQ_CST); }
 static void clear_bit(uint32_t *set, uint8_t n) { __atomic_fetch_and(&set[n / 32], ~(1u << n % 32), __ATOMIC_SEQ_CST); }
-static bool test_bit(const uint32_t *set, uint8_t n) { return load(&set[n / 32]) >> n % 32 & 1; }
+static bool test_bit(const uint32_t *set, uint8_t n) { return LAPIC_LOAD(set[n / 32]) >> n % 32 & 1; }
 
 static int highest_bit(const uint32_t *set)
 {
     for (int i = 7; i >= 0; i--) {
-        uint32_t word = load(&set[i]);
+        uint32_t word = LAPIC_LOAD(set[i]);
         if (word)
             return i * 32 + 31 - __builtin_clz(word);
     }
@@ -27,12 +26,10 @@ static int highest_bit(const uint32_t *set)
 
 /* ---- what is pending */
 
-static uint8_t load_ppr(const Lapic *a) { return __atomic_load_n(&a->ppr, __ATOMIC_SEQ_CST); }
-
 /* Does INTR of the PIC reach this processor?  Without an APIC it is wired to the bootstrap processor itself. */
 static bool takes_pic(const Lapic *a)
 {
-    uint32_t lvt = load(&a->lvt[LVT_LINT0]);
+    uint32_t lvt = LAPIC_LOAD(a->lvt[LVT_LINT0]);
     if (!lapic_present(a))
         return a->vcpu->id == 0;
     return !(lvt & LVT_MASKED) && (lvt >> 8 & 7) == DELIVER_EXTINT;
@@ -40,15 +37,14 @@ static bool takes_pic(const Lapic *a)
 
 static bool extint_pending(const Lapic *a)
 {
-    bool lint0 = __atomic_load_n(&a->lint[0], __ATOMIC_SEQ_CST);
-    return __atomic_load_n(&a->extint, __ATOMIC_SEQ_CST) || (lint0 && takes_pic(a));
+    return LAPIC_LOAD(a->extint) || (LAPIC_LOAD(a->lint[0]) && takes_pic(a));
 }
 
 /* The vector that may interrupt now, or -1. */
 static int deliverable(const Lapic *a)
 {
     int vector = highest_bit(a->irr);
-    return lapic_present(a) && vector >> 4 > load_ppr(a) >> 4 ? vector : -1;
+    return lapic_present(a) && vector >> 4 > LAPIC_LOAD(a->ppr) >> 4 ? vector : -1;
 }
 
 static bool pending(const Lapic *a) { return extint_pending(a) || deliverable(a) >= 0; }
@@ -81,14 +77,14 @@ static bool accept_vector(Lapic *a, uint8_t vector, bool level)
     else
         clear_bit(a->tmr, vector);
     set_bit(a->irr, vector);
-    if (vector >> 4 > load_ppr(a) >> 4)
+    if (vector >> 4 > LAPIC_LOAD(a->ppr) >> 4)
         vcpu_request(a->vcpu, VREQ_INTR);
     return true;
 }
 
 static void accept_extint(Lapic *a)
 {
-    __atomic_store_n(&a->extint, true, __ATOMIC_SEQ_CST);
+    LAPIC_STORE(a->extint, true);
     vcpu_request(a->vcpu, VREQ_INTR);
 }
 
@@ -122,7 +118,7 @@ bool lapic_receive(Lapic *a, const ApicMessage *msg)
 
 void lapic_local_interrupt(Lapic *a, unsigned n)
 {
-    uint32_t lvt = load(&a->lvt[n]);
+    uint32_t lvt = LAPIC_LOAD(a->lvt[n]);
     bool has_mode = n != LVT_TIMER && n != LVT_ERROR;
     ApicMessage msg = { .vector = lvt, .mode = has_mode ? lvt >> 8 & 7 : DELIVER_FIXED };
     bool valid = msg.mode != DELIVER_LOWEST && msg.mode != DELIVER_SIPI;
@@ -133,7 +129,7 @@ void lapic_local_interrupt(Lapic *a, unsigned n)
 void lapic_error(Lapic *a, uint32_t esr_bit)
 {
     uint32_t before = __atomic_fetch_or(&a->errors, esr_bit, __ATOMIC_SEQ_CST);
-    bool reports_itself = load(&a->lvt[LVT_ERROR]) & 0xf0; /* else the error's own vector would err for ever */
+    bool reports_itself = LAPIC_LOAD(a->lvt[LVT_ERROR]) & 0xf0; /* else the error's own vector would err for ever */
     if (!(before & esr_bit) && reports_itself)
         lapic_local_interrupt(a, LVT_ERROR);
 }
@@ -143,10 +139,12 @@ void lapic_set_lint(Lapic *a, unsigned n, bool level)
     bool before = __atomic_exchange_n(&a->lint[n], level, __ATOMIC_SEQ_CST);
     if (!a->vcpu || before == level)
         return;
-    uint32_t lvt = load(&a->lvt[LVT_LINT0 + n]);
+    uint32_t lvt = LAPIC_LOAD(a->lvt[LVT_LINT0 + n]);
     bool through = n == 0 && (!lapic_present(a) || (lvt >> 8 & 7) == DELIVER_EXTINT);
     if (through)
         lapic_update_request(a);
+    else if (level && !lapic_present(a))
+        vcpu_request(a->vcpu, VREQ_NMI);
     else if (level)
         lapic_local_interrupt(a, LVT_LINT0 + n);
 }
@@ -158,13 +156,13 @@ void lapic_update_priority(Lapic *a)
     int in_service = highest_bit(a->isr);
     uint8_t service_class = in_service < 0 ? 0 : in_service & 0xf0;
     uint8_t ppr = (a->tpr & 0xf0) >= service_class ? a->tpr : service_class;
-    __atomic_store_n(&a->ppr, ppr, __ATOMIC_SEQ_CST);
+    LAPIC_STORE(a->ppr, ppr);
     lapic_update_request(a);
 }
 
 static int take_extint(Lapic *a)
 {
-    __atomic_store_n(&a->extint, false, __ATOMIC_SEQ_CST);
+    LAPIC_STORE(a->extint, false);
     int vector = a->bus->pic ? pic_acknowledge(a->bus->pic) : -1;
     lapic_update_request(a);
     return vector;

@@ -83,7 +83,7 @@ void lapic_timer_set_lvt(Lapic *a, uint32_t lvt)
 {
     g_mutex_lock(&a->dev.lock);
     bool was_deadline = mode(a) == TIMER_TSC_DEADLINE;
-    __atomic_store_n(&a->lvt[LVT_TIMER], lvt, __ATOMIC_SEQ_CST);
+    LAPIC_STORE(a->lvt[LVT_TIMER], lvt);
     if (was_deadline != (mode(a) == TIMER_TSC_DEADLINE)) { /* SDM: a change to or from TSC deadline disarms */
         a->initial_count = 0;
         a->timer_running = false;
