@@ -545,6 +545,96 @@ static void test_init_keeps_base(void)
     rig_destroy(&r);
 }
 
+/* ---- threads: no interrupt is lost between senders and a receiver that changes its priority all the time */
+
+enum { SENDERS = 3, ROUNDS = 3000 };
+
+typedef struct Race {
+    Rig r;
+    _Atomic unsigned seen[256];
+    _Atomic bool quit;
+} Race;
+
+typedef struct Sender {
+    Race *race;
+    uint8_t vector;
+} Sender;
+
+static void *receive(void *opaque)
+{
+    Race *race = opaque;
+    Vcpu *v = race->r.cpu[0];
+    while (!atomic_load(&race->quit)) {
+        int vector = intr(v) ? take(v) : -1;
+        if (vector < 0) {
+            g_thread_yield();
+            continue;
+        }
+        atomic_fetch_add(&race->seen[vector], 1);
+        if (vector == 0x30)
+            test_out(race->r.m, 0x20, 0x20);
+        else
+            wr(v, EOI, 0);
+        v->apic_ops->set_tpr(v->apic, 15);
+        v->apic_ops->set_tpr(v->apic, 0); /* and then only a request tells of more */
+    }
+    return NULL;
+}
+
+static void wait_for(Race *race, uint8_t vector, unsigned count)
+{
+    int64_t end = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+    while (atomic_load(&race->seen[vector]) < count) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_thread_yield();
+    }
+}
+
+static void *send_messages(void *opaque)
+{
+    Sender *s = opaque;
+    for (unsigned i = 1; i <= ROUNDS; i++) {
+        intc_msi(s->race->r.intc, 0xfee00000, s->vector);
+        wait_for(s->race, s->vector, i);
+    }
+    return NULL;
+}
+
+static void *pulse_pic(void *opaque)
+{
+    Race *race = opaque;
+    IrqLine timer = intc_gsi(race->r.intc, 0);
+    for (unsigned i = 1; i <= ROUNDS; i++) {
+        irq_pulse(&timer);
+        wait_for(race, 0x30, i);
+    }
+    return NULL;
+}
+
+static void test_race(void)
+{
+    static const uint8_t init[] = { 0x11, 0x30, 0x04, 0x01 };
+    Race race = { .r = rig() };
+    Sender senders[SENDERS] = { { &race, 0x41 }, { &race, 0x52 }, { &race, 0x53 } };
+    GThread *threads[SENDERS + 1];
+    enable(race.r.cpu[0]);
+    wr(race.r.cpu[0], LVT_L0, 0x700);
+    for (unsigned i = 0; i < 4; i++)
+        test_out(race.r.m, 0x20 + !!i, init[i]);
+    GThread *receiver = g_thread_new("receiver", receive, &race);
+    for (unsigned i = 0; i < SENDERS; i++)
+        threads[i] = g_thread_new("sender", send_messages, &senders[i]);
+    threads[SENDERS] = g_thread_new("pic", pulse_pic, &race);
+    for (unsigned i = 0; i <= SENDERS; i++)
+        g_thread_join(threads[i]);
+    atomic_store(&race.quit, true);
+    g_thread_join(receiver);
+    for (unsigned i = 0; i < SENDERS; i++)
+        g_assert_cmpuint(race.seen[senders[i].vector], ==, ROUNDS);
+    g_assert_cmpuint(race.seen[0x30], ==, ROUNDS);
+    rig_destroy(&race.r);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -568,5 +658,6 @@ int main(int argc, char **argv)
     g_test_add_func("/intc/msi", test_msi);
     g_test_add_func("/intc/nmi", test_nmi);
     g_test_add_func("/intc/virtual-wire", test_virtual_wire);
+    g_test_add_func("/intc/race", test_race);
     return g_test_run();
 }
