@@ -4,8 +4,8 @@
  *
  *     differential [--cases N] [--seed N] [--row NAME]
  *
- * ATOLL_SEED and ATOLL_CASES do the same as the options.  A case is a function of seed, row and number, so what fails can
- * be repeated alone.
+ * ATOLL_SEED and ATOLL_CASES do the same as the options.  A case is a function of seed, row and number, so what fails
+ * can be repeated alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,11 +34,20 @@ typedef struct Run {
 } Run;
 
 typedef void StepFn(void *side, const Case *c, Outcome *ret);
-static void step_native(void *side, const Case *c, Outcome *ret) { native_step(side, c, ret); }
-static void step_guest(void *side, const Case *c, Outcome *ret) { guest_step(side, c, ret); }
+static void step_native(void *side, const Case *c, Outcome *ret)
+{
+    native_step(side, c, ret);
+}
+static void step_guest(void *side, const Case *c, Outcome *ret)
+{
+    guest_step(side, c, ret);
+}
 
 /* A repeated string instruction may stop after each iteration, and a gather before a fault. */
-static bool may_stop_early(const Insn *i) { return insn_row(i)->attrs & ROW_STRING || i->vsib; }
+static bool may_stop_early(const Insn *i)
+{
+    return insn_row(i)->attrs & ROW_STRING || i->vsib;
+}
 
 /* Goes on to the instruction's end.  False: it had not come to one. */
 static bool run_side(StepFn *step, void *side, const Case *first, Outcome *ret)
@@ -128,14 +137,16 @@ static void run_row(Run *run, unsigned row)
     uint64_t failed = 0, before = run->done;
     for (CodeSize size = CODE32; size <= CODE64; size++)
         for (unsigned n = 0; n < run->cases; n++)
-            if (!run_case(run, row, size, n, failed < SHOWN_A_ROW && run->shown < SHOWN_IN_ALL) && failed++ < SHOWN_A_ROW)
+            if (!run_case(run, row, size, n, failed < SHOWN_A_ROW && run->shown < SHOWN_IN_ALL) &&
+                failed++ < SHOWN_A_ROW)
                 run->shown++;
     run->rows += run->done > before;
     run->failed += failed;
     run->rows_failed += failed > 0;
     if (failed)
-        g_string_append_printf(run->failing_rows, "  %s | %s | %s: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT "\n", insn_rows[row].name,
-                               insn_rows[row].encoding, insn_rows[row].operands, failed, run->done - before);
+        g_string_append_printf(run->failing_rows, "  %s | %s | %s: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT "\n",
+                               insn_rows[row].name, insn_rows[row].encoding, insn_rows[row].operands, failed,
+                               run->done - before);
 }
 
 /* What the host has, and the interpreter says it has. */
@@ -151,7 +162,8 @@ static void run_rows(Run *run)
     cpu_model_max(&guest);
     for (unsigned row = 0; row < insn_row_count; row++) {
         const InsnRow *info = &insn_rows[row];
-        if (row_is_testable(info) && both_have(&host, &guest, info) && (!run->only_row || !strcmp(run->only_row, info->name)))
+        if (row_is_testable(info) && both_have(&host, &guest, info) &&
+            (!run->only_row || !strcmp(run->only_row, info->name)))
             run_row(run, row);
     }
 }
@@ -209,7 +221,8 @@ int main(int argc, char **argv)
     run_rows(&run);
     if (run.failed)
         printf("rows with failures:\n%s", run.failing_rows->str);
-    printf("rows %u, cases %" G_GUINT64_FORMAT ", failures %" G_GUINT64_FORMAT " in %u rows\n", run.rows, run.done, run.failed, run.rows_failed);
+    printf("rows %u, cases %" G_GUINT64_FORMAT ", failures %" G_GUINT64_FORMAT " in %u rows\n", run.rows, run.done,
+           run.failed, run.rows_failed);
     guest_destroy(run.guest);
     native_destroy(run.native);
     g_string_free(run.failing_rows, TRUE);

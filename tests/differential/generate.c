@@ -9,9 +9,10 @@
 
 /* What differs by its nature, reaches the host's kernel, or changes segments that this process needs. */
 static const uint16_t untestable[] = {
-    OP_CPUID,   OP_RDTSC,   OP_RDTSCP,  OP_RDPMC,    OP_RDRAND,   OP_RDSEED,   OP_RDPID,   OP_XGETBV, OP_SYSCALL, OP_SYSENTER,
-    OP_INT,     OP_INT1,    OP_WRFSBASE, OP_WRGSBASE, OP_CALL_FAR, OP_JMP_FAR, OP_RET_FAR, OP_IRET,   OP_LFS,     OP_LGS,
-    OP_LSS,     OP_SYSRET /* in 32-bit mode AMD's and Intel's differ */, OP_SGDT,    OP_SIDT,    OP_SLDT,     OP_STR,      OP_SMSW,     OP_VMCALL,  OP_VMMCALL,
+    OP_CPUID,   OP_RDTSC,    OP_RDTSCP, OP_RDPMC,    OP_RDRAND,  OP_RDSEED, OP_RDPID, OP_XGETBV,
+    OP_SYSCALL, OP_SYSENTER, OP_INT1,   OP_WRFSBASE, OP_LFS,     OP_LSS,    OP_SGDT,  OP_SIDT,
+    OP_SLDT,    OP_STR,      OP_SMSW,   OP_VMCALL,   OP_VMMCALL, OP_SYSRET, /* in 32-bit mode AMD's and Intel's differ
+                                                                             */
 };
 
 bool row_is_testable(const InsnRow *row)
@@ -22,11 +23,20 @@ bool row_is_testable(const InsnRow *row)
     return true;
 }
 
-/* MOV and POP of FS, GS (ours) and SS (holds back the trap). */
-static bool loads_our_segment(const Insn *i)
+/* MOV and POP of FS, which C needs, and SS, which holds back the trap; system calls. */
+static bool is_harmful(const Insn *i)
 {
     const Operand *o = &i->opnd[0];
-    return o->kind == OPND_REG && o->cls == RC_SEG && o->access & OPND_WRITE && (o->reg == SEG_SS || o->reg >= SEG_FS);
+    if (i->op == OP_INT && i->imm == 0x80)
+        return true;
+    return o->kind == OPND_REG && o->cls == RC_SEG && o->access & OPND_WRITE && (o->reg == SEG_SS || o->reg == SEG_FS);
+}
+
+static bool loads_gs(const Insn *i)
+{
+    const Operand *o = &i->opnd[0];
+    return i->op == OP_LGS || i->op == OP_WRGSBASE ||
+           (o->kind == OPND_REG && o->cls == RC_SEG && o->access & OPND_WRITE && o->reg == SEG_GS);
 }
 
 /* ---- values */
@@ -155,7 +165,8 @@ static void random_x87(Random *r, XsaveImage *x)
     if (random_percent(r, 40))
         x->fcw = (uint16_t)(0x40 | (random_next(r) & 0x0f3f) | (random_percent(r, 60) ? 0x3f : 0));
     x->ftw = random_percent(r, 70) ? 0xff : (uint8_t)random_next(r);
-    unsigned flags = random_percent(r, 50) ? 0 : (unsigned)random_next(r) & (random_percent(r, 90) ? x->fcw & 0x3f : 0x3f);
+    unsigned flags =
+        random_percent(r, 50) ? 0 : (unsigned)random_next(r) & (random_percent(r, 90) ? x->fcw & 0x3f : 0x3f);
     x->fsw = (uint16_t)(flags | (random_next(r) & 0x4700) | random_below(r, 8) << 11 | (random_below(r, 2) ? 0x40 : 0));
     if (x->fsw & ~x->fcw & 0x3f)
         x->fsw |= 0x8080; /* as the processor would have it */
@@ -184,7 +195,10 @@ static void random_state(Random *r, Case *c)
 
 /* ---- the instruction */
 
-static uint8_t random_register(Random *r, CodeSize size) { return (uint8_t)random_below(r, size == CODE64 && random_percent(r, 50) ? 16 : 8); }
+static uint8_t random_register(Random *r, CodeSize size)
+{
+    return (uint8_t)random_below(r, size == CODE64 && random_percent(r, 50) ? 16 : 8);
+}
 
 static void random_address(Random *r, const InsnForms *f, InsnExample *e)
 {
@@ -340,7 +354,11 @@ static void fill_window(Random *r, const SubjectMemory *m, uint64_t target, unsi
     if (n == 10)
         random_extended(r, values + 16);
     if (n == 4 || n == 8)
-        memcpy(values + 16, &(uint64_t){ random_percent(r, 50) ? random_integer(r) : n == 4 ? random_float(r, 23, 8) : random_float(r, 52, 11) }, 8);
+        memcpy(values + 16,
+               &(uint64_t){ random_percent(r, 50) ? random_integer(r)
+                            : n == 4              ? random_float(r, 23, 8)
+                                                  : random_float(r, 52, 11) },
+               8);
     for (uint64_t at = start; at < end && at - start < sizeof(values); at++)
         m->data[at - DATA_AT] = values[at - start + (start - (target - 16))];
 }
@@ -376,21 +394,79 @@ static void tame_bit_offset(Random *r, Case *c)
 }
 
 /* Selectors that mean the same to the host's kernel and to ours. */
-static void tame_selector(Random *r, const SubjectMemory *m, Case *c, uint64_t target)
+static uint16_t random_selector(Random *r)
 {
-    static const uint16_t selectors[] = { 0, 1, 2, 3, 0x10, 0x18, 0x23, 0x2b, 0x33, 0xfff8, 0xffff, 0x2a, 0x28 };
-    bool uses = !strcmp(c->row->name, "lar") || !strcmp(c->row->name, "lsl") || !strcmp(c->row->name, "verr") ||
-                !strcmp(c->row->name, "verw") || !strcmp(c->row->name, "lds") || !strcmp(c->row->name, "les") ||
-                c->row->op == OP_MOV_SEG;
-    if (!uses)
-        return;
-    uint16_t selector = selectors[random_below(r, G_N_ELEMENTS(selectors))];
-    const Operand *o = &c->insn.opnd[c->insn.n_operands - 1];
-    if (o->kind == OPND_REG && o->cls == RC_GPR)
-        c->state.gpr[o->reg] = (c->state.gpr[o->reg] & ~0xffffull) | selector;
-    uint64_t at = target + (c->insn.opnd[0].cls == RC_GPR && g_str_has_prefix(c->row->name, "l") && strlen(c->row->name) == 3 && c->row->name[2] == 's' ? c->insn.opsize : 0);
-    if (c->insn.has_mem && at >= DATA_AT && at + 2 <= DATA_AT + DATA_BYTES)
+    static const uint16_t selectors[] = { 0,    1,    2,    3,      0x10,   0x18, 0x23, 0x2b,
+                                          0x33, 0x23, 0x33, 0xfff8, 0xffff, 0x2a, 0x28, 0x30 };
+    return selectors[random_below(r, G_N_ELEMENTS(selectors))];
+}
+
+static void put_selector(const SubjectMemory *m, uint64_t at, uint16_t selector)
+{
+    if (at >= DATA_AT && at + 2 <= DATA_AT + DATA_BYTES)
         memcpy(m->data + (at - DATA_AT), &selector, 2);
+}
+
+/* Where the selector is that an instruction reads: a register, memory, or behind the offset of a far pointer. */
+static void aim_selector(Random *r, const SubjectMemory *m, Case *c, uint64_t target, uint8_t *code)
+{
+    const Insn *i = &c->insn;
+    const Operand *last = &i->opnd[i->n_operands - 1];
+    uint16_t selector = random_selector(r);
+    switch (i->op) {
+    case OP_LAR:
+    case OP_LSL:
+    case OP_VERR:
+    case OP_VERW:
+    case OP_MOV_SEG:
+        if (last->kind == OPND_REG && last->cls == RC_GPR)
+            c->state.gpr[last->reg] = (c->state.gpr[last->reg] & ~0xffffull) | selector;
+        else
+            put_selector(m, target, selector);
+        break;
+    case OP_LDS:
+    case OP_LES:
+    case OP_LGS:
+        put_selector(m, target + i->opsize, selector);
+        break;
+    case OP_CALL_FAR:
+    case OP_JMP_FAR:
+        if (i->has_mem) {
+            put_selector(m, target + i->opsize, selector);
+            if (target >= DATA_AT && target + 8 <= DATA_AT + DATA_BYTES && random_percent(r, 70))
+                memcpy(m->data + (target - DATA_AT), &(uint32_t){ CODE_AT + random_below(r, 4096) },
+                       i->opsize == 2 ? 2 : 4);
+        } else {
+            memcpy(code + i->length - 2, &selector, 2);
+            insn_decode(code, i->length, c->size, &c->insn);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* What RETF, IRET and POP of a segment register find. */
+static void aim_stacked_selectors(Random *r, const SubjectMemory *m, const Case *c)
+{
+    uint64_t at = c->state.gpr[GPR_RSP] - STACK_AT;
+    unsigned n = c->insn.opsize;
+    if (at > PAGE - 64 || (c->row->op != OP_RET_FAR && c->row->op != OP_IRET && c->row->op != OP_POP))
+        return;
+    uint8_t *stack = m->stack + at;
+    uint16_t cs = random_selector(r);
+    if (c->row->op == OP_POP) {
+        if (c->insn.opnd[0].kind == OPND_REG && c->insn.opnd[0].cls == RC_SEG)
+            memcpy(stack, &cs, 2);
+        return;
+    }
+    memcpy(stack, &(uint64_t){ CODE_AT + random_below(r, 4096) }, n);
+    memcpy(stack + n, &(uint64_t){ cs }, n);
+    if (c->row->op == OP_IRET) {
+        memcpy(stack + 2 * n, &(uint64_t){ RFLAGS_ONE | RFLAGS_IF | (random_next(r) & RFLAGS_STATUS) }, n);
+        memcpy(stack + 3 * n, &(uint64_t){ STACK_AT + 0x800 }, n);
+        memcpy(stack + 4 * n, &(uint64_t){ random_percent(r, 80) ? USER_DS : random_selector(r) }, n);
+    }
 }
 
 static bool is_xsave(const Insn *i)
@@ -431,12 +507,14 @@ bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, con
     ret->size = size;
     bool found = false;
     for (unsigned tries = 0; tries < 20 && !found; tries++)
-        found = random_encoding(r, row, size, code, &ret->insn) && !loads_our_segment(&ret->insn);
+        found = random_encoding(r, row, size, code, &ret->insn) && !is_harmful(&ret->insn);
     if (!found)
         return false;
     ret->row = insn_row(&ret->insn);
     random_state(r, ret);
     ret->state.rip = CODE_AT + 64 + random_below(r, 2048);
+    if (random_percent(r, 3)) /* up to the end of the page, or beyond, where there is nothing */
+        ret->state.rip = CODE_AT + PAGE - 1 - random_below(r, ret->insn.length);
     aim_implicit(r, ret);
     tame_bit_offset(r, ret);
     if (ret->insn.has_mem) {
@@ -445,15 +523,18 @@ bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, con
         fill_window(r, m, target, n);
         if (is_xsave(&ret->insn) && !aim_xsave(r, m, ret, &target))
             return false;
-        tame_selector(r, m, ret, target);
+        aim_selector(r, m, ret, target, code);
         aim(ret, target, fs_base, code);
     } else {
-        tame_selector(r, m, ret, 0);
+        aim_selector(r, m, ret, 0, code);
     }
     if (size == CODE32)
         narrow_to_32(&ret->state);
     fill_stack(r, m, ret->state.gpr[GPR_RSP]);
-    memcpy(m->code + (ret->state.rip - CODE_AT), ret->insn.bytes, ret->insn.length);
-    memset(m->code + (ret->state.rip - CODE_AT) + ret->insn.length, 0xcc, 16);
+    aim_stacked_selectors(r, m, ret);
+    ret->may_change_gs = loads_gs(&ret->insn);
+    memset(m->code, 0xcc, PAGE);
+    memcpy(m->code + (ret->state.rip - CODE_AT), ret->insn.bytes,
+           MIN(ret->insn.length, CODE_AT + PAGE - ret->state.rip));
     return true;
 }

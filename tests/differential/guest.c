@@ -21,12 +21,12 @@ enum {
 };
 /* Supervisor linear addresses: physical + KERNEL_BASE, the first 2 MB. */
 #define KERNEL_BASE 0xffff800000000000ull
-#define HANDLERS (KERNEL_BASE + 0x40000) /* 16 bytes a vector; never executed */
+#define HANDLERS    (KERNEL_BASE + 0x40000) /* 16 bytes a vector; never executed */
 enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40 };
 
-#define PTE_P 1ull
-#define PTE_W 2ull
-#define PTE_U 4ull
+#define PTE_P  1ull
+#define PTE_W  2ull
+#define PTE_U  4ull
 #define PTE_AD 0x60ull
 #define PTE_NX (1ull << 63)
 
@@ -37,7 +37,10 @@ struct Guest {
     CpuState base; /* everything that no case changes */
 };
 
-static void put64(Guest *g, uint64_t phys, uint64_t value) { memcpy(g->ram + phys, &value, 8); }
+static void put64(Guest *g, uint64_t phys, uint64_t value)
+{
+    memcpy(g->ram + phys, &value, 8);
+}
 
 static uint64_t get64(const Guest *g, uint64_t phys)
 {
@@ -125,7 +128,9 @@ static void build_state(Guest *g, uint64_t fs_base)
     s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
     s->gdtr = (DescriptorTable){ KERNEL_BASE + SYSTEM_AT, TSS_SELECTOR + 15 };
     s->idtr = (DescriptorTable){ KERNEL_BASE + SYSTEM_AT + IDT_OFF, 0xfff };
-    s->tr = (Segment){ .selector = TSS_SELECTOR, .base = KERNEL_BASE + SYSTEM_AT + TSS_OFF, .limit = 0x67, .attr = 11 | SEG_ATTR_P };
+    s->tr = (Segment){
+        .selector = TSS_SELECTOR, .base = KERNEL_BASE + SYSTEM_AT + TSS_OFF, .limit = 0x67, .attr = 11 | SEG_ATTR_P
+    };
     s->ldtr = (Segment){ .attr = SEG_ATTR_UNUSABLE };
     s->seg[SEG_SS] = s->seg[SEG_DS] = s->seg[SEG_ES] = flat(USER_DS, 3, SEG_ATTR_DB);
     s->seg[SEG_FS] = (Segment){ .base = fs_base, .attr = SEG_ATTR_UNUSABLE };
@@ -152,9 +157,15 @@ Guest *guest_create(const AccelOps *ops, uint64_t fs_base, GError **err)
 {
     Guest *g = g_new0(Guest, 1);
     MachineConfig config = { .ram_size = RAM_BYTES, .cpus = 1, .name = "differential", .manual_clock = true };
+    CpuModel host;
+    cpu_model_host(&host);
     cpu_model_max(&config.cpu_model);
+    memcpy(config.cpu_model.vendor, host.vendor, sizeof(host.vendor)); /* whose habits the interpreter then has */
     g->machine = machine_create(&config, err);
-    if (!g->machine || !region_add(g->machine->memory, &(RegionDecl){ .name = "ram", .kind = REGION_RAM, .size = RAM_BYTES, .ram = g->machine->ram }, err) ||
+    if (!g->machine ||
+        !region_add(g->machine->memory,
+                    &(RegionDecl){ .name = "ram", .kind = REGION_RAM, .size = RAM_BYTES, .ram = g->machine->ram },
+                    err) ||
         !make_vcpu(g, ops, err)) {
         guest_destroy(g);
         return NULL;
@@ -205,6 +216,7 @@ static void read_exception(const Guest *g, const CpuState *s, Outcome *ret)
         at += 8;
     }
     ret->rip = get64(g, at);
+    ret->cs = (uint16_t)get64(g, at + 8);
     ret->rflags = get64(g, at + 16);
     ret->gpr[GPR_RSP] = get64(g, at + 24);
 }
@@ -226,6 +238,8 @@ void guest_step(Guest *g, const Case *c, Outcome *ret)
     memcpy(ret->gpr, s.gpr, sizeof(ret->gpr));
     ret->rip = s.rip;
     ret->rflags = s.rflags;
+    ret->cs = s.seg[SEG_CS].selector;
+    ret->gs_base = s.seg[SEG_GS].base;
     ret->fpu = s.fpu;
     if (s.rip >= HANDLERS && s.rip < HANDLERS + 256 * HANDLER_BYTES)
         read_exception(g, &s, ret);

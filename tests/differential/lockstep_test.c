@@ -1,9 +1,10 @@
 /*
  * lockstep_test.c - two accelerators execute the same programs step by step and must agree on the whole CpuState.
  *
- * Skipped where /dev/kvm cannot be used.  Where KVM is Linux's instruction emulator (a host without VMX or SVM of its own),
- * it lacks instructions: for those it takes over the interpreter's state and is asked again at the next.  Flags that an instruction leaves undefined are taken over from KVM after each
- * step, so that they do not count but stay alike.
+ * Skipped where /dev/kvm cannot be used.  Where KVM is Linux's instruction emulator (a host without VMX or SVM of its
+ * own), it lacks instructions: for those it takes over the interpreter's state and is asked again at the next.  Flags
+ * that an instruction leaves undefined are taken over from KVM after each step, so that they do not count but stay
+ * alike.
  */
 #include <string.h>
 
@@ -13,7 +14,17 @@
 
 extern const uint8_t real_start[], real_end[], protected_start[], protected_end[], long_start[], long_end[];
 
-enum { CODE = 0x1000, STACK = 0x8000, GDT = 0x9000, IDT_REGISTER = 0x9800, IDT = 0x9900, TSS = 0x9e00, PAGES = 0x10000, RAM = 2 << 20, MAX_STEPS = 2000 };
+enum {
+    CODE = 0x1000,
+    STACK = 0x8000,
+    GDT = 0x9000,
+    IDT_REGISTER = 0x9800,
+    IDT = 0x9900,
+    TSS = 0x9e00,
+    PAGES = 0x10000,
+    RAM = 2 << 20,
+    MAX_STEPS = 2000
+};
 
 typedef struct Program {
     const char *name;
@@ -23,9 +34,15 @@ typedef struct Program {
 
 /* ---- start states */
 
-static void put(uint8_t *ram, uint64_t at, uint64_t value) { memcpy(ram + at, &value, 8); }
+static void put(uint8_t *ram, uint64_t at, uint64_t value)
+{
+    memcpy(ram + at, &value, 8);
+}
 
-static Segment flat(uint16_t selector, uint32_t attr) { return (Segment){ .selector = selector, .attr = attr, .limit = UINT32_MAX }; }
+static Segment flat(uint16_t selector, uint32_t attr)
+{
+    return (Segment){ .selector = selector, .attr = attr, .limit = UINT32_MAX };
+}
 
 static void prepare_real(uint8_t *ram, CpuState *s)
 {
@@ -54,7 +71,8 @@ static void make_tss32(uint8_t *ram)
 
 static void put_gate32(uint8_t *ram, unsigned vector, uint32_t target, unsigned dpl)
 {
-    put(ram, IDT + 8 * vector, (target & 0xffff) | 0x08 << 16 | (uint64_t)(0x8e00 | dpl << 13) << 32 | (uint64_t)(target >> 16) << 48);
+    put(ram, IDT + 8 * vector,
+        (target & 0xffff) | 0x08 << 16 | (uint64_t)(0x8e00 | dpl << 13) << 32 | (uint64_t)(target >> 16) << 48);
 }
 
 static void prepare_protected(uint8_t *ram, CpuState *s)
@@ -208,7 +226,9 @@ static uint32_t undefined_flags(Machine *m, uint64_t linear, CodeSize size)
 
 static CodeSize code_size(const CpuState *s)
 {
-    return s->efer & EFER_LMA && s->seg[SEG_CS].attr & SEG_ATTR_L ? CODE64 : s->seg[SEG_CS].attr & SEG_ATTR_DB ? CODE32 : CODE16;
+    return s->efer & EFER_LMA && s->seg[SEG_CS].attr & SEG_ATTR_L ? CODE64
+           : s->seg[SEG_CS].attr & SEG_ATTR_DB                    ? CODE32
+                                                                  : CODE16;
 }
 
 static void adopt_flags(Machine *m, CpuState *s, uint64_t flags, uint32_t mask)

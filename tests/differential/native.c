@@ -16,7 +16,8 @@
 #include "base/error.h"
 
 enum { ALT_STACK_BYTES = 256 * 1024, FPU_FRAME_BYTES = 16384, WATCHDOG_S = 1 };
-/* struct _fpx_sw_bytes stands in the last 48 bytes of the FXSAVE area: magic1, extended_size, xfeatures, xstate_size. */
+/* struct _fpx_sw_bytes stands in the last 48 bytes of the FXSAVE area: magic1, extended_size, xfeatures, xstate_size.
+ */
 enum { SW_EXTENDED_SIZE = 468, XSTATE_BV = 512 };
 
 struct Native {
@@ -26,8 +27,8 @@ struct Native {
     volatile sig_atomic_t armed;
     volatile int vector;
     volatile uint64_t steps, steps_at_tick; /* the watchdog ends a step that lasts from one tick to the next */
-    ucontext_t after;    /* fpregs points into fpu_after */
-    uint8_t *fpu_after;  /* XSAVE, standard format */
+    ucontext_t after;                       /* fpregs points into fpu_after */
+    uint8_t *fpu_after;                     /* XSAVE, standard format */
     struct {
         uint64_t return_address; /* as if a handler was about to return */
         ucontext_t context;
@@ -55,7 +56,8 @@ static void handler(int sig, siginfo_t *info, void *context)
         return;
     }
     if (!n->armed) { /* a bug of ours, found in the interpreter or the test */
-        dprintf(2, "differential: signal %d at %p, address %p\n", sig, (void *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP], info->si_addr);
+        dprintf(2, "differential: signal %d at %p, address %p\n", sig,
+                (void *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP], info->si_addr);
         signal(sig, SIG_DFL);
         return;
     }
@@ -109,8 +111,7 @@ static bool map_memory(Native *n, GError **err)
     if (fd < 0 || ftruncate(fd, PAGE + DATA_BYTES))
         return error_set_errno(err, errno, "cannot create a memory file");
     uint8_t *ours = map_shared(0, PAGE + DATA_BYTES, PROT_READ | PROT_WRITE, fd, 0);
-    bool ok = ours != MAP_FAILED &&
-              map_shared(CODE_AT, PAGE, PROT_READ | PROT_EXEC, fd, 0) != MAP_FAILED &&
+    bool ok = ours != MAP_FAILED && map_shared(CODE_AT, PAGE, PROT_READ | PROT_EXEC, fd, 0) != MAP_FAILED &&
               map_shared(DATA_AT, DATA_WRITABLE, PROT_READ | PROT_WRITE, fd, PAGE) != MAP_FAILED &&
               map_shared(DATA_AT + DATA_WRITABLE, PAGE, PROT_READ, fd, PAGE + DATA_WRITABLE) != MAP_FAILED &&
               map_at(STACK_AT, PAGE, PROT_READ | PROT_WRITE) != MAP_FAILED;
@@ -159,7 +160,10 @@ void native_destroy(Native *n)
     g_free(n);
 }
 
-SubjectMemory native_memory(Native *n) { return n->memory; }
+SubjectMemory native_memory(Native *n)
+{
+    return n->memory;
+}
 
 uint64_t native_fs_base(void)
 {
@@ -196,7 +200,16 @@ static void read_after(const Native *n, Outcome *ret)
     ret->vector = n->vector == EXC_DB ? NO_VECTOR : n->vector;
     ret->error = (uint32_t)g[REG_ERR];
     ret->cr2 = (uint64_t)g[REG_CR2];
+    ret->cs = (uint16_t)g[REG_CSGSFS];
     memcpy(&ret->fpu, n->fpu_after, sizeof(ret->fpu));
+}
+
+/* Instructions that load GS or its base; after them it is put back. */
+static void take_gs(Outcome *ret)
+{
+    syscall(SYS_arch_prctl, ARCH_GET_GS, &ret->gs_base);
+    if (ret->gs_base != GS_BASE)
+        syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
 }
 
 /* Flat data segments for compatibility mode, and flags as C wants them. */
@@ -208,7 +221,10 @@ static void tidy(void)
 
 static void enter(Native *n)
 {
-    __asm__ volatile("mov %0, %%rsp; mov %1, %%eax; syscall" : : "r"(&n->frame.context), "i"(SYS_rt_sigreturn) : "memory");
+    __asm__ volatile("mov %0, %%rsp; mov %1, %%eax; syscall"
+                     :
+                     : "r"(&n->frame.context), "i"(SYS_rt_sigreturn)
+                     : "memory");
     __builtin_unreachable();
 }
 
@@ -223,4 +239,7 @@ void native_step(Native *n, const Case *c, Outcome *ret)
     }
     tidy();
     read_after(n, ret);
+    ret->gs_base = GS_BASE;
+    if (c->may_change_gs)
+        take_gs(ret);
 }

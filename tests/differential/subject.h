@@ -34,6 +34,8 @@ typedef struct Outcome {
     uint32_t error;
     uint64_t cr2; /* #PF */
     uint64_t gpr[16], rip, rflags;
+    uint16_t cs;
+    uint64_t gs_base;
     XsaveImage fpu;
 } Outcome;
 
@@ -42,5 +44,6 @@ typedef struct Case {
     CodeSize size; /* CODE32 or CODE64 */
     Insn insn;
     const InsnRow *row;
+    bool may_change_gs;
     CpuState state; /* gpr, rip, rflags, fpu count */
 } Case;

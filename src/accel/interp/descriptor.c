@@ -144,9 +144,7 @@ void exec_arpl(InterpVcpu *v, const Insn *i)
     uint16_t to = (uint16_t)operand_read(v, i, 0, 2), from = (uint16_t)operand_read(v, i, 1, 2);
     bool raises = (to & SEL_RPL) < (from & SEL_RPL);
     if (raises)
-        operand_write(v, i, 0, 2, (to & ~SEL_RPL) | (from & SEL_RPL));
-    else if (i->opnd[0].kind == OPND_MEM)
-        mem_probe_write(v, i->seg, effective_address(v, i), 2);
+        operand_write(v, i, 0, 2, (to & ~SEL_RPL) | (from & SEL_RPL)); /* else not even checked for writing */
     set_zf(v, raises);
 }
 

@@ -171,8 +171,8 @@ static uint32_t flags_when_unmasked(uint32_t raised, uint32_t unmasked)
  * result raises it even when exact, and FTZ does not apply: flushing makes the host report every tiny result, and a
  * second run without it on a copy of the state finds out whether precision was lost too.
  *
- * Two things are not exact: PE beside an unmasked underflow also shows what only denormalising has lost, and DPPS and
- * DPPD report flags of steps after the one that raised #XM. */
+ * Two things are not exact: PE beside an unmasked overflow or underflow also shows what only the limits of the exponent
+ * have lost, and DPPS and DPPD report flags of steps after the one that raised #XM. */
 static uint64_t run_simd_fp(InterpVcpu *v, const HostStub *stub, StubFrame *f)
 {
     uint32_t guest = v->s.fpu.mxcsr;
