@@ -197,6 +197,52 @@ static void test_direct_devices(void)
     destroy(b);
 }
 
+/* ---- a guest that writes garbage everywhere */
+
+static uint64_t random_address(const FlatView *v)
+{
+    const FlatRange *r = &v->range[g_test_rand_int_range(0, v->n)];
+    uint64_t near = r->start + (uint32_t)g_test_rand_int() % MIN(r->size, 1 << 16);
+    return near - g_test_rand_int_range(0, 4) * (near > 8);
+}
+
+static void poke_space(AddressSpace *s)
+{
+    FlatView *v = space_view(s);
+    unsigned size = 1 << g_test_rand_int_range(0, 4);
+    uint64_t at = random_address(v), value = (uint64_t)g_test_rand_int() << 32 | (uint32_t)g_test_rand_int();
+    if (g_test_rand_bit())
+        view_write(v, at, size, value);
+    else
+        view_read(v, at, size);
+    view_unref(v);
+}
+
+static void test_garbage(void)
+{
+    enum { ACCESSES = 100000 };
+    Machine *m = make_machine(16 * MIB);
+    Board *b = make_board(m, &(BoardConfig){ .ide_cdrom = { [2] = true } });
+    static const char *const cards[] = { "virtio-rng-pci", "pvpanic", "isa-debug-exit" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cards); i++) {
+        const DeviceType *t = device_type_find(device_types, cards[i], NULL);
+        g_assert_true(!t || board_plug(b, device_new(m, t, NULL, NULL, NULL), NULL, NULL));
+    }
+    BoardStart start;
+    g_assert_true(board_start_direct(b, &start, NULL));
+    for (unsigned i = 0; i < ACCESSES; i++) {
+        poke_space(g_test_rand_int_range(0, 4) ? m->ports : m->memory);
+        if (i % 100 == 0)
+            pci_config_write(b->pci, g_test_rand_int_range(0, 24), g_test_rand_int_range(0, 64) * 4, 4, g_test_rand_int());
+        if (i % 1000 == 0)
+            clock_advance(m->clock, 1000);
+    }
+    machine_reset(m, RESET_COLD);
+    g_assert_true(board_start_direct(b, &start, NULL)); /* as new */
+    check_start(b);
+    destroy(b);
+}
+
 /* ---- bad input */
 
 static void expect_failure(uint64_t ram, const BoardConfig *c, const char *word)
@@ -260,6 +306,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pc/save-load", test_save_load);
     g_test_add_func("/pc/direct-start", test_direct);
     g_test_add_func("/pc/direct-start-devices", test_direct_devices);
+    g_test_add_func("/pc/garbage", test_garbage);
     g_test_add_func("/pc/bad-config", test_bad_config);
     g_test_add_func("/pc/bad-plug", test_bad_plug);
     g_test_add_func("/pc/names", test_names);
