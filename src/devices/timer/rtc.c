@@ -22,6 +22,7 @@ enum { D_VALID = 0x80, HOUR_PM = 0x80, ALARM_ANY = 0xc0 };
 enum { OUT_IRQ, OUT_NMI_MASK, OUTPUTS };
 enum { RTC_HZ = 32768, UIP_NS = 244000, DAY = 86400 };
 #define NS_PER_S 1000000000ll
+#define LAST_SECOND (INT64_MAX / NS_PER_S / 2) /* in 2116; garbage in the century byte must not overflow nanoseconds */
 
 typedef struct Rtc {
     Device dev;
@@ -94,7 +95,8 @@ static int64_t registers_second(const Rtc *r)
         .tm_mon = (int)decode(r, r->cmos[REG_MONTH]) - 1,
         .tm_year = (int)(decode(r, r->cmos[REG_CENTURY]) * 100 + decode(r, r->cmos[REG_YEAR])) - 1900,
     };
-    return timegm(&tm);
+    int64_t second = timegm(&tm);
+    return CLAMP(second, -LAST_SECOND, LAST_SECOND);
 }
 
 static void set_guest_ns(Rtc *r, int64_t ns)
