@@ -415,7 +415,7 @@ static void test_look_at_descriptors(void)
     f.s->gpr[GPR_RAX] = DATA3;
     RUN(&f, 0x0f, 0x02, 0xd8); /* lar ebx, eax */
     g_assert_true(f.s->rflags & RFLAGS_ZF);
-    g_assert_cmphex(f.s->gpr[GPR_RBX], ==, 0xc0f300);
+    g_assert_cmphex(f.s->gpr[GPR_RBX], ==, 0xcff300);
     RUN(&f, 0x0f, 0x03, 0xd8); /* lsl */
     g_assert_cmphex(f.s->gpr[GPR_RBX], ==, 0xffffffff);
     f.s->gpr[GPR_RAX] = DATA0;
