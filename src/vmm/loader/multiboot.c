@@ -120,12 +120,20 @@ static bool place_info(const Kernel *k, Machine *m, const BoardStart *s, uint32_
            place_bytes(m, "the multiboot information", INFO, info, sizeof(info), err);
 }
 
+/* The BIOS data area's words for the EBDA's segment and KiB of base memory: Xen and others look there for the end of
+ * low memory, as if firmware had run. */
+static bool place_bios_data(Machine *m, GError **err)
+{
+    static const uint8_t ebda[] = { 0xc0, 0x9f }, base_memory[] = { 639 & 0xff, 639 >> 8 };
+    return place_bytes(m, "the BIOS data area", 0x40e, ebda, 2, err) && place_bytes(m, "the BIOS data area", 0x413, base_memory, 2, err);
+}
+
 static bool multiboot_load(const Kernel *k, Machine *m, const BoardStart *s, GError **err)
 {
     uint32_t next_text = TEXTS;
     ElfLoad load;
     if (!load_kernel(&k->file, m, s, &load, err) || !place_modules(k, m, s, load.highest, &next_text, err) ||
-        !place_info(k, m, s, &next_text, err))
+        !place_info(k, m, s, &next_text, err) || !place_bios_data(m, err))
         return false;
     return entry_set(m, &(EntryState) { .rip = load.entry, .rax = LOADER_MAGIC, .rbx = INFO }, err);
 }
