@@ -9,6 +9,8 @@
 
 enum { MSR_PLATFORM_ID = 0x17, MSR_PRED_CMD = 0x49, MSR_UCODE_WRITE = 0x79, MSR_PLATFORM_INFO = 0xce, MSR_ARCH_CAPABILITIES = 0x10a,
        MSR_PERF_STATUS = 0x198 };
+#define MSR_AMD_PERF_FIRST 0xc0010000u
+#define MSR_AMD_PERF_LAST  0xc0010007u
 #define MSR_AMD_SYSCFG 0xc0010010u
 #define MSR_AMD_HWCR   0xc0010015u
 #define MSR_AMD_NB_CFG 0xc001001fu
@@ -180,6 +182,7 @@ static const MsrRow rows[] = {
     { MSR_MCG_CAP, MSR_MCG_CAP, FEAT_MCA, .read_only = true }, /* no bank */
     { MSR_MCG_STATUS, MSR_MCG_STATUS, FEAT_MCA, .writable = 7 },
     { MSR_AMD_SYSCFG, MSR_AMD_SYSCFG, FEAT_ALWAYS, .amd = true, .ignore_writes = true },
+    { MSR_AMD_PERF_FIRST, MSR_AMD_PERF_LAST, FEAT_ALWAYS, .amd = true, .ignore_writes = true }, /* counters that never count */
     { MSR_AMD_HWCR, MSR_AMD_HWCR, FEAT_ALWAYS, .amd = true, .ignore_writes = true },
     { MSR_AMD_NB_CFG, MSR_AMD_NB_CFG, FEAT_ALWAYS, .amd = true, .ignore_writes = true },
     { MSR_AMD_PATCH, MSR_AMD_PATCH, FEAT_ALWAYS, .amd = true, .write_only = true, .ignore_writes = true },
