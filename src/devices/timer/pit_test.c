@@ -192,6 +192,30 @@ static void test_gate(void)
     machine_destroy(r.m);
 }
 
+/* Linux's pit_calibrate_tsc() on a host that takes the processor away over the end. */
+static void test_polling_over_a_gap(void)
+{
+    Rig r;
+    rig_init(&r);
+    test_out(r.m, PORT_B, 1);
+    load(&r, 2, 0, 11932);
+    int64_t last = 0, longest = 0;
+    unsigned polls = 0;
+    for (; !out2(&r); polls++) {
+        int64_t now = clock_now(r.m->clock);
+        longest = MAX(longest, now - last);
+        last = now;
+        clock_advance(r.m->clock, polls == 2000 ? 7000000 : 2000);
+    }
+    g_assert_cmpint(longest, ==, 7000000); /* the gap shows */
+    g_assert_cmpint(last, >=, tick_ns(11932));
+    clock_advance(r.m->clock, 1000000);
+    load(&r, 2, 0, 100);
+    to_tick(&r, 60000);
+    g_assert_true(out2(&r)); /* a single read tells what is */
+    machine_destroy(r.m);
+}
+
 static void test_one_shot(void)
 {
     Rig r;
@@ -253,6 +277,7 @@ int main(int argc, char **argv)
     g_test_add_func("/pit/new-count", test_new_count);
     g_test_add_func("/pit/bcd", test_bcd);
     g_test_add_func("/pit/gate", test_gate);
+    g_test_add_func("/pit/polling-over-a-gap", test_polling_over_a_gap);
     g_test_add_func("/pit/one-shot", test_one_shot);
     g_test_add_func("/pit/refresh", test_refresh_toggles);
     g_test_add_func("/pit/held-back", test_held_back);
