@@ -110,7 +110,7 @@ bool outcome_equal(const Case *c, const Outcome *a, const Outcome *b, GString *t
 {
     if (faults_are_its_own(c, a, b))
         return true;
-    uint64_t width = c->size == CODE64 ? ~0ull : 0xffffffff;
+    uint64_t width = a->cs == USER_CS64 ? ~0ull : 0xffffffff; /* upper halves are undefined outside 64-bit mode */
     bool equal = same_fault(c, a, b, text);
     for (unsigned n = 0; n < (c->size == CODE64 ? 16 : 8); n++)
         equal &= same(text, gpr_names[n], a->gpr[n], b->gpr[n], width);

@@ -46,8 +46,13 @@ static void to_code(InterpVcpu *v, uint16_t selector, Descriptor *d, uint64_t of
     long_bits_check(v, d, selector);
     if (!desc_present(d))
         raise_selector(v, EXC_NP, selector);
-    code_offset_check(v, d, offset);
     StackCursor c = stack_cursor(v);
+    if (v->long_mode && !desc_long(d)) { /* to compatibility mode: its widths of RIP and RSP already count */
+        offset = (uint32_t)offset;
+        c.flat64 = false;
+        c.mask = v->s.seg[SEG_SS].attr & SEG_ATTR_DB ? 0xffffffff : 0xffff;
+    }
+    code_offset_check(v, d, offset);
     if (call)
         push_return(v, &c, opsize);
     descriptor_set_accessed(v, d);
