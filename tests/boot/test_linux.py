@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Debian's own kernels boot to our init, which prints what it sees."""
+import gzip
 import os
 import subprocess
 import unittest
@@ -80,6 +81,46 @@ class Others(unittest.TestCase):
 
     def test_686_pae(self):
         self.facts("686-pae", "i686", "-cpu", "qemu32", "-smp", "2")
+
+
+def unpacked_vmlinux(name, folder):
+    """The ELF kernel within a bzImage: boot protocol 2.08, payload_offset and payload_length."""
+    with open(guests.kernel(name), "rb") as file:
+        image = file.read()
+    start = (image[0x1f1] + 1) * 512 + int.from_bytes(image[0x248:0x24c], "little")
+    payload = image[start:start + int.from_bytes(image[0x24c:0x250], "little") - 4]  # its unpacked size stands behind it
+    path = os.path.join(folder, "vmlinux")
+    with open(path + ".lz4", "wb") as out:
+        out.write(payload)
+    subprocess.run(["lz4", "-q", "-d", path + ".lz4", path], check=True)
+    return path
+
+
+class Entries(unittest.TestCase):
+    """The other ways into a kernel."""
+
+    def test_pvh(self):
+        with guest.temporary_folder() as folder:
+            args = linux("cloud", "facts", "-no-reboot", append="quiet cryptomgr.notests")
+            args[args.index("-kernel") + 1] = unpacked_vmlinux("cloud", folder)
+            with guest.Guest(*args) as vm:
+                vm.expect(r"ATOLL-GUEST kernel: Linux .*cloud-amd64", 400)
+                vm.expect("ATOLL-GUEST powers off", 60)
+                self.assertEqual(vm.wait(60), 0)
+
+    @NEEDS_LONG
+    def test_xen_with_dom0_by_multiboot(self):
+        with guest.temporary_folder() as folder:
+            xen = os.path.join(folder, "xen")
+            with gzip.open(guests.package_file("xen-hypervisor-4.17-amd64", "boot/xen-4.17-amd64.gz")) as file, open(xen, "wb") as out:
+                out.write(file.read())
+            modules = f"{guests.kernel('amd64')} console=hvc0 atoll.mode=facts,{guests.initramfs('amd64')}"
+            with guest.Guest("-nographic", "-m", "1G", "-cpu", "max", "-kernel", xen, "-append", "console=com1 loglvl=all dom0_mem=512M",
+                             "-initrd", modules) as vm:
+                vm.expect(r"Xen version 4\.17", 120)
+                vm.expect(r"ATOLL-GUEST kernel: Linux", 900)
+                vm.expect("ATOLL-GUEST powers off", 60)
+                self.assertEqual(vm.wait(60), 0)
 
 
 class Memtest(unittest.TestCase):
