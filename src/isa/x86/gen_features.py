@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Make cpu_features.h and cpu_features.c of features.txt.
 
-    gen_features.py features.txt HEADER SOURCE
+    gen_features.py features.txt --header|--source OUTPUT
 """
+import os
 import re
 import sys
 
@@ -55,8 +56,18 @@ def write(path, lines):
         out.write("\n".join(lines) + "\n")
 
 
+def write_if_different(path, lines):
+    """Leaves the time stamp of what is the same: everything that includes it would be compiled again."""
+    text = "\n".join(lines) + "\n"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path) or open(path, encoding="utf-8").read() != text:
+        write(path, lines)
+
+
 if __name__ == "__main__":
-    table, header_path, source_path = sys.argv[1:]
+    table, what, output = sys.argv[1:]
     features = read_features(table)
-    write(header_path, header(features))
-    write(source_path, source(features))
+    if what == "--header":
+        write_if_different(output, header(features))
+    else:
+        write(output, source(features))

@@ -6,6 +6,7 @@
     gen_insns.py insns.txt --coverage PAGE       opcode maps: what is covered, what is missing
     gen_insns.py insns.txt --check-coverage PAGE fails if the page is not what --coverage would write
 """
+import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -315,11 +316,19 @@ def write(path, lines):
         out.write("\n".join(lines) + "\n")
 
 
+def write_if_different(path, lines):
+    """Leaves the time stamp of what is the same: everything that includes it would be compiled again."""
+    text = "\n".join(lines) + "\n"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path) or open(path, encoding="utf-8").read() != text:
+        write(path, lines)
+
+
 def main():
     table, what, path = sys.argv[1:]
     rows, missing = read_table(table)
     if what == "--ops":
-        write(path, ops_header(rows))
+        write_if_different(path, ops_header(rows))
     elif what == "--tables":
         write(path, tables_source(rows, missing))
     elif what == "--coverage":
