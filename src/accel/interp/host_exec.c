@@ -123,7 +123,7 @@ static const HostStub *stub_build(struct HostExec *h, const Insn *i)
 
 static bool host_can(const struct HostExec *h, const InsnRow *row)
 {
-    return cpu_has(&h->host, row->feature) && (!(row->attrs & ROW_AVX) || h->avx_enabled);
+    return (row->feature == FEAT_ALWAYS || cpu_has(&h->host, row->feature)) && (!(row->attrs & ROW_AVX) || h->avx_enabled);
 }
 
 static const HostStub *stub_find(InterpVcpu *v, const Insn *i)
