@@ -116,7 +116,7 @@ Smbios *pc_smbios(const Pc *pc)
     SmbiosMemory memory[] = { { 0, pc->low_ram }, { PC_4G, pc->high_ram } };
     CpuidContext context = { .sockets = MAX(c->sockets, 1), .cores = MAX(c->cores, 1), .threads = MAX(c->threads, 1) };
     CpuidRegs leaf1 = cpu_model_cpuid(&c->cpu_model, &context, 1, 0);
-    SmbiosBoard b = { .version = board_pc.name, .cpu_vendor = c->cpu_model.vendor, .cpu_brand = c->cpu_model.brand,
+    SmbiosBoard b = { .product = board_pc.summary, .version = board_pc.name, .cpu_vendor = c->cpu_model.vendor, .cpu_brand = c->cpu_model.brand,
                       .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx, .sockets = context.sockets, .cores = context.cores,
                       .threads = context.threads, .memory = memory, .n_memory = pc->high_ram ? 2 : 1,
                       .uuid = pc->has_uuid ? pc->uuid : NULL };

@@ -236,7 +236,7 @@ static void test_smbios(void)
 {
     static const uint8_t uuid[16] = { 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff };
     SmbiosMemory memory[] = { { 0, 3ull << 30 }, { 1ull << 32, 61ull << 30 } };
-    SmbiosBoard b = { .version = "pc", .cpu_vendor = "AuthenticAMD", .cpu_brand = "x", .sockets = 2, .cores = 4, .threads = 2,
+    SmbiosBoard b = { .product = "PC", .version = "pc", .cpu_vendor = "AuthenticAMD", .cpu_brand = "x", .sockets = 2, .cores = 4, .threads = 2,
                       .memory = memory, .n_memory = 2, .uuid = uuid };
     g_autoptr(Smbios) s = smbios_build(&b);
     smbios_place(s, 0xf1000);

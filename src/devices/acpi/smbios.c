@@ -6,7 +6,7 @@
 enum { TYPE_BIOS = 0, TYPE_SYSTEM = 1, TYPE_CHASSIS = 3, TYPE_CPU = 4, TYPE_MEMORY_ARRAY = 16, TYPE_MEMORY_DEVICE = 17, TYPE_MEMORY_MAP = 19, TYPE_BOOT = 32, TYPE_END = 127 };
 enum { MAJOR = 2, MINOR = 8 };
 #define DIMM_MAX (16ull << 30) /* larger RAM is shown as several modules */
-static const char MAKER[] = "Atoll", PRODUCT[] = "Atoll PC";
+static const char MAKER[] = "Atoll";
 
 /* ---- writing structures */
 
@@ -87,7 +87,7 @@ static void add_system(Writer *w, const SmbiosBoard *b) /* 7.2 */
     enum { WAKE_POWER_SWITCH = 6 };
     begin(w, TYPE_SYSTEM, handle(TYPE_SYSTEM, 0));
     text(w, MAKER);
-    text(w, PRODUCT);
+    text(w, b->product);
     text(w, b->version);
     text(w, NULL);
     put_uuid(w, b->uuid);

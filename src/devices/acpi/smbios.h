@@ -8,7 +8,7 @@ typedef struct SmbiosMemory {
 } SmbiosMemory;
 
 typedef struct SmbiosBoard {
-    const char *version; /* of the machine type */
+    const char *product, *version; /* machine type */
     const char *cpu_vendor, *cpu_brand;
     uint32_t cpu_signature, cpu_features; /* CPUID leaf 1, EAX and EDX */
     unsigned sockets, cores, threads;     /* cores a socket, threads a core */

@@ -296,6 +296,25 @@ static void test_soft_off(void)
     rig_finish(&r);
 }
 
+/* Somebody asks address 50h: nobody answers, which the driver must see as such. */
+static void test_smbus(void)
+{
+    Rig r;
+    rig_init(&r);
+    add_pm(&r);
+    pci_config_write(r.bus, pci_devfn(1, 0), 0x90, 4, 0x701);
+    g_assert_cmphex(in(r.m->ports, 0x700, 1), ==, 0xff);
+    pci_config_write(r.bus, pci_devfn(1, 0), 0xd2, 1, 9);
+    g_assert_cmphex(in(r.m->ports, 0x700, 1), ==, 0);
+    out(r.m->ports, 0x704, 1, 0xa0);
+    out(r.m->ports, 0x702, 1, 0x40);
+    g_assert_cmphex(in(r.m->ports, 0x700, 1), ==, 4);
+    g_assert_cmphex(in(r.m->ports, 0x704, 1), ==, 0xa0);
+    out(r.m->ports, 0x700, 1, 4);
+    g_assert_cmphex(in(r.m->ports, 0x700, 1), ==, 0);
+    rig_finish(&r);
+}
+
 /* ---- fw_cfg */
 
 static Device *add_fw_cfg(Rig *r)
@@ -384,6 +403,7 @@ int main(int argc, char **argv)
     g_test_add_func("/piix4-pm/power-button", test_power_button);
     g_test_add_func("/piix4-pm/timer", test_pm_timer);
     g_test_add_func("/piix4-pm/soft-off", test_soft_off);
+    g_test_add_func("/piix4-pm/smbus", test_smbus);
     g_test_add_func("/fw_cfg/ports", test_fw_cfg_ports);
     g_test_add_func("/fw_cfg/dma", test_fw_cfg_dma);
     return g_test_run();

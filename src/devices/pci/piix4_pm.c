@@ -6,6 +6,7 @@
  * that SMM set-up is done already.
  */
 #include "devices/pci/piix.h"
+#include "devices/pci/smbus.h"
 
 enum { PM_HZ = 3579545, TIMER_BITS = 24 };
 enum { PM1_STS = 0, PM1_EN = 2, PM1_CNT = 4, PM_TMR = 8, PM_SIZE = 64 };
@@ -13,12 +14,13 @@ enum { PM1_STS = 0, PM1_EN = 2, PM1_CNT = 4, PM_TMR = 8, PM_SIZE = 64 };
 enum { TMR_BIT = 1 << 0, GBL_BIT = 1 << 5, PWRBTN_BIT = 1 << 8, SLPBTN_BIT = 1 << 9, RTC_BIT = 1 << 10, WAK_BIT = 1 << 15 };
 enum { CNT_SCI_EN = 1 << 0, CNT_SLP_TYP_SHIFT = 10, CNT_SLP_EN = 1 << 13 };
 enum { SLP_TYP_S5 = 0 }; /* as the DSDT's _S5 says */
-enum { PMREGMISC = 0x80, DEVACTB_BYTE3 = 0x5b, APMC_EN = 1 << 1 };
+enum { PMREGMISC = 0x80, DEVACTB_BYTE3 = 0x5b, APMC_EN = 1 << 1, SMBBA = 0x90, SMBHSTCFG = 0xd2 };
 
 typedef struct PiixPm {
     PciDevice pci;
     uint16_t pm1_sts, pm1_en, pm1_cnt, gpe_sts, gpe_en;
     uint8_t apm_control, apm_status;
+    Smbus smbus;
     int64_t overflow; /* ns: when bit 23 of the timer next changes and sets TMR_STS */
     Timer timer;
 } PiixPm;
@@ -169,23 +171,34 @@ static void apm_write(Device *d, uint64_t off, unsigned size, uint64_t value)
     update_sci(s);
 }
 
+/* ---- SMBus */
+
+static uint64_t smb_read(Device *d, uint64_t off, unsigned size) { return smbus_read(&((PiixPm *)d)->smbus, off); }
+static void smb_write(Device *d, uint64_t off, unsigned size, uint64_t value) { smbus_write(&((PiixPm *)d)->smbus, off, value); }
+
 /* ---- configuration space and life */
 
-static void place_block(PiixPm *s)
+/* A block is where its base register says, while its enable bit is set. */
+static void place_block(PiixPm *s, unsigned window, uint16_t base, bool enabled)
 {
     Device *d = &s->pci.dev;
-    uint16_t base = pci_get16(&s->pci, PM_BASE) & 0xffc0;
     g_autoptr(GError) err = NULL;
-    if (!(s->pci.config[PMREGMISC] & 1) || !base)
-        device_unmap(d, PM_WINDOW);
-    else if (!device_map(d, PM_WINDOW, base, &err))
+    if (!enabled || !base)
+        device_unmap(d, window);
+    else if (!device_map(d, window, base, &err))
         guest_error(d, "%s", err->message);
+}
+
+static void place_blocks(PiixPm *s)
+{
+    place_block(s, PM_WINDOW, pci_get16(&s->pci, PM_BASE) & 0xffc0, s->pci.config[PMREGMISC] & 1);
+    place_block(s, PM_WINDOW_SMBUS, pci_get16(&s->pci, SMBBA) & 0xfff0, s->pci.config[SMBHSTCFG] & 1);
 }
 
 static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value)
 {
-    if ((off < PM_BASE + 4 && off + size > PM_BASE) || (off <= PMREGMISC && off + size > PMREGMISC))
-        place_block((PiixPm *)p);
+    if (off >= PM_BASE)
+        place_blocks((PiixPm *)p);
 }
 
 static bool pm_realize(Device *d, GError **err)
@@ -199,7 +212,8 @@ static bool pm_realize(Device *d, GError **err)
     pci_set_writable(&s->pci, PM_BASE, 4, 0xffc0);
     s->pci.config[DEVACTB_BYTE3] = APMC_EN;
     s->pci.config[0x67] = 0x98; /* DEVRESJ: COM1 and COM2 decoded */
-    s->pci.config[0x90] = 1;    /* SMBBA: in I/O space, nowhere */
+    pci_set32(&s->pci, SMBBA, 1);
+    pci_set_writable(&s->pci, SMBBA, 4, 0xfff0);
     return true;
 }
 
@@ -209,14 +223,14 @@ static void pm_reset(Device *d, ResetKind k)
 {
     PiixPm *s = (PiixPm *)d;
     s->overflow = next_overflow(s);
-    place_block(s);
+    place_blocks(s);
     update_sci(s);
 }
 
 static bool pm_post_load(Device *d, GError **err)
 {
     PiixPm *s = (PiixPm *)d;
-    place_block(s);
+    place_blocks(s);
     if (s->pm1_en & TMR_BIT && !(s->pm1_sts & TMR_BIT))
         timer_arm(&s->timer, s->overflow);
     return true;
@@ -225,10 +239,12 @@ static bool pm_post_load(Device *d, GError **err)
 static const WindowOps pm_ops = { .read = pm_read, .write = pm_write, .min = 1, .max = 4 };
 static const WindowOps gpe_ops = { .read = gpe_read, .write = gpe_write, .min = 1, .max = 1 };
 static const WindowOps apm_ops = { .read = apm_read, .write = apm_write, .min = 1, .max = 1 };
+static const WindowOps smb_ops = { .read = smb_read, .write = smb_write, .min = 1, .max = 1 };
 static const WindowDecl pm_windows[] = {
     [PM_WINDOW] = { .name = "pm", .space = SPACE_PIO, .size = PM_SIZE, .ops = &pm_ops },
     [PM_WINDOW_GPE] = { .name = "gpe0", .space = SPACE_PIO, .size = 4, .ops = &gpe_ops },
     [PM_WINDOW_APM] = { .name = "apm", .space = SPACE_PIO, .size = 2, .ops = &apm_ops },
+    [PM_WINDOW_SMBUS] = { .name = "smbus", .space = SPACE_PIO, .size = 16, .ops = &smb_ops },
     { .name = NULL },
 };
 static const PciInfo pm_pci = {
@@ -243,6 +259,7 @@ static const Field pm_fields[] = {
     { F(PiixPm, gpe_en), .doc = "GPE0 enable" },
     { F(PiixPm, apm_control), .doc = "APM control port" },
     { F(PiixPm, apm_status), .doc = "APM status port" },
+    { FS(PiixPm, smbus, smbus_fields), .doc = "SMBus host controller" },
     { F(PiixPm, overflow), .doc = "when the PM timer's top bit next changes, ns" },
     { FO(PiixPm, timer), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
