@@ -8,10 +8,11 @@
 
 #include "boards/pc_inside.h"
 #include "devices/acpi/acpi_tables.h"
+#include "devices/acpi/mptable.h"
 #include "devices/acpi/smbios.h"
 #include "devices/pci/piix.h"
 
-enum { BIOS_AREA = 0xe0000, BIOS_AREA_SIZE = 0x20000, SMBIOS_ANCHOR = 0xf0000, ACPI_RSDP = 0xf0040, EBDA = 0x9fc00, MIB = 1 << 20 };
+enum { BIOS_AREA = 0xe0000, BIOS_AREA_SIZE = 0x20000, SMBIOS_ANCHOR = 0xf0000, ACPI_RSDP = 0xf0040, MP_FLOATING = 0xf0070, EBDA = 0x9fc00, MIB = 1 << 20 };
 enum { PAM0 = 0x59, ELCR = 0x4d0, IO_FIRST = 0xc000 };
 
 static void out(Pc *pc, uint16_t port, unsigned size, uint32_t value)
@@ -79,6 +80,7 @@ static bool set_up_pci(Pc *pc, GError **err)
         return false;
     }
     pci_bus_each(pc->board.pci, enable_function, NULL);
+    pci_config_write(pc->board.pci, pci_devfn(PC_BRIDGE_SLOT, 3), PCI_INTERRUPT_LINE, 1, PM_SCI_IRQ); /* not by its pin */
     return true;
 }
 
@@ -97,7 +99,8 @@ static void set_up_chip_set(Pc *pc)
     pci_config_write(b, ide, 0x40, 4, 0x80008000); /* IDETIM: decode both channels */
     pci_config_write(b, pm, PM_BASE, 4, PM_PORT | 1);
     pci_config_write(b, pm, PM_BASE_ENABLE_REG, 1, 1);
-    pci_config_write(b, pm, PCI_INTERRUPT_LINE, 1, PM_SCI_IRQ);
+    pci_config_write(b, pm, PM_SMBUS_BASE, 4, PM_SMBUS_PORT | 1);
+    pci_config_write(b, pm, PM_SMBUS_CONFIG, 1, 9); /* on, interrupt by IRQ 9 */
     out(pc, PM_APM_PORT, 1, PM_ACPI_ENABLE);
 }
 
@@ -142,13 +145,33 @@ static bool store_smbios(Pc *pc, Area *a, GError **err)
     return store(a->machine, at, s->tables->data, s->tables->len, err) && store(a->machine, SMBIOS_ANCHOR, s->anchor, sizeof(s->anchor), err);
 }
 
-/* SMBIOS first: it is small and must stand below 1 MiB, as all of this does. */
+static void collect_pin(PciDevice *p, void *arg)
+{
+    uint8_t pin = pci_config_read(p->bus, p->devfn, PCI_INTERRUPT_PIN, 1);
+    MpPciPin entry = { p->devfn >> 3, pin - 1, pci_config_read(p->bus, p->devfn, PCI_INTERRUPT_LINE, 1) };
+    if (pin)
+        g_array_append_val((GArray *)arg, entry);
+}
+
+static bool store_mp_table(Pc *pc, Area *a, GError **err)
+{
+    uint64_t at;
+    uint8_t floating[MP_FLOATING_SIZE];
+    g_autoptr(GArray) pins = g_array_new(FALSE, FALSE, sizeof(MpPciPin));
+    pci_bus_each(pc->board.pci, collect_pin, pins);
+    g_autoptr(GByteArray) table = pc_mp_table(pc, (MpPciPin *)pins->data, pins->len);
+    if (!reserve(a, table->len, &at, err))
+        return false;
+    mp_floating_build(floating, at);
+    return store(a->machine, at, table->data, table->len, err) && store(a->machine, MP_FLOATING, floating, sizeof(floating), err);
+}
+
 static bool store_tables(Pc *pc, BoardStart *ret, GError **err)
 {
     static const uint8_t zeros[BIOS_AREA_SIZE];
-    Area a = { pc->board.machine, ACPI_RSDP + 0x40, BIOS_AREA + BIOS_AREA_SIZE };
+    Area a = { pc->board.machine, MP_FLOATING + MP_FLOATING_SIZE, BIOS_AREA + BIOS_AREA_SIZE };
     return store(a.machine, BIOS_AREA, zeros, sizeof(zeros), err) && (!pc->smbios || store_smbios(pc, &a, err)) &&
-           (!pc->acpi || store_acpi(pc, &a, &ret->rsdp, err));
+           store_mp_table(pc, &a, err) && (!pc->acpi || store_acpi(pc, &a, &ret->rsdp, err));
 }
 
 static void describe_memory(const Pc *pc, BoardStart *ret)

@@ -5,6 +5,7 @@
 #include "boards/pc_inside.h"
 #include "devices/acpi/acpi_tables.h"
 #include "devices/acpi/fw_cfg.h"
+#include "devices/acpi/mptable.h"
 #include "devices/acpi/smbios.h"
 #include "devices/timer/timer.h"
 
@@ -98,29 +99,51 @@ static bool add_files(Pc *pc, const BoardConfig *c, GError **err)
 
 /* ---- ACPI and SMBIOS */
 
-AcpiTables *pc_acpi_tables(const Pc *pc)
+static uint32_t *apic_ids(const Pc *pc)
 {
     Machine *m = pc->board.machine;
-    g_autofree uint32_t *ids = g_new0(uint32_t, m->config.cpus + 1);
+    uint32_t *ids = g_new0(uint32_t, m->config.cpus + 1);
     for (unsigned i = 0; i < m->config.cpus; i++)
         ids[i] = machine_vcpu(m, i) ? machine_vcpu(m, i)->apic_id : i;
-    AcpiBoard b = { .cpus = m->config.cpus, .apic_ids = ids, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
+    return ids;
+}
+
+AcpiTables *pc_acpi_tables(const Pc *pc)
+{
+    g_autofree uint32_t *ids = apic_ids(pc);
+    AcpiBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
                     .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .pvpanic_port = pc->pvpanic_port };
     memcpy(b.serial, pc->serial, sizeof(b.serial));
     return acpi_tables_build(&b);
 }
 
-Smbios *pc_smbios(const Pc *pc)
+static CpuidContext topology(const Pc *pc)
 {
     const MachineConfig *c = &pc->board.machine->config;
+    return (CpuidContext){ .sockets = MAX(c->sockets, 1), .cores = MAX(c->cores, 1), .threads = MAX(c->threads, 1) };
+}
+
+Smbios *pc_smbios(const Pc *pc)
+{
+    const CpuModel *cpu = &pc->board.machine->config.cpu_model;
     SmbiosMemory memory[] = { { 0, pc->low_ram }, { PC_4G, pc->high_ram } };
-    CpuidContext context = { .sockets = MAX(c->sockets, 1), .cores = MAX(c->cores, 1), .threads = MAX(c->threads, 1) };
-    CpuidRegs leaf1 = cpu_model_cpuid(&c->cpu_model, &context, 1, 0);
-    SmbiosBoard b = { .product = board_pc.summary, .version = board_pc.name, .cpu_vendor = c->cpu_model.vendor, .cpu_brand = c->cpu_model.brand,
+    CpuidContext context = topology(pc);
+    CpuidRegs leaf1 = cpu_model_cpuid(cpu, &context, 1, 0);
+    SmbiosBoard b = { .product = board_pc.summary, .version = board_pc.name, .cpu_vendor = cpu->vendor, .cpu_brand = cpu->brand,
                       .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx, .sockets = context.sockets, .cores = context.cores,
                       .threads = context.threads, .memory = memory, .n_memory = pc->high_ram ? 2 : 1,
                       .uuid = pc->has_uuid ? pc->uuid : NULL };
     return smbios_build(&b);
+}
+
+GByteArray *pc_mp_table(const Pc *pc, const MpPciPin *pins, unsigned n)
+{
+    g_autofree uint32_t *ids = apic_ids(pc);
+    CpuidContext context = topology(pc);
+    CpuidRegs leaf1 = cpu_model_cpuid(&pc->board.machine->config.cpu_model, &context, 1, 0);
+    MpBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx,
+                  .pins = pins, .n_pins = n };
+    return mp_table_build(&b);
 }
 
 static bool publish_smbios(Pc *pc, GError **err)

@@ -31,5 +31,7 @@ bool pc_set_boot_order(Board *b, const char *order, GError **err);
 bool pc_publish_tables(Pc *pc, GError **err);
 struct AcpiTables *pc_acpi_tables(const Pc *pc);
 struct Smbios *pc_smbios(const Pc *pc);
+struct MpPciPin;
+GByteArray *pc_mp_table(const Pc *pc, const struct MpPciPin *pins, unsigned n);
 /* pc_direct.c */
 bool pc_start_direct(Board *b, BoardStart *ret, GError **err);

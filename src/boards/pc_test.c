@@ -162,6 +162,8 @@ static void check_start(Board *b)
     g_assert_cmphex(in(b->machine->ports, 0x4d1, 1), ==, 0x0c);
     g_assert_cmphex(pci_config_read(b->pci, pci_devfn(1, 1), PCI_BAR0 + 16, 4), ==, 0xc001);
     g_assert_cmphex(pci_config_read(b->pci, pci_devfn(1, 1), PCI_COMMAND, 1) & 1, ==, 1);
+    g_assert_cmphex(pci_config_read(b->pci, pci_devfn(1, 3), PCI_INTERRUPT_LINE, 1), ==, 9);
+    g_assert_cmphex(in(b->machine->memory, 0xf0070, 4), ==, 0x5f504d5f); /* "_MP_" */
 }
 
 static void test_direct(void)

@@ -6,6 +6,7 @@
 
 #include "devices/acpi/acpi_tables.h"
 #include "devices/acpi/fw_cfg.h"
+#include "devices/acpi/mptable.h"
 #include "devices/acpi/smbios.h"
 #include "machine/machine.h"
 
@@ -265,6 +266,34 @@ static void test_smbios(void)
         g_assert_cmpuint(count[want[i].type], ==, want[i].n);
 }
 
+/* ---- MP table: entries by their sizes fill the table exactly */
+
+static void test_mp_table(void)
+{
+    static const MpPciPin pins[] = { { 3, 0, 11 }, { 4, 1, 11 } };
+    MpBoard b = { .cpus = CPUS, .apic_ids = ids, .pins = pins, .n_pins = 2 };
+    for (unsigned i = 0; i < CPUS; i++)
+        ids[i] = i;
+    g_autoptr(GByteArray) t = mp_table_build(&b);
+    unsigned count[5] = { 0 }, off = 44, n = 0;
+    g_assert_cmphex(sum(t->data, t->len), ==, 0);
+    g_assert_cmpuint(get(t->data + 4, 2), ==, t->len);
+    for (; off < t->len; off += t->data[off] ? 8 : 20, n++) {
+        g_assert_cmpuint(t->data[off], <, 5);
+        count[t->data[off]]++;
+    }
+    g_assert_cmpuint(off, ==, t->len);
+    g_assert_cmpuint(get(t->data + 34, 2), ==, n);
+    g_assert_cmpuint(count[0], ==, 255); /* ids 0 to 254 */
+    g_assert_cmpuint(count[1], ==, 2);
+    g_assert_cmpuint(count[2], ==, 1);
+    g_assert_cmpuint(count[3], ==, 2 + 14); /* no cascade, and IRQ 11 is the pins' */
+    g_assert_cmpuint(count[4], ==, 2);
+    uint8_t floating[MP_FLOATING_SIZE];
+    mp_floating_build(floating, 0xf1000);
+    g_assert_cmphex(sum(floating, sizeof(floating)), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -273,5 +302,6 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi/many-cpus", test_many_cpus);
     g_test_add_func("/acpi/acpica-accepts", test_acpica);
     g_test_add_func("/smbios/structures", test_smbios);
+    g_test_add_func("/mp/table", test_mp_table);
     return g_test_run();
 }

@@ -14,5 +14,6 @@ static inline unsigned piix3_pirq(unsigned slot, unsigned pin) { return (slot + 
 /* PIIX4 power management.  Output 0: SCI.  Input 0: the power button.  Windows: 0 the PM block (placed by PMBASE), 1
  * GPE0 at afe0h, 2 APM ports at b2h, 3 SMBus (placed by SMBBA). */
 enum { PM_WINDOW, PM_WINDOW_GPE, PM_WINDOW_APM, PM_WINDOW_SMBUS };
-enum { PM_BASE = 0x40, PM_BASE_ENABLE_REG = 0x80 }; /* configuration registers PMBASE and PMREGMISC */
-enum { PM_PORT = 0x600, PM_GPE_PORT = 0xafe0, PM_APM_PORT = 0xb2, PM_SCI_IRQ = 9, PM_ACPI_ENABLE = 0xf1, PM_ACPI_DISABLE = 0xf0 };
+/* Configuration registers PMBASE, PMREGMISC, SMBBA, SMBHSTCFG; the last and the second have an enable bit 0. */
+enum { PM_BASE = 0x40, PM_BASE_ENABLE_REG = 0x80, PM_SMBUS_BASE = 0x90, PM_SMBUS_CONFIG = 0xd2 };
+enum { PM_PORT = 0x600, PM_SMBUS_PORT = 0x700, PM_GPE_PORT = 0xafe0, PM_APM_PORT = 0xb2, PM_SCI_IRQ = 9, PM_ACPI_ENABLE = 0xf1, PM_ACPI_DISABLE = 0xf0 };

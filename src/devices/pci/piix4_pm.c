@@ -14,7 +14,7 @@ enum { PM1_STS = 0, PM1_EN = 2, PM1_CNT = 4, PM_TMR = 8, PM_SIZE = 64 };
 enum { TMR_BIT = 1 << 0, GBL_BIT = 1 << 5, PWRBTN_BIT = 1 << 8, SLPBTN_BIT = 1 << 9, RTC_BIT = 1 << 10, WAK_BIT = 1 << 15 };
 enum { CNT_SCI_EN = 1 << 0, CNT_SLP_TYP_SHIFT = 10, CNT_SLP_EN = 1 << 13 };
 enum { SLP_TYP_S5 = 0 }; /* as the DSDT's _S5 says */
-enum { PMREGMISC = 0x80, DEVACTB_BYTE3 = 0x5b, APMC_EN = 1 << 1, SMBBA = 0x90, SMBHSTCFG = 0xd2 };
+enum { DEVACTB_BYTE3 = 0x5b, APMC_EN = 1 << 1 };
 
 typedef struct PiixPm {
     PciDevice pci;
@@ -191,8 +191,8 @@ static void place_block(PiixPm *s, unsigned window, uint16_t base, bool enabled)
 
 static void place_blocks(PiixPm *s)
 {
-    place_block(s, PM_WINDOW, pci_get16(&s->pci, PM_BASE) & 0xffc0, s->pci.config[PMREGMISC] & 1);
-    place_block(s, PM_WINDOW_SMBUS, pci_get16(&s->pci, SMBBA) & 0xfff0, s->pci.config[SMBHSTCFG] & 1);
+    place_block(s, PM_WINDOW, pci_get16(&s->pci, PM_BASE) & 0xffc0, s->pci.config[PM_BASE_ENABLE_REG] & 1);
+    place_block(s, PM_WINDOW_SMBUS, pci_get16(&s->pci, PM_SMBUS_BASE) & 0xfff0, s->pci.config[PM_SMBUS_CONFIG] & 1);
 }
 
 static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value)
@@ -212,8 +212,8 @@ static bool pm_realize(Device *d, GError **err)
     pci_set_writable(&s->pci, PM_BASE, 4, 0xffc0);
     s->pci.config[DEVACTB_BYTE3] = APMC_EN;
     s->pci.config[0x67] = 0x98; /* DEVRESJ: COM1 and COM2 decoded */
-    pci_set32(&s->pci, SMBBA, 1);
-    pci_set_writable(&s->pci, SMBBA, 4, 0xfff0);
+    pci_set32(&s->pci, PM_SMBUS_BASE, 1);
+    pci_set_writable(&s->pci, PM_SMBUS_BASE, 4, 0xfff0);
     return true;
 }
 
