@@ -132,6 +132,7 @@ void machine_stop(Machine *m)
     for (unsigned i = 0; i < m->vcpus->len; i++)
         vcpu_wait_outside(m->vcpus->pdata[i]);
     clock_stop(m->clock);
+    tsc_stop(&m->tsc);
     if (m->state == MACHINE_RUNNING)
         m->state = MACHINE_PAUSED;
 }
@@ -139,6 +140,7 @@ void machine_stop(Machine *m)
 void machine_start(Machine *m)
 {
     m->state = MACHINE_RUNNING;
+    tsc_start(&m->tsc);
     clock_start(m->clock);
     for (unsigned i = 0; i < m->vcpus->len; i++) {
         Vcpu *v = m->vcpus->pdata[i];

@@ -95,6 +95,7 @@ static void save_clock(GVariantBuilder *b, Machine *m)
     GVariantBuilder fields;
     g_variant_builder_init(&fields, G_VARIANT_TYPE_VARDICT);
     g_variant_builder_add(&fields, "{sv}", "now", g_variant_new_uint64(clock_now(m->clock)));
+    g_variant_builder_add(&fields, "{sv}", "tsc", g_variant_new_uint64(tsc_now(&m->tsc)));
     add_section(b, "clock", 1, g_variant_builder_end(&fields));
 }
 
@@ -243,7 +244,7 @@ static bool load_vcpu(Machine *m, const char *number, uint16_t version, GVariant
 
 static bool load_section(Machine *m, const char *name, uint16_t version, GVariant *dict, GError **err)
 {
-    uint64_t now;
+    uint64_t now, tsc;
     if (g_str_has_prefix(name, "device/"))
         return load_device(m, name + strlen("device/"), NULL, version, dict, err);
     if (g_str_has_prefix(name, "pci/"))
@@ -253,6 +254,8 @@ static bool load_section(Machine *m, const char *name, uint16_t version, GVarian
     if (!g_str_equal(name, "clock") || !g_variant_lookup(dict, "now", "t", &now))
         return error_set(err, ERR_UNSUPPORTED, "saved state has a section '%s' that this version does not know", name);
     clock_set(m->clock, now);
+    if (g_variant_lookup(dict, "tsc", "t", &tsc))
+        tsc_set(&m->tsc, tsc);
     return true;
 }
 

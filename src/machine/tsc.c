@@ -65,12 +65,35 @@ void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual)
         t->ratio = ((unsigned __int128)khz << 48) / t->host_khz;
 }
 
+static uint64_t scaled_host(const Tsc *t)
+{
+    uint64_t host = __rdtsc();
+    return t->ratio ? (uint64_t)((unsigned __int128)host * t->ratio >> 48) : host;
+}
+
 uint64_t tsc_now(const Tsc *t)
 {
     if (!t->host_khz)
         return ns_to_ticks(clock_now(t->clock), t->khz * 1000);
-    uint64_t host = __rdtsc();
-    return t->ratio ? (uint64_t)((unsigned __int128)host * t->ratio >> 48) : host;
+    return atomic_load(&t->base) + (atomic_load(&t->running) ? scaled_host(t) : 0);
+}
+
+void tsc_start(Tsc *t)
+{
+    if (t->host_khz && !atomic_exchange(&t->running, true))
+        atomic_fetch_sub(&t->base, scaled_host(t));
+}
+
+void tsc_stop(Tsc *t)
+{
+    if (t->host_khz && atomic_exchange(&t->running, false))
+        atomic_fetch_add(&t->base, scaled_host(t));
+}
+
+void tsc_set(Tsc *t, uint64_t value)
+{
+    if (!atomic_load(&t->running))
+        atomic_store(&t->base, value);
 }
 
 int64_t tsc_to_ns(const Tsc *t, uint64_t ticks) { return ticks_to_ns(ticks, t->khz * 1000); }
