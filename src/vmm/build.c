@@ -115,6 +115,10 @@ static bool open_drive(Vm *vm, const DriveConfig *d, GError **err)
     BlkNode *node = blk_open(&o, err);
     if (!node)
         return false;
+    BlkInfo info;
+    blk_info(node, &info);
+    if (info.warning)
+        g_printerr("atoll-vm: warning: %s\n", info.warning);
     g_ptr_array_add(vm->drives, node);
     machine_add_backend(vm->machine, BACKEND_DRIVE, d->id, node);
     return true;

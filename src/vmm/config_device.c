@@ -76,8 +76,6 @@ static char *device_list(void)
     for (unsigned i = 0; device_types[i]; i++)
         if (!device_types[i]->internal)
             g_string_append_printf(s, "%-20s %s\n", device_types[i]->name, device_types[i]->summary);
-    g_string_append_printf(s, "%-20s %s\n%-20s %s\n", "ide-hd", "a disk in a free IDE position: drive=ID, bus=ide.0|ide.1, unit=0|1",
-                           "ide-cd", "a CD-ROM drive, likewise");
     return g_string_free(s, FALSE);
 }
 
@@ -91,23 +89,14 @@ static DriveConfig *drive_by_id(VmConfig *c, const char *id)
     return NULL;
 }
 
-static bool attach_ide(VmConfig *c, KeyVals *kv, bool cdrom, GError **err)
+/* A disc is never written, so its image is opened read-only and others may use it too. */
+static void note_disc(VmConfig *c, const DeviceType *type, char *const *props)
 {
-    static const char *const buses[] = { "ide.0", "ide.1", NULL };
-    unsigned bus = 2;
-    uint64_t unit = 2;
-    const char *drive = keyvals_take(kv, "drive");
-    keyvals_take(kv, "id");
-    if (!keyvals_take_choice(kv, "bus", buses, &bus, err) || !keyvals_take_number(kv, "unit", 0, 1, &unit, err) || !keyvals_end(kv, err))
-        return false;
-    DriveConfig *d = drive ? drive_by_id(c, drive) : NULL;
-    if (!d || d->interface != DRIVE_NONE)
-        return error_set(err, ERR_NOT_FOUND, "-device %s: no drive '%s'; put -drive if=none,id=%s,file=... before it", cdrom ? "ide-cd" : "ide-hd",
-                         drive ? drive : "(drive= is missing)", drive ? drive : "ID");
-    d->interface = DRIVE_IDE;
-    d->cdrom = cdrom;
-    d->index = bus < 2 || unit < 2 ? (int)(bus % 2 * 2 + unit % 2) : -1;
-    return true;
+    for (; g_str_equal(type->name, "ide-cd") && props[0]; props += 2) {
+        DriveConfig *d = g_str_equal(props[0], "drive") ? drive_by_id(c, props[1]) : NULL;
+        if (d)
+            d->cdrom = true;
+    }
 }
 
 static bool add_device(VmConfig *c, KeyVals *kv, const char *name, GError **err)
@@ -124,9 +113,11 @@ static bool add_device(VmConfig *c, KeyVals *kv, const char *name, GError **err)
     DeviceConfig d = { .type = type };
     d.id = g_strdup(keyvals_take(kv, "id"));
     d.addr = g_strdup(keyvals_take(kv, "addr"));
-    keyvals_take(kv, "bus"); /* pci.0 and isa.0 are the only ones of their kind */
+    if (!field_find(type->fields, "bus", FIELD_PROP))
+        keyvals_take(kv, "bus"); /* pci.0 and isa.0 are the only ones of their kind */
     g_autofree const char **rest = keyvals_rest(kv);
     d.props = g_strdupv((char **)rest);
+    note_disc(c, type, d.props);
     g_array_append_val(c->devices, d);
     return true;
 }
@@ -143,8 +134,6 @@ bool config_device(VmConfig *c, const char *arg, GError **err)
     const char *name = keyvals_take(kv, "driver");
     if (!name)
         return error_set(err, ERR_INVALID, "-device: '%s' names no type; -device help lists them", arg);
-    if (g_str_equal(name, "ide-hd") || g_str_equal(name, "ide-cd"))
-        return attach_ide(c, kv, g_str_equal(name, "ide-cd"), err);
     return add_device(c, kv, name, err);
 }
 

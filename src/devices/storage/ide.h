@@ -15,6 +15,6 @@ extern const DeviceType piix3_ide_type, ide_hd_type, ide_cd_type;
 /* Creates the function, connects its two interrupt lines and maps the channels at 1f0/3f6 and 170/376. */
 Device *piix3_ide_create(Machine *m, PciBus *bus, uint8_t devfn, IrqLine primary, IrqLine secondary, GError **err);
 
-/* Gives a drive (ide-hd or ide-cd, not yet realized) its place: properties bus (0, 1) and unit (0, 1), or the first
+/* Gives a drive (ide-hd or ide-cd, not yet realized) its place: properties bus (ide.0, ide.1) and unit (0, 1), or the first
  * that is free.  An error names the holder of a taken place. */
 bool ide_attach(Device *controller, Device *drive, GError **err);

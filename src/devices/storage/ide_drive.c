@@ -10,8 +10,9 @@
 
 typedef struct IdePlug {
     Device dev;
-    char *drive, *serial, *model, *ver;
-    uint32_t bus, unit;
+    char *drive, *serial, *model, *ver, *bus;
+    uint32_t unit;
+    uint32_t channel;   /* that bus names */
     Device *controller; /* set by ide_attach */
     IdeDrive *place;    /* NULL: not plugged in */
     IdeMedium medium;
@@ -23,8 +24,9 @@ typedef struct IdePlug {
     { F(IdePlug, serial), .role = FIELD_PROP, .doc = "serial number, up to 20 characters" },                           \
     { F(IdePlug, model), .role = FIELD_PROP, .def = model_default, .doc = "model, up to 40 characters" },              \
     { F(IdePlug, ver), .role = FIELD_PROP, .def = ATOLL_VERSION, .doc = "firmware revision, up to 8 characters" },     \
-    { F(IdePlug, bus), .role = FIELD_PROP, .reset = IDE_ANY, .max = IDE_ANY, .doc = "channel 0 or 1; 2: any" },        \
+    { F(IdePlug, bus), .role = FIELD_PROP, .doc = "ide.0 or ide.1; the first with a free place if not given" },        \
     { F(IdePlug, unit), .role = FIELD_PROP, .reset = IDE_ANY, .max = IDE_ANY, .doc = "0 master, 1 slave; 2: any" },    \
+    { F(IdePlug, channel), .role = FIELD_DERIVED },                                                                    \
     { FO(IdePlug, controller), .role = FIELD_HOST },                                                                   \
     { FO(IdePlug, place), .role = FIELD_HOST },                                                                        \
     { FO(IdePlug, medium), .role = FIELD_HOST },                                                                       \
@@ -57,6 +59,18 @@ static bool check_lengths(IdePlug *p, GError **err)
     return true;
 }
 
+static bool find_channel(IdePlug *p, GError **err)
+{
+    static const char *const names[] = { "ide.0", "ide.1" };
+    p->channel = IDE_ANY;
+    for (unsigned i = 0; p->bus && i < G_N_ELEMENTS(names); i++)
+        if (g_str_equal(p->bus, names[i]))
+            p->channel = i;
+    if (p->bus && p->channel == IDE_ANY)
+        return error_set(err, ERR_INVALID, "%s: property 'bus' is ide.0 or ide.1, not '%s'", p->dev.path, p->bus);
+    return true;
+}
+
 static bool take_image(IdePlug *p, GError **err)
 {
     BlkInfo info;
@@ -79,7 +93,7 @@ static bool take_image(IdePlug *p, GError **err)
 
 static void fill_names(IdePlug *p)
 {
-    p->own_serial = g_strdup_printf("AT%05u", p->bus * 2 + p->unit + 1);
+    p->own_serial = g_strdup_printf("AT%05u", p->channel * 2 + p->unit + 1);
     p->medium.serial = p->serial ? p->serial : p->own_serial;
     p->medium.model = p->model;
     p->medium.firmware = p->ver;
@@ -92,9 +106,9 @@ static bool realize(Device *d, GError **err)
     if (!p->controller)
         return error_set(err, ERR_INVALID, "%s: device '%s' needs an IDE controller, and this machine has none", d->path,
                          d->type->name);
-    if (!check_lengths(p, err) || !take_image(p, err))
+    if (!check_lengths(p, err) || !find_channel(p, err) || !take_image(p, err))
         return false;
-    IdeDrive *place = ide_place(p->controller, &p->bus, &p->unit, err);
+    IdeDrive *place = ide_place(p->controller, &p->channel, &p->unit, err);
     if (!place)
         return false;
     fill_names(p);

@@ -75,8 +75,8 @@ static void set_up(Fixture *f, const void *arg)
     f->disk = add_image(f, "d0", f->disk_path, false);
     f->cd = add_image(f, "c0", f->cd_path, true);
     f->hd = add_drive(f, &ide_hd_type, (const char *[]){ "drive", "d0", "serial", "S123", NULL });
-    add_drive(f, &ide_cd_type, (const char *[]){ "drive", "c0", "bus", "1", "unit", "0", NULL });
-    f->empty_cd = add_drive(f, &ide_cd_type, (const char *[]){ "bus", "1", NULL });
+    add_drive(f, &ide_cd_type, (const char *[]){ "drive", "c0", "bus", "ide.1", "unit", "0", NULL });
+    f->empty_cd = add_drive(f, &ide_cd_type, (const char *[]){ "bus", "ide.1", NULL });
     pci_config_write(f->bus, pci_devfn(1, 1), PCI_BAR0 + 16, 4, BUS_MASTER);
     pci_config_write(f->bus, pci_devfn(1, 1), PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
 }
@@ -689,12 +689,14 @@ static void test_places(Fixture *f, const void *arg)
 {
     g_autofree char *alone = refused(f, &ide_cd_type, NULL, false);
     g_assert_nonnull(strstr(alone, "IDE controller"));
-    g_autofree char *taken = refused(f, &ide_cd_type, (const char *[]){ "bus", "0", "unit", "0", NULL }, true);
+    g_autofree char *taken = refused(f, &ide_cd_type, (const char *[]){ "bus", "ide.0", "unit", "0", NULL }, true);
     g_assert_nonnull(strstr(taken, "taken by 'ide-hd'"));
     g_autofree char *read_only = refused(f, &ide_hd_type, (const char *[]){ "drive", "c0", NULL }, true);
     g_assert_nonnull(read_only);
     g_autofree char *serial = refused(f, &ide_cd_type, (const char *[]){ "serial", "123456789012345678901", NULL }, true);
     g_assert_nonnull(strstr(serial, "at most 20"));
+    g_autofree char *bus = refused(f, &ide_cd_type, (const char *[]){ "bus", "ide.2", NULL }, true);
+    g_assert_nonnull(strstr(bus, "ide.0 or ide.1"));
     add_drive(f, &ide_cd_type, NULL);
     g_autofree char *full = refused(f, &ide_cd_type, NULL, true);
     g_assert_nonnull(strstr(full, "taken"));

@@ -280,7 +280,7 @@ IdeDrive *ide_place(Device *controller, unsigned *bus, unsigned *unit, GError **
         }
     }
     unsigned b = *bus == IDE_ANY ? 0 : *bus, u = *unit == IDE_ANY ? 0 : *unit;
-    error_set(err, ERR_BUSY, "%s: bus %u unit %u is taken by '%s'; a controller has two buses of two units", controller->path, b,
+    error_set(err, ERR_BUSY, "%s: bus ide.%u, unit %u is taken by '%s'; a controller has two buses of two units", controller->path, b,
               u, channel(controller, b)->drive[u].plugged->path);
     return NULL;
 }
