@@ -74,6 +74,32 @@ static void store_result(InterpVcpu *v, const Insn *i, const HostStub *stub, con
     memcpy(&v->s.fpu, after, X87_BYTES);
 }
 
+/* ES and B say whether an exception is raised and not masked. */
+static void update_summary(XsaveImage *x)
+{
+    x->fsw &= ~(FSW_ES | FSW_B);
+    if (x->fsw & ~x->fcw & FSW_EXCEPTIONS)
+        x->fsw |= FSW_ES | FSW_B;
+}
+
+/* With CR0.NE clear a pending exception is reported by FERR# and IRQ 13, and the program goes on when IGNNE# is asserted;
+ * no board of ours has that line, so it goes on at once.  The host must not meet the pending exception itself (SIGFPE
+ * would end the process), so everything is masked meanwhile. */
+uint64_t fpu_run_stub(CpuState *s, const HostStub *stub, StubFrame *f, bool loads_fcw)
+{
+    XsaveImage *x = &s->fpu;
+    uint16_t fcw = x->fcw, masked = fcw | FSW_EXCEPTIONS;
+    bool waits = stub->uses_mm || ((stub->attrs & ROW_FPU) && !(stub->attrs & ROW_NO_WAIT));
+    if (G_LIKELY(!waits || !(x->fsw & ~fcw & FSW_EXCEPTIONS)))
+        return stub->fn(s, f);
+    x->fcw = masked;
+    uint64_t flags = stub->fn(s, f);
+    if (!loads_fcw)
+        x->fcw = fcw;
+    update_summary(x);
+    return flags;
+}
+
 void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub)
 {
     if (!(stub->attrs & ROW_NO_WAIT))
@@ -86,7 +112,7 @@ void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub)
     uint8_t before[X87_BYTES];
     if (stub->mem_write)
         memcpy(before, &v->s.fpu, X87_BYTES);
-    uint64_t flags = stub->fn(&v->s, &f);
+    uint64_t flags = fpu_run_stub(&v->s, stub, &f, i->op == OP_FLDCW);
     set_pointers(v, i, stub, &f, offset);
     if (stub->writes_flags)
         v->s.rflags = (v->s.rflags & ~(uint64_t)RFLAGS_STATUS) | (flags & RFLAGS_STATUS);
@@ -235,14 +261,6 @@ static void put_env(const InterpVcpu *v, const Insn *i, uint8_t *env)
         put32(env + 8, 0xffff0000u | full_tag_word(x));
         put_pointers32(v, env);
     }
-}
-
-/* ES and B say whether an exception is raised and not masked. */
-static void update_summary(XsaveImage *x)
-{
-    x->fsw &= ~(FSW_ES | FSW_B);
-    if (x->fsw & ~x->fcw & FSW_EXCEPTIONS)
-        x->fsw |= FSW_ES | FSW_B;
 }
 
 static void get_pointers16(InterpVcpu *v, const uint8_t *env)

@@ -41,6 +41,8 @@ typedef struct HostStub {
 
 /* x87 (fpu.c) */
 void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub);
+/* Runs a stub in spite of a pending x87 exception, as with CR0.NE clear. */
+uint64_t fpu_run_stub(CpuState *s, const HostStub *stub, StubFrame *f, bool loads_fcw);
 void fpu_check_pending(InterpVcpu *v); /* #MF, or IRQ 13 where CR0.NE is 0 */
 void fpu_to_mmx(InterpVcpu *v);        /* TOP = 0; the caller makes every tag valid when it is done */
 ExecFn fpu_exec_fnstenv, fpu_exec_fldenv, fpu_exec_fnsave, fpu_exec_frstor, fpu_exec_fwait,

@@ -181,13 +181,13 @@ static uint64_t run_simd_fp(InterpVcpu *v, const HostStub *stub, StubFrame *f)
     f->mxcsr_host = MXCSR_INIT;
     if (f->unmasked & MXCSR_UE)
         f->mxcsr_in |= MXCSR_FTZ;
-    uint64_t flags = stub->fn(&v->s, f);
+    uint64_t flags = fpu_run_stub(&v->s, stub, f, false);
     uint32_t raised = f->mxcsr_out & MXCSR_EXCEPTIONS;
     if (G_UNLIKELY(raised & f->unmasked)) {
         if (f->unmasked & raised & MXCSR_UE) {
             CpuState copy = v->s;
             f->mxcsr_in &= ~MXCSR_FTZ;
-            stub->fn(&copy, f);
+            fpu_run_stub(&copy, stub, f, false);
             raised = (f->mxcsr_out & MXCSR_EXCEPTIONS) | MXCSR_UE;
         }
         raise_simd_fp(v, flags_when_unmasked(raised, f->unmasked));
@@ -229,7 +229,7 @@ void exec_host(InterpVcpu *v, const Insn *i)
         fpu_to_mmx(v);
     if (stub->uses_mm && !stub->mem_write)
         v->s.fpu.ftw = 0xff; /* also where #XM follows */
-    uint64_t flags = stub->attrs & ROW_SIMD_FP ? run_simd_fp(v, stub, &f) : stub->fn(&v->s, &f);
+    uint64_t flags = stub->attrs & ROW_SIMD_FP ? run_simd_fp(v, stub, &f) : fpu_run_stub(&v->s, stub, &f, false);
     if (stub->writes_flags)
         v->s.rflags = (v->s.rflags & ~(uint64_t)RFLAGS_STATUS) | (flags & RFLAGS_STATUS);
     if (stub->mem_write)
