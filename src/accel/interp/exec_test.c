@@ -215,6 +215,29 @@ static void test_page_crossing_code(void)
     guest_destroy(&g);
 }
 
+/* More code than the cache holds, twice over: it is emptied on the way and decoded anew. */
+PROGRAM(long_way, ".code64", "1: add $1, %rax\n jmp *%rdi\n 2: dec %ecx\n jnz 1b");
+
+static void test_cache_is_bounded(void)
+{
+    Guest g = guest_create(1, CODE64);
+    enum { AT = 0x100000, NOPS = 400000 };
+    static const uint8_t back[] = { 0xff, 0xe6 }; /* jmp *%rsi */
+    memset(g.ram + AT, 0x90, NOPS);
+    memcpy(g.ram + AT + NOPS, back, sizeof(back));
+    LOAD(&g, GUEST_CODE, long_way);
+    CpuState s = guest_state(&g);
+    s.gpr[GPR_RCX] = 2;
+    s.gpr[GPR_RDI] = AT;
+    s.gpr[GPR_RSI] = GUEST_CODE + 6;
+    guest_set(&g, 0, &s);
+    uint64_t before = guest_vcpu(&g, 0)->instructions;
+    guest_run(&g);
+    g_assert_cmpuint(gpr(&g, GPR_RAX), ==, 2);
+    g_assert_cmpuint(guest_vcpu(&g, 0)->instructions - before, ==, 2 * (NOPS + 5) + 1);
+    guest_destroy(&g);
+}
+
 /* One vCPU runs in a loop what another one, or a device, changes. */
 PROGRAM(spin_on_code, ".code64", "1: call 2f\n test %eax, %eax\n jz 1b\n hlt\n .space 80, 0x90\n 2: mov $0, %eax\n ret");
 PROGRAM(patcher, ".code64", "mov $3000000, %ecx\n 1: dec %ecx\n jnz 1b\n movb $1, (%rdi)");
@@ -363,6 +386,7 @@ int main(int argc, char **argv)
     g_test_add_func("/interp/exec/string-fault-restarts", test_string_fault_restarts);
     g_test_add_func("/interp/exec/code-changes", test_code_changes);
     g_test_add_func("/interp/exec/page-crossing-code", test_page_crossing_code);
+    g_test_add_func("/interp/exec/cache-is-bounded", test_cache_is_bounded);
     g_test_add_func("/interp/exec/code-changed-by-others", test_code_changed_by_others);
     g_test_add_func("/interp/exec/lock", test_lock);
     g_test_add_func("/interp/exec/faults", test_faults);
