@@ -4,6 +4,8 @@
  */
 #include "accel/interp/alu.h"
 
+#include <sched.h>
+
 /* ---- MOV */
 #define MOV_SIZE(size)                                                                                                 \
     static void mov_rr_##size(InterpVcpu *v, const Insn *i)                                                            \
@@ -274,7 +276,8 @@ static void exec_std(InterpVcpu *v, const Insn *i) { v->s.rflags |= RFLAGS_DF; }
 
 /* ---- without effect on state */
 static void exec_nop(InterpVcpu *v, const Insn *i) { }
-static void exec_pause(InterpVcpu *v, const Insn *i) { __builtin_ia32_pause(); }
+/* Whoever holds what this vCPU spins for may be waiting for the same host CPU. */
+static void exec_pause(InterpVcpu *v, const Insn *i) { sched_yield(); }
 static void exec_fence(InterpVcpu *v, const Insn *i) { __sync_synchronize(); }
 
 /* CLFLUSH and its kin are checked as a load of one byte (SDM 2, CLFLUSH), but read nothing. */
