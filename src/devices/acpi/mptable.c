@@ -5,7 +5,7 @@
 
 enum { ENTRY_CPU = 0, ENTRY_BUS = 1, ENTRY_IOAPIC = 2, ENTRY_INTERRUPT = 3, ENTRY_LOCAL = 4 };
 enum { TYPE_INT = 0, TYPE_NMI = 1, TYPE_EXTINT = 3, CONFORMS = 0, HIGH_LEVEL = 0x0d };
-enum { BUS_PCI = 0, BUS_ISA = 1, ISA_LINES = 16, TIMER_PIN = 2, CASCADE = 2, ALL = 0xff, APIC_VERSION = 0x14, IOAPIC_VERSION = 0x11 };
+enum { BUS_PCI = 0, BUS_ISA = 1, ISA_LINES = 16, TIMER_PIN = 2, CASCADE = 2, ALL = 0xff, APIC_VERSION = 0x14, IOAPIC_VERSION = 0x20 };
 enum { LENGTH_AT = 4, CHECKSUM_AT = 7, COUNT_AT = 34 };
 
 static void put(GByteArray *a, uint64_t value, unsigned size)
