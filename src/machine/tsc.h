@@ -7,16 +7,17 @@
 /*
  * tsc.h - the time-stamp counter that guests see, before each vCPU's own offset (Vcpu.tsc_offset).
  *
- * It advances with the host's TSC, scaled where the CPU model asks for another rate, from 0 at the machine's first start,
- * and stands while the machine is stopped, as the machine's clock does.  On a machine with a manual clock it is computed
- * from that clock, so that tests are exact.
+ * It advances with the host's TSC, scaled where the CPU model asks for another rate, from 0 at the machine's first
+ * start, and stands while the machine is stopped, as the machine's clock does.  On a machine with a manual clock it is
+ * computed from that clock, so that tests are exact.
  */
 typedef struct Tsc {
     uint64_t khz;      /* rate of tsc_now() */
     uint64_t host_khz; /* 0: computed from `clock` */
     uint64_t ratio;    /* khz / host_khz in units of 2^-48; 0: the same rate */
     Clock *clock;
-    /* Running: what to add to the host's scaled TSC; stopped: the value itself.  Changed only while vCPUs and clock stand. */
+    /* Running: what to add to the host's scaled TSC; stopped: the value itself.  Changed only while vCPUs and clock
+     * stand. */
     _Atomic uint64_t base;
     _Atomic bool running;
 } Tsc;

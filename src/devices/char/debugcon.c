@@ -1,4 +1,5 @@
-/* debugcon.c - a port whose writes are a firmware's debug messages, as Bochs has it at e9h and OVMF and SeaBIOS at 402h. */
+/* debugcon.c - a port whose writes are a firmware's debug messages, as Bochs has it at e9h and OVMF and SeaBIOS at
+ * 402h. */
 #include "devices/char/char.h"
 
 #include "console/chardev.h"
@@ -38,7 +39,8 @@ static void debugcon_unrealize(Device *d)
 static const Field debugcon_fields[] = {
     { F(Debugcon, chardev), .role = FIELD_PROP, .doc = "id of the chardev that gets the bytes" },
     { F(Debugcon, iobase), .role = FIELD_PROP, .reset = 0xe9, .max = 0xffff, .doc = "the port" },
-    { F(Debugcon, readback), .role = FIELD_PROP, .reset = 0xe9, .max = 0xff, .doc = "what reading gives: how firmware finds it" },
+    { F(Debugcon, readback), .role = FIELD_PROP, .reset = 0xe9, .max = 0xff,
+      .doc = "what reading gives: how firmware finds it" },
     { FO(Debugcon, chr), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };

@@ -10,14 +10,37 @@
 #include "machine/machine.h"
 
 enum { STATUS_FULL = 0x01, STATUS_SYSTEM = 0x04, STATUS_COMMAND = 0x08, STATUS_UNLOCKED = 0x10, STATUS_AUX = 0x20 };
-enum { CTR_KBD_INT = 0x01, CTR_AUX_INT = 0x02, CTR_SYSTEM = 0x04, CTR_KBD_OFF = 0x10, CTR_AUX_OFF = 0x20, CTR_TRANSLATE = 0x40 };
+enum {
+    CTR_KBD_INT = 0x01,
+    CTR_AUX_INT = 0x02,
+    CTR_SYSTEM = 0x04,
+    CTR_KBD_OFF = 0x10,
+    CTR_AUX_OFF = 0x20,
+    CTR_TRANSLATE = 0x40
+};
 enum { PORT_NOT_RESET = 0x01, PORT_A20 = 0x02, PORT_KBD_FULL = 0x10, PORT_AUX_FULL = 0x20 };
 enum {
-    CMD_READ_RAM = 0x20, CMD_READ_RAM_LAST = 0x3f, CMD_WRITE_RAM = 0x60, CMD_WRITE_RAM_LAST = 0x7f,
-    CMD_AUX_DISABLE = 0xa7, CMD_AUX_ENABLE = 0xa8, CMD_AUX_TEST = 0xa9, CMD_SELF_TEST = 0xaa, CMD_KBD_TEST = 0xab,
-    CMD_KBD_DISABLE = 0xad, CMD_KBD_ENABLE = 0xae, CMD_READ_INPUT = 0xc0, CMD_READ_OUTPUT = 0xd0, CMD_WRITE_OUTPUT = 0xd1,
-    CMD_WRITE_KBD_BUFFER = 0xd2, CMD_WRITE_AUX_BUFFER = 0xd3, CMD_WRITE_AUX = 0xd4, CMD_A20_OFF = 0xdd, CMD_A20_ON = 0xdf,
-    CMD_READ_TEST = 0xe0, CMD_PULSE = 0xf0,
+    CMD_READ_RAM = 0x20,
+    CMD_READ_RAM_LAST = 0x3f,
+    CMD_WRITE_RAM = 0x60,
+    CMD_WRITE_RAM_LAST = 0x7f,
+    CMD_AUX_DISABLE = 0xa7,
+    CMD_AUX_ENABLE = 0xa8,
+    CMD_AUX_TEST = 0xa9,
+    CMD_SELF_TEST = 0xaa,
+    CMD_KBD_TEST = 0xab,
+    CMD_KBD_DISABLE = 0xad,
+    CMD_KBD_ENABLE = 0xae,
+    CMD_READ_INPUT = 0xc0,
+    CMD_READ_OUTPUT = 0xd0,
+    CMD_WRITE_OUTPUT = 0xd1,
+    CMD_WRITE_KBD_BUFFER = 0xd2,
+    CMD_WRITE_AUX_BUFFER = 0xd3,
+    CMD_WRITE_AUX = 0xd4,
+    CMD_A20_OFF = 0xdd,
+    CMD_A20_ON = 0xdf,
+    CMD_READ_TEST = 0xe0,
+    CMD_PULSE = 0xf0,
 };
 enum { SELF_TEST_PASSED = 0x55, INPUT_PORT = 0x80, BYTE_NS = 50000 };
 
@@ -274,7 +297,8 @@ static void i8042_unrealize(Device *d) { timer_finish(&((I8042 *)d)->timer); }
 static void i8042_reset(Device *d, ResetKind kind)
 {
     I8042 *k = (I8042 *)d;
-    k->ram[0] = CTR_KBD_INT | CTR_AUX_INT | CTR_SYSTEM | CTR_TRANSLATE; /* as firmware leaves it, for guests without one */
+    k->ram[0] =
+        CTR_KBD_INT | CTR_AUX_INT | CTR_SYSTEM | CTR_TRANSLATE; /* as firmware leaves it, for guests without one */
     timer_disarm(&k->timer);
     update_irqs(k);
     irq_set(&d->irq[I8042_A20], true);

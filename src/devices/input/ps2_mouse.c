@@ -8,9 +8,24 @@
 #include <glib.h>
 
 enum { ACK = 0xfa, ERROR = 0xfc, SELF_TEST_PASSED = 0xaa };
-enum { CMD_SCALE1 = 0xe6, CMD_SCALE2 = 0xe7, CMD_RESOLUTION = 0xe8, CMD_STATUS = 0xe9, CMD_STREAM = 0xea, CMD_READ = 0xeb,
-       CMD_WRAP_OFF = 0xec, CMD_WRAP = 0xee, CMD_REMOTE = 0xf0, CMD_ID = 0xf2, CMD_RATE = 0xf3, CMD_ENABLE = 0xf4,
-       CMD_DISABLE = 0xf5, CMD_DEFAULTS = 0xf6, CMD_RESEND = 0xfe, CMD_RESET = 0xff };
+enum {
+    CMD_SCALE1 = 0xe6,
+    CMD_SCALE2 = 0xe7,
+    CMD_RESOLUTION = 0xe8,
+    CMD_STATUS = 0xe9,
+    CMD_STREAM = 0xea,
+    CMD_READ = 0xeb,
+    CMD_WRAP_OFF = 0xec,
+    CMD_WRAP = 0xee,
+    CMD_REMOTE = 0xf0,
+    CMD_ID = 0xf2,
+    CMD_RATE = 0xf3,
+    CMD_ENABLE = 0xf4,
+    CMD_DISABLE = 0xf5,
+    CMD_DEFAULTS = 0xf6,
+    CMD_RESEND = 0xfe,
+    CMD_RESET = 0xff
+};
 enum { ID_PLAIN = 0, ID_WHEEL = 3, ID_EXPLORER = 4 };
 enum { DEFAULT_RATE = 100, DEFAULT_RESOLUTION = 2, WAITING_PACKETS = 4 };
 

@@ -3,7 +3,8 @@
 /*
  * apic_bus.h - messages between IOAPIC, MSI, ICRs and the local APICs.  Intel SDM volume 3, chapter "APIC".
  *
- * Sending takes no lock: it sets bits in the receivers' IRRs by atomics, so that it may be done under any device's lock.
+ * Sending takes no lock: it sets bits in the receivers' IRRs by atomics, so that it may be done under any device's
+ * lock.
  */
 typedef enum ApicDelivery {
     DELIVER_FIXED = 0,

@@ -21,14 +21,41 @@ static void fake_kick(Vcpu *v) { }
 static bool fake_get(Vcpu *v, CpuState *ret, GError **err) { return true; }
 static bool fake_set(Vcpu *v, const CpuState *s, GError **err) { return true; }
 static const AccelOps fake_ops = {
-    .name = "fake", .summary = "runs nothing", .vcpu_size = sizeof(Vcpu), .create = fake_create, .destroy = fake_destroy,
-    .vcpu_init = fake_init, .vcpu_finish = fake_finish, .run = fake_run, .kick = fake_kick, .get = fake_get, .set = fake_set,
+    .name = "fake",
+    .summary = "runs nothing",
+    .vcpu_size = sizeof(Vcpu),
+    .create = fake_create,
+    .destroy = fake_destroy,
+    .vcpu_init = fake_init,
+    .vcpu_finish = fake_finish,
+    .run = fake_run,
+    .kick = fake_kick,
+    .get = fake_get,
+    .set = fake_set,
 };
 
 enum { CPUS = 4, IOAPIC = 0xfec00000 };
-enum { ID = 0x20, VERSION = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100,
-       IRR = 0x200, ESR = 0x280, ICR = 0x300, ICR_HIGH = 0x310, LVT_T = 0x320, LVT_L0 = 0x350, LVT_E = 0x370, INITIAL = 0x380,
-       CURRENT = 0x390, DIVIDE = 0x3e0 };
+enum {
+    ID = 0x20,
+    VERSION = 0x30,
+    TPR = 0x80,
+    PPR = 0xa0,
+    EOI = 0xb0,
+    LDR = 0xd0,
+    DFR = 0xe0,
+    SVR = 0xf0,
+    ISR = 0x100,
+    IRR = 0x200,
+    ESR = 0x280,
+    ICR = 0x300,
+    ICR_HIGH = 0x310,
+    LVT_T = 0x320,
+    LVT_L0 = 0x350,
+    LVT_E = 0x370,
+    INITIAL = 0x380,
+    CURRENT = 0x390,
+    DIVIDE = 0x3e0
+};
 
 typedef struct Rig {
     Machine *m;
@@ -40,7 +67,9 @@ static void add_feature(CpuModel *model, CpuFeature f) { model->features[f / 64]
 
 static Rig rig(void)
 {
-    MachineConfig config = { .manual_clock = true, .cpus = CPUS, .max_cpus = CPUS, .sockets = 1, .cores = CPUS, .threads = 1 };
+    MachineConfig config = {
+        .manual_clock = true, .cpus = CPUS, .max_cpus = CPUS, .sockets = 1, .cores = CPUS, .threads = 1
+    };
     add_feature(&config.cpu_model, FEAT_APIC);
     add_feature(&config.cpu_model, FEAT_X2APIC);
     add_feature(&config.cpu_model, FEAT_TSC_DEADLINE);

@@ -5,9 +5,9 @@
  * lapic.h - inside the local APIC: lapic.c has its registers, lapic_irq.c acceptance and priority, lapic_timer.c the
  * timer, apic_bus.c who receives what.
  *
- * Threads: registers belong to the vCPU's own thread.  Others touch irr, tmr, lint, extint, errors (by atomics), and read
- * ppr and the registers that select a receiver.  The device's lock guards the timer and is never held around a call to
- * PIC or IOAPIC.
+ * Threads: registers belong to the vCPU's own thread.  Others touch irr, tmr, lint, extint, errors (by atomics), and
+ * read ppr and the registers that select a receiver.  The device's lock guards the timer and is never held around a
+ * call to PIC or IOAPIC.
  */
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 enum { LVT_MASKED = 1 << 16, TIMER_MODE_SHIFT = 17 };

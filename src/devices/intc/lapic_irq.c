@@ -1,9 +1,9 @@
 /*
  * lapic_irq.c - the local APIC's acceptance, priority and end of interrupts.
  *
- * A sender sets a bit in IRR and then, if it looks deliverable, VREQ_INTR; the vCPU's thread stores PPR and then looks at
- * IRR.  Both are sequentially consistent, so one of the two sees the other.  A request is withdrawn by clearing it first
- * and looking again afterwards.
+ * A sender sets a bit in IRR and then, if it looks deliverable, VREQ_INTR; the vCPU's thread stores PPR and then looks
+ * at IRR.  Both are sequentially consistent, so one of the two sees the other.  A request is withdrawn by clearing it
+ * first and looking again afterwards.
  */
 #include "devices/intc/ioapic.h"
 #include "devices/intc/lapic.h"

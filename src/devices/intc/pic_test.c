@@ -10,8 +10,16 @@ typedef struct Rig {
 } Rig;
 
 enum { MASTER = 0x20, SLAVE = 0xa0, ELCR = 0x4d0 };
-enum { EOI = 0x20, ROTATE_EOI = 0xa0, SPECIFIC_EOI = 0x60, SET_PRIORITY = 0xc0, READ_IRR = 0x0a, READ_ISR = 0x0b, POLL = 0x0c,
-       SPECIAL_MASK = 0x68 };
+enum {
+    EOI = 0x20,
+    ROTATE_EOI = 0xa0,
+    SPECIFIC_EOI = 0x60,
+    SET_PRIORITY = 0xc0,
+    READ_IRR = 0x0a,
+    READ_ISR = 0x0b,
+    POLL = 0x0c,
+    SPECIAL_MASK = 0x68
+};
 
 static void init_chip(Rig *r, uint16_t port, uint8_t base, uint8_t icw3, uint8_t icw4)
 {

@@ -18,7 +18,8 @@ static void pvpanic_write(Device *d, uint64_t off, unsigned size, uint64_t v)
     if (told & EVENT_PANICKED)
         machine_request(d->machine, CAUSE_GUEST_PANIC);
     else if (told & EVENT_CRASH_LOADED)
-        log_write(device_log(d), LOG_GUEST_ERROR, "%s: the guest has panicked and its crash kernel takes over", d->path);
+        log_write(device_log(d), LOG_GUEST_ERROR, "%s: the guest has panicked and its crash kernel takes over",
+                  d->path);
 }
 
 static const Field pvpanic_fields[] = {

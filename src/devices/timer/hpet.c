@@ -177,7 +177,8 @@ static void write_config(Hpet *h, uint64_t v)
 static void write_counter(Hpet *h, uint64_t v)
 {
     if (enabled(h))
-        guest_error(&h->dev, "the main counter was written while it runs: the specification leaves open what comes of it");
+        guest_error(&h->dev,
+                    "the main counter was written while it runs: the specification leaves open what comes of it");
     h->counter = v - (enabled(h) ? clock_ticks(h) : 0);
     arm_all(h);
 }

@@ -1,9 +1,9 @@
 /*
  * pit.c - the 8254 with three counters, and port 61h with counter 2's gate.
  *
- * Nothing is stepped.  Time is counted in ticks of 1,193,182 Hz since the machine's clock began; a counter knows the tick
- * at which it started, and its count, its output and the next rise of its output follow from that.  Modes as in the 8254
- * data sheet (Intel 231164).
+ * Nothing is stepped.  Time is counted in ticks of 1,193,182 Hz since the machine's clock began; a counter knows the
+ * tick at which it started, and its count, its output and the next rise of its output follow from that.  Modes as in
+ * the 8254 data sheet (Intel 231164).
  */
 #include "devices/timer/timer.h"
 #include "machine/machine.h"
@@ -99,7 +99,10 @@ static uint64_t next_rise(const Counter *c, uint64_t t)
 }
 
 static uint16_t to_bcd(unsigned v) { return v % 10 | v / 10 % 10 << 4 | v / 100 % 10 << 8 | v / 1000 % 10 << 12; }
-static unsigned from_bcd(unsigned v) { return (v & 15) + (v >> 4 & 15) * 10 + (v >> 8 & 15) * 100 + (v >> 12 & 15) * 1000; }
+static unsigned from_bcd(unsigned v)
+{
+    return (v & 15) + (v >> 4 & 15) * 10 + (v >> 8 & 15) * 100 + (v >> 12 & 15) * 1000;
+}
 
 static uint16_t current_count(const Counter *c, uint64_t now)
 {
@@ -298,7 +301,10 @@ static void control_write(Pit *p, uint8_t v)
     changed(p, n);
 }
 
-static uint64_t pit_read(Device *d, uint64_t off, unsigned size) { return off < COUNTERS ? counter_read((Pit *)d, off) : 0xff; }
+static uint64_t pit_read(Device *d, uint64_t off, unsigned size)
+{
+    return off < COUNTERS ? counter_read((Pit *)d, off) : 0xff;
+}
 
 static void pit_write(Device *d, uint64_t off, unsigned size, uint64_t v)
 {
@@ -312,8 +318,8 @@ static void pit_write(Device *d, uint64_t off, unsigned size, uint64_t v)
 
 /*
  * Who polls tightly for OUT2's rise sees it one poll late.  Linux measures the TSC so, and takes the time that it read
- * just before the poll which ends the loop; had the host taken the processor away between the two, the frequency would be
- * far too low and nothing would show it.  With one poll more the gap lies within what it measures, and it sees and
+ * just before the poll which ends the loop; had the host taken the processor away between the two, the frequency would
+ * be far too low and nothing would show it.  With one poll more the gap lies within what it measures, and it sees and
  * rejects it (pit_calibrate_tsc(): tscmax > 10 * tscmin).
  */
 static bool polled_output(Pit *p, bool out)

@@ -2,8 +2,8 @@
  * rtc.c - the MC146818 clock and its battery-backed RAM.
  *
  * Guest time is the machine's clock plus an offset; the time registers are bytes made of it when they are read, and
- * writing one moves the offset.  Flags of register C are brought up to date when somebody looks, so timers run only while
- * an interrupt is enabled.  Names as in the MC146818 data sheet; the century byte is where PC BIOSes keep it.
+ * writing one moves the offset.  Flags of register C are brought up to date when somebody looks, so timers run only
+ * while an interrupt is enabled.  Names as in the MC146818 data sheet; the century byte is where PC BIOSes keep it.
  */
 #include <string.h>
 #include <time.h>
@@ -107,7 +107,8 @@ static void set_guest_ns(Rtc *r, int64_t ns)
 
 static bool is_time_register(unsigned i)
 {
-    return i == REG_CENTURY || (i <= REG_YEAR && i != REG_SECONDS_ALARM && i != REG_MINUTES_ALARM && i != REG_HOURS_ALARM);
+    return i == REG_CENTURY ||
+           (i <= REG_YEAR && i != REG_SECONDS_ALARM && i != REG_MINUTES_ALARM && i != REG_HOURS_ALARM);
 }
 
 /* ---- flags and interrupts */
@@ -123,8 +124,8 @@ static bool alarm_field_matches(const Rtc *r, unsigned reg, unsigned value)
 static bool alarm_matches(const Rtc *r, int64_t second)
 {
     unsigned t = second - floor_div(second, DAY) * DAY;
-    return alarm_field_matches(r, REG_SECONDS_ALARM, t % 60) && alarm_field_matches(r, REG_MINUTES_ALARM, t / 60 % 60) &&
-           alarm_field_matches(r, REG_HOURS_ALARM, t / 3600);
+    return alarm_field_matches(r, REG_SECONDS_ALARM, t % 60) &&
+           alarm_field_matches(r, REG_MINUTES_ALARM, t / 60 % 60) && alarm_field_matches(r, REG_HOURS_ALARM, t / 3600);
 }
 
 /* Ticks of 32,768 Hz between periodic interrupts; 0: none. */
@@ -351,8 +352,8 @@ static bool rtc_realize(Device *d, GError **err)
 {
     Rtc *r = (Rtc *)d;
     if (!start_time(r->base, &r->start_ns))
-        return error_set(err, ERR_INVALID, "%s: base is utc, localtime, @SECONDS or YYYY-MM-DDThh:mm:ss, not '%s'", d->path,
-                         r->base);
+        return error_set(err, ERR_INVALID, "%s: base is utc, localtime, @SECONDS or YYYY-MM-DDThh:mm:ss, not '%s'",
+                         d->path, r->base);
     r->start_ns -= machine_now(r);
     device_timer_init(d, &r->second_timer, timer_fired);
     device_timer_init(d, &r->periodic_timer, timer_fired);
@@ -395,7 +396,8 @@ static void rtc_set_irq(Device *d, unsigned n, bool level)
 }
 
 static const Field rtc_fields[] = {
-    { F(Rtc, base), .role = FIELD_PROP, .def = "utc", .doc = "time at start: utc, localtime, @SECONDS or YYYY-MM-DDThh:mm:ss" },
+    { F(Rtc, base), .role = FIELD_PROP, .def = "utc",
+      .doc = "time at start: utc, localtime, @SECONDS or YYYY-MM-DDThh:mm:ss" },
     { F(Rtc, index), .doc = "port 70h" },
     { F(Rtc, flags), .doc = "register C" },
     { F(Rtc, nmi_masked), .doc = "port 70h bit 7" },

@@ -2,7 +2,23 @@
 #include "devices/testing.h"
 #include "devices/timer/timer.h"
 
-enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR, A, B, C, D, CENTURY = 0x32 };
+enum {
+    SECONDS,
+    SECONDS_ALARM,
+    MINUTES,
+    MINUTES_ALARM,
+    HOURS,
+    HOURS_ALARM,
+    WEEKDAY,
+    DAY,
+    MONTH,
+    YEAR,
+    A,
+    B,
+    C,
+    D,
+    CENTURY = 0x32
+};
 #define SECOND 1000000000ll
 
 typedef struct Rig {
@@ -30,8 +46,9 @@ static void advance(Rig *r, int64_t ns) { clock_advance(r->m->clock, ns); }
 
 static void assert_time(Rig *r, const char *expected)
 {
-    g_autofree char *now = g_strdup_printf("%02x%02x-%02x-%02x %02x:%02x:%02x (%x)", get(r, CENTURY), get(r, YEAR), get(r, MONTH),
-                                           get(r, DAY), get(r, HOURS), get(r, MINUTES), get(r, SECONDS), get(r, WEEKDAY));
+    g_autofree char *now =
+        g_strdup_printf("%02x%02x-%02x-%02x %02x:%02x:%02x (%x)", get(r, CENTURY), get(r, YEAR), get(r, MONTH),
+                        get(r, DAY), get(r, HOURS), get(r, MINUTES), get(r, SECONDS), get(r, WEEKDAY));
     g_assert_cmpstr(now, ==, expected);
 }
 
@@ -88,7 +105,8 @@ static void test_set(void)
     set(&r, B, 0x82);
     advance(&r, 5 * SECOND);
     assert_time(&r, "2026-11-22 13:45:10 (1)"); /* stands */
-    static const uint8_t values[][2] = { { YEAR, 0x31 }, { MONTH, 0x12 }, { DAY, 0x31 }, { HOURS, 0x23 }, { MINUTES, 0x59 }, { SECONDS, 0x58 } };
+    static const uint8_t values[][2] = { { YEAR, 0x31 },  { MONTH, 0x12 },   { DAY, 0x31 },
+                                         { HOURS, 0x23 }, { MINUTES, 0x59 }, { SECONDS, 0x58 } };
     for (unsigned i = 0; i < G_N_ELEMENTS(values); i++)
         set(&r, values[i][0], values[i][1]);
     set(&r, B, 0x02);

@@ -3,11 +3,10 @@
 /*
  * timer.h - the PC's timers as a board sees them.
  *
- * i8254: window 0 counters (40h-43h), 1 system control port B (61h); output 0 is IRQ 0; input 0 true: IRQ 0 is held back
- *   (the HPET replaces it).
- * mc146818: window 0 at 70h; outputs: 0 IRQ 8, 1 NMI is masked.  Input 0 true: IRQ 8 is held back.
- * hpet: window 0 at fed00000h; outputs 0-23: GSIs (0, 8 and 20-23 are ever driven); 24 and 25 go to input 0 of i8254 and
- *   mc146818.
+ * i8254: window 0 counters (40h-43h), 1 system control port B (61h); output 0 is IRQ 0; input 0 true: IRQ 0 is held
+ * back (the HPET replaces it). mc146818: window 0 at 70h; outputs: 0 IRQ 8, 1 NMI is masked.  Input 0 true: IRQ 8 is
+ * held back. hpet: window 0 at fed00000h; outputs 0-23: GSIs (0, 8 and 20-23 are ever driven); 24 and 25 go to input 0
+ * of i8254 and mc146818.
  */
 extern const DeviceType i8254_type, mc146818_type, hpet_type;
 
