@@ -26,7 +26,7 @@ typedef struct Run {
     SubjectMemory host_memory, guest_memory;
     uint64_t seed, fs_base;
     gint64 cases;
-    const char *only_row;
+    char *only_row;
     gboolean trace;
     unsigned rows, shown, rows_failed;
     uint64_t done, failed;
@@ -225,6 +225,7 @@ int main(int argc, char **argv)
            run.failed, run.rows_failed);
     guest_destroy(run.guest);
     native_destroy(run.native);
+    g_free(run.only_row);
     g_string_free(run.failing_rows, TRUE);
     return run.failed ? 1 : 0;
 }

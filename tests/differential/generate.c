@@ -244,6 +244,8 @@ static bool random_encoding(Random *r, unsigned row, CodeSize size, uint8_t *cod
     size_t n = insn_encode(&e, code);
     if (!n || insn_decode(code, n, size, ret) != DECODE_OK)
         return false;
+    if (ret->has_mem && !ret->vsib && ret->base == ret->index && ret->base != INSN_NO_REG)
+        return false;                          /* cannot be aimed */
     return ret->seg != SEG_FS || ret->has_mem; /* an operand that is not aimed could hit this process through FS */
 }
 
@@ -290,11 +292,8 @@ static void aim(Case *c, uint64_t target, uint64_t fs_base, uint8_t *code)
     Insn *i = &c->insn;
     uint64_t *gpr = c->state.gpr, index = 0;
     target -= segment_base(i, fs_base);
-    if (i->index != INSN_NO_REG && !i->vsib) {
-        if (i->index == i->base)
-            gpr[i->index] = 0;
+    if (i->index != INSN_NO_REG && !i->vsib)
         index = gpr[i->index] << i->scale;
-    }
     if (i->base < 16) {
         gpr[i->base] = target - index - (uint64_t)i->disp;
     } else if (i->disp_len >= 4) {
@@ -519,7 +518,8 @@ bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, con
     tame_bit_offset(r, ret);
     if (ret->insn.has_mem) {
         unsigned n = operand_bytes(&ret->insn);
-        uint64_t target = random_target(r, size, n, ret->insn.prefixes & PFX_LOCK || ret->row->op == OP_XCHG);
+        CodeSize reach = ret->insn.addrsize == 8 ? CODE64 : CODE32; /* of the address */
+        uint64_t target = random_target(r, reach, n, ret->insn.prefixes & PFX_LOCK || ret->row->op == OP_XCHG);
         fill_window(r, m, target, n);
         if (is_xsave(&ret->insn) && !aim_xsave(r, m, ret, &target))
             return false;
