@@ -1,8 +1,8 @@
 /*
  * bench_interp.c - how many guest instructions a second the interpreter executes.
  *
- * The kernels below are compiled C (general registers only).  The same bytes run natively, for the expected result, and in
- * a guest in 64-bit mode with paging.  Prints a line a kernel, then the geometric mean.
+ * The kernels below are compiled C (general registers only).  The same bytes run natively, for the expected result, and
+ * in a guest in 64-bit mode with paging.  Prints a line a kernel, then the geometric mean.
  */
 #include <math.h>
 #include <stdio.h>

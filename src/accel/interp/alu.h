@@ -21,7 +21,10 @@ ALWAYS_INLINE uint64_t flags_merge(uint64_t flags, uint32_t ax)
 #define ALU_UNARY_CASE(text, suffix, modifier)                                                                         \
     asm(text suffix " %" modifier "[a]" FLAGS_TO_AX : [a] "+q"(a), "=&a"(ax) : [in] "q"(*flags) : "cc")
 #define ALU_SHIFT_CASE(text, suffix, modifier)                                                                         \
-    asm(text suffix " %%cl, %" modifier "[a]" FLAGS_TO_AX : [a] "+q"(a), "=&a"(ax) : "c"((uint8_t)b), [in] "q"(*flags) : "cc")
+    asm(text suffix " %%cl, %" modifier "[a]" FLAGS_TO_AX                                                              \
+        : [a] "+q"(a), "=&a"(ax)                                                                                       \
+        : "c"((uint8_t)b), [in] "q"(*flags)                                                                            \
+        : "cc")
 
 #define ALU_SIZES(CASE, text)                                                                                          \
     uint32_t ax;                                                                                                       \

@@ -5,8 +5,8 @@
 
 #include "accel/interp/alu.h"
 
-/* ---- BT BTS BTR BTC.  With a register index the memory operand is a bit string: the index, signed, moves the address by
- * whole operands (SDM 2, BT); an immediate index stays within the operand. */
+/* ---- BT BTS BTR BTC.  With a register index the memory operand is a bit string: the index, signed, moves the address
+ * by whole operands (SDM 2, BT); an immediate index stays within the operand. */
 typedef uint64_t BitUpdate(uint64_t old, uint64_t bit, uint64_t *flags);
 static uint64_t bit_keep(uint64_t old, uint64_t bit, uint64_t *flags) { return old; }
 static uint64_t bit_set(uint64_t old, uint64_t bit, uint64_t *flags) { return old | bit; }
@@ -26,7 +26,8 @@ static uint64_t bit_string_address(InterpVcpu *v, const Insn *i, unsigned size)
 ALWAYS_INLINE void bit_test(InterpVcpu *v, const Insn *i, BitUpdate *update, bool writes)
 {
     unsigned size = i->opnd[0].size;
-    uint64_t bit = 1ull << (operand_read(v, i, 1, i->opnd[1].kind == OPND_REG ? size : 1) & (size * 8 - 1)), old, flags = 0;
+    uint64_t index = operand_read(v, i, 1, i->opnd[1].kind == OPND_REG ? size : 1);
+    uint64_t bit = 1ull << (index & (size * 8 - 1)), old, flags = 0;
     if (i->opnd[0].kind == OPND_REG) {
         old = reg_read(v, &i->opnd[0], size);
         if (writes)
@@ -50,7 +51,7 @@ static void exec_bts(InterpVcpu *v, const Insn *i) { bit_test(v, i, bit_set, tru
 static void exec_btr(InterpVcpu *v, const Insn *i) { bit_test(v, i, bit_reset, true); }
 static void exec_btc(InterpVcpu *v, const Insn *i) { bit_test(v, i, bit_complement, true); }
 
-/* ---- scans.  BSF and BSR of zero leave the destination alone (as processors do); other flags than ZF are undefined. */
+/* ---- scans.  BSF and BSR of zero leave the destination alone, as processors do; flags other than ZF are undefined. */
 static void bit_scan(InterpVcpu *v, const Insn *i, bool reverse)
 {
     unsigned size = i->opnd[0].size;
@@ -184,7 +185,8 @@ static void exec_rorx(InterpVcpu *v, const Insn *i)
 static void exec_mulx(InterpVcpu *v, const Insn *i)
 {
     unsigned bits = i->opnd[0].size * 8;
-    unsigned __int128 r = (unsigned __int128)operand_read(v, i, 2, i->opnd[0].size) * gpr_get(v, GPR_RDX, i->opnd[0].size);
+    unsigned __int128 r =
+        (unsigned __int128)operand_read(v, i, 2, i->opnd[0].size) * gpr_get(v, GPR_RDX, i->opnd[0].size);
     gpr_set(v, i->opnd[1].reg, i->opnd[0].size, r);
     gpr_set(v, i->opnd[0].reg, i->opnd[0].size, r >> bits);
 }

@@ -15,7 +15,8 @@ enum {
     BUCKET_BITS = 14, PAGE_BUCKET_BITS = 12, BLOCK_INSNS = 32, ODD_SLOTS = 256,
     PAGE = 4096, GRANULE_SHIFT = 6, POSTED_MAX = 64,
 };
-#define ARENA_BYTES (32u << 20) /* of decoded instructions a vCPU; when full, all go.  Touched pages only cost memory. */
+/* Of decoded instructions, a vCPU; when full, all go.  Only pages that were touched cost memory. */
+#define ARENA_BYTES (32u << 20)
 
 /* ---- the map: a bit for each 64 bytes of RAM that some vCPU holds decoded code of */
 typedef struct CodeRam {
@@ -159,7 +160,10 @@ static inline size_t page_bucket_of(const uint8_t *page)
     return ((uintptr_t)page >> 12 ^ (uintptr_t)page >> 24) & ((1 << PAGE_BUCKET_BITS) - 1);
 }
 static inline const uint8_t *block_host(const CodeBlock *b) { return (const uint8_t *)(uintptr_t)(b->key >> 2); }
-static inline const uint8_t *page_of(const uint8_t *p) { return (const uint8_t *)((uintptr_t)p & ~(uintptr_t)(PAGE - 1)); }
+static inline const uint8_t *page_of(const uint8_t *p)
+{
+    return (const uint8_t *)((uintptr_t)p & ~(uintptr_t)(PAGE - 1));
+}
 
 CodeCache *code_cache_create(InterpAccel *a)
 {
@@ -281,8 +285,8 @@ static void block_unlink(FullCache *c, CodeBlock *b)
     b->key = CODE_DROPPED;
 }
 
-/* Drops the blocks that lie in any of the granules of the page.  The memory of a block stays until the arena is emptied,
- * so the one that runs can end its current instruction. */
+/* Drops the blocks that lie in any of the granules of the page.  The memory of a block stays until the arena is
+ * emptied, so the one that runs can end its current instruction. */
 static void cache_drop(FullCache *c, const uint8_t *page, uint64_t granules)
 {
     for (CodeBlock **p = &c->page_bucket[page_bucket_of(page)], *b; (b = *p) != NULL;) {

@@ -8,9 +8,9 @@
  * the end of the page; its key is the host address of its first byte and the code size.  Translation tables do not
  * concern it: the run loop finds the host address through the TLB each time.
  *
- * Stores find code by PAGE_HAS_CODE, then by the map's bit of 64 bytes.  Who decodes sets both, makes every thread of the
- * process pass a barrier if the page flag is new (membarrier), and only then reads the bytes; who writes stores first
- * and looks afterwards.  So one of the two sees the other.
+ * Stores find code by PAGE_HAS_CODE, then by the map's bit of 64 bytes.  Who decodes sets both, makes every thread of
+ * the process pass a barrier if the page flag is new (membarrier), and only then reads the bytes; who writes stores
+ * first and looks afterwards.  So one of the two sees the other.
  */
 typedef struct InterpAccel InterpAccel;
 
@@ -41,8 +41,8 @@ static inline uint64_t code_key(const uint8_t *host, CodeSize size) { return (ui
 /* ---- a vCPU's cache */
 CodeCache *code_cache_create(InterpAccel *a);
 void code_cache_destroy(CodeCache *c);
-/* The block that starts at `host` = e->host + offset in page, decoded if need be.  NULL: its first instruction goes on in the
- * next page. */
+/* The block that starts at `host` = e->host + offset in page, decoded if need be.  NULL: its first instruction goes on
+ * in the next page. */
 const CodeBlock *code_block_find(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size);
 static inline const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const uint8_t *host, CodeSize size)
 {

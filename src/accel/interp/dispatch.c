@@ -1,8 +1,8 @@
 /*
  * dispatch.c - which handler executes an instruction, and the conditions under which it may.
  *
- * What depends on the CPU model only is decided when an instruction is decoded; what depends on mode and control registers
- * is checked each time, by exec_checked, which such rows get as their handler.
+ * What depends on the CPU model only is decided when an instruction is decoded; what depends on mode and control
+ * registers is checked each time, by exec_checked, which such rows get as their handler.
  */
 #include "accel/interp/interp_accel.h"
 

@@ -52,10 +52,13 @@ static void test_partial_writes(void)
 }
 
 PROGRAM(numbers, ".code64",
-        "mov $1000000007, %eax\n mov $998244353, %ecx\n mul %rcx\n mov %rax, %rbx\n mov $12345, %ecx\n xor %edx, %edx\n"
-        "div %rcx\n mov %rax, %r8\n mov %rdx, %r9\n mov $-7, %rax\n cqo\n mov $2, %ecx\n idiv %rcx\n mov %rax, %r10\n mov %rdx, %r11\n"
+        "mov $1000000007, %eax\n mov $998244353, %ecx\n mul %rcx\n mov %rax, %rbx\n mov $12345, %ecx\n"
+        "xor %edx, %edx\n"
+        "div %rcx\n mov %rax, %r8\n mov %rdx, %r9\n mov $-7, %rax\n cqo\n mov $2, %ecx\n idiv %rcx\n"
+        "mov %rax, %r10\n mov %rdx, %r11\n"
         "imul $-3, %r10, %r12\n mov $0x80, %al\n stc\n rcl $1, %al\n setc %r13b\n rcr $1, %al\n movzbl %al, %r14d\n"
-        "mov $0x0f0f, %eax\n mov $0xffff, %edx\n shld $4, %edx, %eax\n mov %eax, %r15d\n mov $0x10, %eax\n bsf %eax, %esi\n tzcnt %eax, %edi");
+        "mov $0x0f0f, %eax\n mov $0xffff, %edx\n shld $4, %edx, %eax\n mov %eax, %r15d\n mov $0x10, %eax\n"
+        "bsf %eax, %esi\n tzcnt %eax, %edi");
 
 static void test_numbers(void)
 {
@@ -78,13 +81,18 @@ static void test_numbers(void)
 
 /* ---- stack, in all three sizes */
 PROGRAM(stack16, ".code16",
-        "mov $0x1234, %ax\n push %ax\n pushl $0x55667788\n pop %bx\n pop %cx\n pop %dx\n mov $7, %di\n pusha\n xor %di, %di\n popa\n"
-        "mov $0x4000, %bp\n enter $16, $0\n mov %sp, %si\n leave\n call 1f\n hlt\n 1: pop %ax\n push %ax\n sub $1f - 2f, %ax\n 2: ret");
+        "mov $0x1234, %ax\n push %ax\n pushl $0x55667788\n pop %bx\n pop %cx\n pop %dx\n mov $7, %di\n pusha\n"
+        "xor %di, %di\n popa\n"
+        "mov $0x4000, %bp\n enter $16, $0\n mov %sp, %si\n leave\n call 1f\n hlt\n 1: pop %ax\n push %ax\n"
+        "sub $1f - 2f, %ax\n 2: ret");
 PROGRAM(stack32, ".code32",
-        "mov $0x11223344, %eax\n push %eax\n pushw $0x5566\n pop %bx\n pop %ecx\n push %esp\n pop %edx\n mov $9, %edi\n pusha\n xor %edi, %edi\n popa\n"
-        "push $0x77\n pop 4(%esp)\n mov $0x20000, %ebp\n enter $32, $2\n mov %ebp, %esi\n leave\n call 1f\n hlt\n 1: mov $5, %eax\n ret");
+        "mov $0x11223344, %eax\n push %eax\n pushw $0x5566\n pop %bx\n pop %ecx\n push %esp\n pop %edx\n"
+        "mov $9, %edi\n pusha\n xor %edi, %edi\n popa\n"
+        "push $0x77\n pop 4(%esp)\n mov $0x20000, %ebp\n enter $32, $2\n mov %ebp, %esi\n leave\n call 1f\n"
+        "hlt\n 1: mov $5, %eax\n ret");
 PROGRAM(stack64, ".code64",
-        "movabs $0x1122334455667788, %rax\n push %rax\n push $-2\n pop %rbx\n pop %rcx\n push %rsp\n pop %rdx\n pushw $3\n pop %si\n"
+        "movabs $0x1122334455667788, %rax\n push %rax\n push $-2\n pop %rbx\n pop %rcx\n push %rsp\n pop %rdx\n"
+        "pushw $3\n pop %si\n"
         "call 1f\n hlt\n .space 64, 0x90\n 1: mov $5, %eax\n mov %rsp, %rdi\n ret $8");
 
 static void test_stack(void)
@@ -126,10 +134,12 @@ static void test_stack(void)
 /* ---- strings */
 PROGRAM(strings, ".code64",
         "mov $0x20000, %edi\n mov $0x5a, %al\n mov $5000, %ecx\n rep stosb\n"             /* over a page */
-        "movb $1, 0x30000\n mov $0x30000, %esi\n mov $0x30001, %edi\n mov $300, %ecx\n rep movsb\n" /* repeats the first byte */
+        "movb $1, 0x30000\n mov $0x30000, %esi\n mov $0x30001, %edi\n mov $300, %ecx\n"
+        "rep movsb\n" /* repeats the first byte */
         "movl $0x11223344, 0x31000\n mov $0x31000, %esi\n mov $0x31004, %edi\n mov $1023, %ecx\n rep movsl\n"
         "std\n mov $0x20fff, %esi\n mov $0x41fff, %edi\n mov $8192, %ecx\n rep movsb\n cld\n mov %rdi, %r8\n"
-        "mov $0x20000, %edi\n mov $0x5b, %al\n movb $0x5b, 0x20400\n mov $-1, %rcx\n repne scasb\n mov %rdi, %r9\n mov %rcx, %r10\n"
+        "mov $0x20000, %edi\n mov $0x5b, %al\n movb $0x5b, 0x20400\n mov $-1, %rcx\n repne scasb\n"
+        "mov %rdi, %r9\n mov %rcx, %r10\n"
         "mov $0x20000, %esi\n mov $0x20800, %edi\n mov $0x1000, %ecx\n repe cmpsb\n mov %rsi, %r11\n setc %r12b\n");
 
 static void test_strings(void)
@@ -184,7 +194,8 @@ PROGRAM(modify_next, ".code64",
         "mov $3, %ecx\n 2: mov $0, %ebx\n incl 2b + 1(%rip)\n dec %ecx\n jnz 2b\n"
         "lea 3f(%rip), %rdi\n mov $0x90, %al\n mov $3, %ecx\n rep stosb\n 3: hlt\n hlt\n hlt\n mov $1, %edx");
 PROGRAM(modify_far, ".code64",
-        "call 1f\n mov %eax, %ebx\n lea 1f(%rip), %rsi\n movl $7, 1(%rsi)\n call 1f\n hlt\n .space 100, 0x90\n 1: mov $5, %eax\n ret");
+        "call 1f\n mov %eax, %ebx\n lea 1f(%rip), %rsi\n movl $7, 1(%rsi)\n call 1f\n hlt\n .space 100, 0x90\n"
+        "1: mov $5, %eax\n ret");
 
 static void test_code_changes(void)
 {
@@ -198,7 +209,9 @@ static void test_code_changes(void)
     guest_destroy(&g);
 }
 
-PROGRAM(crossing, ".code64", "mov $1000, %ecx\n xor %eax, %eax\n 1: movabs $0x0123456789abcdef, %rbx\n add %rbx, %rax\n dec %ecx\n jnz 1b");
+PROGRAM(crossing, ".code64",
+        "mov $1000, %ecx\n xor %eax, %eax\n 1: movabs $0x0123456789abcdef, %rbx\n add %rbx, %rax\n dec %ecx\n"
+        "jnz 1b");
 
 static void test_page_crossing_code(void)
 {
@@ -239,7 +252,8 @@ static void test_cache_is_bounded(void)
 }
 
 /* One vCPU runs in a loop what another one, or a device, changes. */
-PROGRAM(spin_on_code, ".code64", "1: call 2f\n test %eax, %eax\n jz 1b\n hlt\n .space 80, 0x90\n 2: mov $0, %eax\n ret");
+PROGRAM(spin_on_code, ".code64",
+        "1: call 2f\n test %eax, %eax\n jz 1b\n hlt\n .space 80, 0x90\n 2: mov $0, %eax\n ret");
 PROGRAM(patcher, ".code64", "mov $3000000, %ecx\n 1: dec %ecx\n jnz 1b\n movb $1, (%rdi)");
 
 static uint64_t spin_immediate(void) { return GUEST_CODE + (spin_on_code_end - spin_on_code) - 6; }
@@ -275,7 +289,8 @@ static void test_code_changed_by_others(void)
 
 /* ---- LOCK */
 PROGRAM(lockers, ".code64",
-        "mov $200000, %ecx\n mov $1, %edx\n 1: lock incl (%rdi)\n mov $1, %eax\n lock xadd %rax, 8(%rdi)\n lock add %edx, 16(%rdi)\n"
+        "mov $200000, %ecx\n mov $1, %edx\n 1: lock incl (%rdi)\n mov $1, %eax\n lock xadd %rax, 8(%rdi)\n"
+        "lock add %edx, 16(%rdi)\n"
         "2: mov 24(%rdi), %rax\n lea 1(%rax), %rbx\n lock cmpxchg %rbx, 24(%rdi)\n jnz 2b\n dec %ecx\n jnz 1b");
 PROGRAM(split_lockers, ".code64", "mov $300, %ecx\n 1: lock incq (%rdi)\n dec %ecx\n jnz 1b");
 
@@ -317,7 +332,9 @@ PROGRAM(divide_overflow, ".code64", "movabs $0x8000000000000000, %rax\n cqo\n mo
 PROGRAM(not_canonical, ".code64", "movabs $0x800000000000, %rax\n jmp *%rax");
 PROGRAM(undefined, ".code64", "ud2");
 PROGRAM(locked_read, ".code64", ".byte 0xf0\n add (%rax), %eax");
-PROGRAM(bound, ".code32", "movl $5, 0x20000\n movl $9, 0x20004\n mov $7, %eax\n bound %eax, 0x20000\n mov $10, %eax\n bound %eax, 0x20000");
+PROGRAM(bound, ".code32",
+        "movl $5, 0x20000\n movl $9, 0x20004\n mov $7, %eax\n bound %eax, 0x20000\n mov $10, %eax\n"
+        "bound %eax, 0x20000");
 PROGRAM(limit, ".code16", "mov $0xffff, %bx\n mov (%bx), %ax");
 
 static void check_fault(CodeSize size, const uint8_t *program, const uint8_t *end, int vector)

@@ -70,7 +70,10 @@ static ExecFn *select_movsx(const Insn *i)
 
 /* ---- LEA */
 static void lea_64(InterpVcpu *v, const Insn *i) { v->s.gpr[i->opnd[0].reg] = effective_address(v, i); }
-static void lea_any(InterpVcpu *v, const Insn *i) { gpr_set(v, i->opnd[0].reg, i->opnd[0].size, effective_address(v, i)); }
+static void lea_any(InterpVcpu *v, const Insn *i)
+{
+    gpr_set(v, i->opnd[0].reg, i->opnd[0].size, effective_address(v, i));
+}
 static ExecFn *select_lea(const Insn *i) { return i->opnd[0].size == 8 ? lea_64 : lea_any; }
 
 /* ---- conditional moves: the source is read whatever the condition; a 32-bit destination is always written */
@@ -147,7 +150,8 @@ static void compare_accumulator(InterpVcpu *v, unsigned size, uint64_t a, uint64
 }
 
 /* Stores `desired` if memory holds `expected`; returns what it held.  Atomic wherever the host can, LOCK or not. */
-static uint64_t place_compare_exchange(InterpVcpu *v, const Place *p, unsigned size, uint64_t expected, uint64_t desired)
+static uint64_t place_compare_exchange(InterpVcpu *v, const Place *p, unsigned size, uint64_t expected,
+                                       uint64_t desired)
 {
     uint64_t found = expected;
     if (place_takes_lock(p, size)) {

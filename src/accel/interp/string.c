@@ -12,7 +12,10 @@ static void add_to(InterpVcpu *v, unsigned reg, const Insn *i, int64_t delta)
     gpr_set(v, reg, i->addrsize, v->s.gpr[reg] + delta);
 }
 
-static inline uint64_t index_of(const InterpVcpu *v, unsigned reg, const Insn *i) { return gpr_get(v, reg, i->addrsize); }
+static inline uint64_t index_of(const InterpVcpu *v, unsigned reg, const Insn *i)
+{
+    return gpr_get(v, reg, i->addrsize);
+}
 static inline int64_t step_of(const InterpVcpu *v, const Insn *i)
 {
     return v->s.rflags & RFLAGS_DF ? -(int64_t)i->opsize : i->opsize;
@@ -186,7 +189,7 @@ ALWAYS_INLINE void repeat(InterpVcpu *v, const Insn *i, ExecFn *step, RunFn *run
     /* Until it ends, be it for good, SCAS and CMPS leave the flags that they began with (SDM 2, REP). */
     const uint64_t flags = v->s.rflags;
     uint64_t count = index_of(v, GPR_RCX, i);
-    if (i->addrsize == 4) { /* cleared above 32 bits by whatever happens, and the pointers where the microcode is fast */
+    if (i->addrsize == 4) { /* cleared above 32 bits in any case, and the pointers where the microcode is fast */
         gpr_set(v, GPR_RCX, 4, count);
         if (run == movs_run)
             gpr_set(v, GPR_RSI, 4, v->s.gpr[GPR_RSI]);

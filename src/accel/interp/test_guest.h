@@ -52,7 +52,9 @@ static inline void guest_tables(const Guest *g)
 
 static inline CpuState guest_state(const Guest *g)
 {
-    CpuState s = { .rflags = RFLAGS_ONE, .rip = GUEST_CODE, .cr0 = CR0_ET, .pat = 0x0007040600070406, .xcr0 = XCR0_X87 };
+    CpuState s = {
+        .rflags = RFLAGS_ONE, .rip = GUEST_CODE, .cr0 = CR0_ET, .pat = 0x0007040600070406, .xcr0 = XCR0_X87
+    };
     s.fpu.fcw = 0x37f;
     s.fpu.mxcsr = 0x1f80;
     s.gpr[GPR_RSP] = GUEST_STACK;
