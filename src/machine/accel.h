@@ -52,7 +52,8 @@ typedef struct AccelOps {
     /* The memory map has changed (any thread, map locked): ranges that are gone, then ranges that are new.  KVM sets its
      * slots; interpreters ask every vCPU to drop its TLB. */
     void (*map_changed)(Accel *a, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now);
-    void (*code_changed)(Accel *a, uint64_t gpa, uint64_t size); /* RAM that holds decoded code was written by DMA */
+    void (*code_changed)(Accel *a, uint64_t gpa, uint64_t size); /* RAM that holds decoded code was written by
+                                                                         * DMA; device locks are held: wait for no vCPU */
     bool (*step)(Vcpu *v, GError **err); /* exactly one instruction (or one iteration of REP): lock-step tests, gdb */
     /* For in_kernel_irqchip. */
     void (*irq_line)(Accel *a, unsigned gsi, bool level);
