@@ -145,13 +145,21 @@ static bool check_start(const VmConfig *c, GError **err)
     return true;
 }
 
+static bool has_device(const VmConfig *c, const char *prefix)
+{
+    for (unsigned i = 0; i < c->devices->len; i++)
+        if (g_str_has_prefix(g_array_index(c->devices, DeviceConfig, i).type->name, prefix))
+            return true;
+    return false;
+}
+
 static void add_defaults(VmConfig *c)
 {
     if (!c->accels->len)
         config_accel(c, "interp", NULL);
     if (!c->serials->len && !c->nodefaults)
         g_ptr_array_add(c->serials, g_strdup(c->nographic ? "mon:stdio" : "null"));
-    if (c->ide_drive[2] < 0 && !c->nodefaults)
+    if (c->ide_drive[2] < 0 && !c->nodefaults && !has_device(c, "ide-"))
         c->ide_cdrom[2] = true;
 }
 

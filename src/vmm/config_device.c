@@ -79,6 +79,14 @@ static char *device_list(void)
     return g_string_free(s, FALSE);
 }
 
+/* bus= is a property of what goes on one of several; else it names the only one of its kind. */
+static bool check_bus(KeyVals *kv, const DeviceType *type, GError **err)
+{
+    const char *bus = field_find(type->fields, "bus", FIELD_PROP) ? NULL : keyvals_take(kv, "bus"), *own = type->pci ? "pci.0" : "isa.0";
+    return !bus || g_str_equal(bus, own) ||
+           error_set(err, ERR_NOT_FOUND, "-device %s: no bus '%s'; it goes on %s, which may be left out", type->name, bus, own);
+}
+
 static DriveConfig *drive_by_id(VmConfig *c, const char *id)
 {
     for (unsigned i = 0; i < c->drives->len; i++) {
@@ -113,13 +121,12 @@ static bool add_device(VmConfig *c, KeyVals *kv, const char *name, GError **err)
     DeviceConfig d = { .type = type };
     d.id = g_strdup(keyvals_take(kv, "id"));
     d.addr = g_strdup(keyvals_take(kv, "addr"));
-    if (!field_find(type->fields, "bus", FIELD_PROP))
-        keyvals_take(kv, "bus"); /* pci.0 and isa.0 are the only ones of their kind */
+    bool ok = check_bus(kv, type, err);
     g_autofree const char **rest = keyvals_rest(kv);
     d.props = g_strdupv((char **)rest);
     note_disc(c, type, d.props);
     g_array_append_val(c->devices, d);
-    return true;
+    return ok;
 }
 
 bool config_device(VmConfig *c, const char *arg, GError **err)

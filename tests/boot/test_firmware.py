@@ -31,6 +31,14 @@ class BootSector(unittest.TestCase):
     def test_interp(self):
         self.hello("-accel", "interp")
 
+    def test_disk_as_a_device(self):
+        with guest.temporary_folder() as folder:
+            disk = guest.boot_sector(guest.HELLO, folder)
+            with guest.Guest("-nographic", "-drive", f"if=none,id=d,file={disk},format=raw", "-device", "ide-hd,drive=d,bus=ide.1,unit=0",
+                             *guest.DEBUG_EXIT) as vm:
+                vm.expect("hello from the boot sector", 60)
+                self.assertEqual(vm.wait(), 7)
+
     def test_two_cpus(self):
         self.hello("-accel", "interp", "-smp", "2")
 

@@ -93,6 +93,12 @@ class Devices(Case):
     def test_property_out_of_range(self):
         self.refused(["-device", "isa-debug-exit,iobase=0x10000"], r"iobase.*0x10000")
 
+    def test_unknown_bus(self):
+        self.refused(["-device", "virtio-rng-pci,bus=pci.1"], r"no bus 'pci.1'; it goes on pci.0")
+
+    def test_missing_drive(self):
+        self.refused(["-device", "ide-hd,drive=none"], r"'none'")
+
     def test_two_devices_of_one_name(self):
         self.refused(["-device", "virtio-rng-pci,id=a", "-device", "virtio-rng-pci,id=a"], r"two devices have the id 'a'")
 
