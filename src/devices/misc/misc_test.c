@@ -1,4 +1,5 @@
 /* misc_test.c - isa-debug-exit and pvpanic ask for what they should. */
+#include "console/chardev.h"
 #include "devices/misc/misc.h"
 #include "devices/testing.h"
 
@@ -34,10 +35,29 @@ static void test_pvpanic(void)
     machine_destroy(m);
 }
 
+static void test_post_card(void)
+{
+    Machine *m = test_machine();
+    Chardev *chr = chardev_open("codes", "memory", NULL);
+    machine_add_backend(m, BACKEND_CHARDEV, "codes", chr);
+    Device *d = test_device(m, &isa_post_card_type, (const char *[]){ "chardev", "codes", NULL });
+    test_map(d, 0, 0x80);
+    test_out(m, 0x80, 0x2a);
+    test_out(m, 0x80, 0xff);
+    g_assert_cmphex(test_in(m, 0x80), ==, 0xff);
+    g_autofree char *shown = chardev_memory_take(chr, NULL);
+    g_assert_cmpstr(shown, ==, "2a\r\nff\r\n");
+    device_reset(d, RESET_WARM);
+    g_assert_cmphex(test_in(m, 0x80), ==, 0);
+    machine_destroy(m);
+    chardev_close(chr);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/debug-exit", test_debug_exit);
     g_test_add_func("/pvpanic", test_pvpanic);
+    g_test_add_func("/post-card", test_post_card);
     return g_test_run();
 }
