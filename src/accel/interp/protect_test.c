@@ -307,6 +307,51 @@ static void test_task_bad_segment(void)
     fixture_close(&f);
 }
 
+static void test_gate16(void)
+{
+    Fixture f = protected_mode(3);
+    ram_put(&f, IDT + 8 * 0x42, 8, gate(CODE0, 0x4420, 0xe6, 0));
+    RUN(&f, 0xcd, 0x42);
+    assert_at(&f, 0x4420);
+    g_assert_cmphex(f.s->gpr[GPR_RSP], ==, STACK0 - 10);
+    uint16_t expect[] = { CODE + 2, CODE3, 2, STACK3, DATA3 };
+    for (unsigned i = 0; i < G_N_ELEMENTS(expect); i++)
+        g_assert_cmphex(ram_get(&f, STACK0 - 10 + 2 * i, 2), ==, expect[i]);
+    RUN(&f, 0x66, 0xcf);
+    assert_at(&f, CODE + 2);
+    g_assert_cmphex(f.s->gpr[GPR_RSP], ==, STACK3);
+    fixture_close(&f);
+}
+
+/* To a 286 task and back: half registers, four segments. */
+static void test_task16(void)
+{
+    Fixture f = protected_mode(0);
+    ram_put(&f, GDT + TSS_B_SEL, 8, descriptor(TSS_B, 0x2b, 0x81, 0));
+    ram_put(&f, TSS_B + 0x0e, 2, 0x5000);
+    ram_put(&f, TSS_B + 0x10, 2, 2);
+    for (unsigned i = 0; i < 8; i++)
+        ram_put(&f, TSS_B + 0x12 + 2 * i, 2, i == GPR_RSP ? 0x7800 : 0x100 + i);
+    static const uint16_t selectors[] = { DATA16_SEL, CODE16_SEL, DATA16_SEL, DATA16_SEL };
+    memcpy(f.ram + TSS_B + 0x22, selectors, sizeof(selectors));
+    RUN(&f, 0x9a, 0, 0, 0, 0, TSS_B_SEL, 0);
+    assert_at(&f, 0x5000);
+    g_assert_cmpint(f.v->code_size, ==, CODE16);
+    g_assert_cmphex(f.s->gpr[GPR_RCX] & 0xffff, ==, 0x101);
+    g_assert_true(segment_unusable(&f.s->seg[SEG_FS]));
+    g_assert_cmphex(ram_get(&f, TSS_B, 2), ==, TSS_SEL);
+    f.s->gpr[GPR_RCX] = 0x7777;
+    RUN(&f, 0xcf);
+    assert_at(&f, CODE + 7);
+    g_assert_cmpint(f.v->code_size, ==, CODE32);
+    g_assert_cmphex(ram_get(&f, TSS_B + 0x14, 2), ==, 0x7777);
+    ram_put(&f, GDT + TSS_B_SEL, 8, descriptor(TSS_B, 0x2a, 0x81, 0)); /* one byte too short */
+    RUN(&f, 0x9a, 0, 0, 0, 0, TSS_B_SEL, 0);
+    assert_in_handler(&f, EXC_TS);
+    g_assert_cmphex(slot(&f, 0), ==, TSS_B_SEL);
+    fixture_close(&f);
+}
+
 /* ---- virtual-8086 mode */
 static Fixture vm86_mode(unsigned iopl_level, bool vme)
 {
@@ -472,7 +517,7 @@ int main(int argc, char **argv)
         { "interrupt/double-fault", test_double_and_triple_fault }, { "interrupt/serial-fault", test_serial_fault },
         { "far/call-gate", test_call_gate }, { "far/conforming", test_conforming },
         { "task/jump", test_task_jump }, { "task/call", test_task_call_and_return }, { "task/exception", test_task_gate_exception },
-        { "task/bad-segment", test_task_bad_segment },
+        { "task/bad-segment", test_task_bad_segment }, { "task/16-bit", test_task16 }, { "interrupt/16-bit", test_gate16 },
         { "vm86/enter-and-leave", test_vm86 }, { "vm86/iopl", test_vm86_iopl }, { "vm86/vme", test_vme },
         { "io/bitmap", test_io_bitmap }, { "io/no-bitmap", test_io_beyond_bitmap }, { "alignment", test_alignment_check },
     };
