@@ -50,8 +50,8 @@ static bool touches_much(const Case *c)
     if (c->row->op == OP_RET_FAR || c->row->op == OP_IRET)
         return true;
     for (unsigned n = 0; n < c->insn.n_operands; n++)
-        if (c->insn.opnd[n].kind == OPND_MEM &&
-            (c->insn.opnd[n].size == 0 || c->insn.opnd[n].size == 10 || c->insn.opnd[n].size > 16))
+        if (c->insn.opnd[n].kind == OPND_MEM && (c->insn.opnd[n].size == 0 || c->insn.opnd[n].size == 10 ||
+                                                 c->insn.opnd[n].size == 14 || c->insn.opnd[n].size > 16))
             return true;
     return false;
 }
@@ -145,7 +145,7 @@ void case_describe(const Case *c, GString *text)
 {
     const CpuState *s = &c->state;
     g_string_append_printf(text, "%s | %s | %s, %d bits:", c->row->name, c->row->encoding, c->row->operands,
-                           c->size == CODE64 ? 64 : 32);
+                           16 << c->size);
     for (unsigned n = 0; n < c->insn.length; n++)
         g_string_append_printf(text, " %02x", c->insn.bytes[n]);
     g_string_append_printf(text, "\n    before: rip %" G_GINT64_MODIFIER "x rflags %" G_GINT64_MODIFIER "x", s->rip,

@@ -67,7 +67,7 @@ static bool run_side(StepFn *step, void *side, const Case *first, Outcome *ret)
 /* The host runs with the trap flag set, and PUSHF shows it. */
 static void hide_trap_flag(const Case *c, const SubjectMemory *m, const Outcome *o)
 {
-    uint64_t at = o->gpr[GPR_RSP] + 1 - STACK_AT;
+    uint64_t at = o->gpr[GPR_RSP] + selector_base(c->ss) + 1 - STACK_AT;
     if (c->row->op == OP_PUSHF && o->vector == NO_VECTOR && at < PAGE)
         m->stack[at] &= ~(RFLAGS_TF >> 8);
 }
@@ -135,7 +135,7 @@ static bool run_case(Run *run, unsigned row, CodeSize size, unsigned number, boo
 static void run_row(Run *run, unsigned row)
 {
     uint64_t failed = 0, before = run->done;
-    for (CodeSize size = CODE32; size <= CODE64; size++)
+    for (CodeSize size = CODE16; size <= CODE64; size++)
         for (unsigned n = 0; n < run->cases; n++)
             if (!run_case(run, row, size, n, failed < SHOWN_A_ROW && run->shown < SHOWN_IN_ALL) &&
                 failed++ < SHOWN_A_ROW)

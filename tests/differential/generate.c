@@ -200,8 +200,26 @@ static uint8_t random_register(Random *r, CodeSize size)
     return (uint8_t)random_below(r, size == CODE64 && random_percent(r, 50) ? 16 : 8);
 }
 
+/* SDM 2, table 2-1. */
+static void random_address16(Random *r, InsnExample *e)
+{
+    static const uint8_t base[] = {
+        GPR_RBX, GPR_RBX, GPR_RBP, GPR_RBP, GPR_RSI, GPR_RDI, GPR_RBP, GPR_RBX, INSN_NO_REG
+    };
+    static const uint8_t index[] = { GPR_RSI,     GPR_RDI,     GPR_RSI,     GPR_RDI,    INSN_NO_REG,
+                                     INSN_NO_REG, INSN_NO_REG, INSN_NO_REG, INSN_NO_REG };
+    unsigned n = random_below(r, G_N_ELEMENTS(base));
+    e->base = base[n];
+    e->index = index[n];
+    e->disp = random_percent(r, 40) ? 0 : random_percent(r, 60) ? (int8_t)random_next(r) : (int16_t)random_next(r);
+}
+
 static void random_address(Random *r, const InsnForms *f, InsnExample *e)
 {
+    if (e->addrsize == 2 || (e->size == CODE16 && !e->addrsize)) {
+        random_address16(r, e);
+        return;
+    }
     e->base = random_register(r, e->size);
     if (random_percent(r, 8))
         e->base = e->size == CODE64 && random_percent(r, 50) ? INSN_RIP : INSN_NO_REG;
@@ -220,12 +238,12 @@ static bool random_encoding(Random *r, unsigned row, CodeSize size, uint8_t *cod
     uint32_t attrs = insn_rows[row].attrs;
     InsnExample e = insn_example(row, size);
     e.memory = f.mem && (!f.reg || random_percent(r, 55));
-    if (e.memory)
-        random_address(r, &f, &e);
     if (f.opsizes)
         e.opsize = (uint8_t[]){ 0, 2, 4, 8 }[random_below(r, size == CODE64 ? 4 : 3)];
     if (random_percent(r, 8))
-        e.addrsize = size == CODE64 ? 4 : 2;
+        e.addrsize = size == CODE32 ? 2 : 4;
+    if (e.memory)
+        random_address(r, &f, &e);
     e.reg = random_register(r, size);
     e.rm = random_register(r, size);
     e.vvvv = random_register(r, size);
@@ -281,9 +299,10 @@ static uint64_t random_target(Random *r, CodeSize size, unsigned n, bool locked)
     }
 }
 
-static uint64_t segment_base(const Insn *i, uint64_t fs_base)
+static uint64_t segment_base(const Case *c, unsigned seg, uint64_t fs_base)
 {
-    return i->seg == SEG_FS ? fs_base : i->seg == SEG_GS ? GS_BASE : 0;
+    const uint16_t selectors[SEG_COUNT] = { c->es, c->cs, c->ss, c->ds };
+    return seg == SEG_FS ? fs_base : seg == SEG_GS ? GS_BASE : selector_base(selectors[seg]);
 }
 
 /* Makes the memory operand stand at `target` by its base register, or where it has none by its displacement. */
@@ -291,23 +310,25 @@ static void aim(Case *c, uint64_t target, uint64_t fs_base, uint8_t *code)
 {
     Insn *i = &c->insn;
     uint64_t *gpr = c->state.gpr, index = 0;
-    target -= segment_base(i, fs_base);
+    target -= segment_base(c, i->seg, fs_base);
     if (i->index != INSN_NO_REG && !i->vsib)
         index = gpr[i->index] << i->scale;
     if (i->base < 16) {
         gpr[i->base] = target - index - (uint64_t)i->disp;
-    } else if (i->disp_len >= 4) {
+    } else if (i->disp_len >= 2) {
         uint64_t disp = target - index - (i->base == INSN_RIP ? c->state.rip + i->length : 0);
         memcpy(code + i->disp_off, &disp, i->disp_len);
         insn_decode(code, i->length, c->size, i);
     }
 }
 
-static uint64_t in_stack(Random *r)
+/* An offset in the stack segment. */
+static uint64_t in_stack(Random *r, const Case *c)
 {
+    uint64_t base = selector_base(c->ss);
     if (random_percent(r, 5))
-        return STACK_AT + (random_percent(r, 50) ? PAGE : 0) + random_below(r, 32) - 16;
-    return STACK_AT + 0x400 + random_below(r, 0x800) * (random_percent(r, 80) ? 1 : 0);
+        return STACK_AT - base + (random_percent(r, 50) ? PAGE : 0) + random_below(r, 32) - 16;
+    return STACK_AT - base + 0x400 + random_below(r, 0x800) * (random_percent(r, 80) ? 1 : 0);
 }
 
 /* Elements of a gather near the target. */
@@ -325,18 +346,18 @@ static void aim_gather(Random *r, Case *c)
 static void aim_implicit(Random *r, Case *c)
 {
     uint64_t *gpr = c->state.gpr;
-    gpr[GPR_RSP] = in_stack(r);
+    gpr[GPR_RSP] = in_stack(r, c);
     if (!(c->row->attrs & ROW_MEM_SIDE) && !(c->row->attrs & ROW_STRING))
         return;
-    gpr[GPR_RSI] = random_target(r, c->size, 16, false);
-    gpr[GPR_RDI] = random_target(r, c->size, 16, false);
+    gpr[GPR_RSI] = random_target(r, c->size, 16, false) - selector_base(c->ds);
+    gpr[GPR_RDI] = random_target(r, c->size, 16, false) - selector_base(c->es);
     gpr[GPR_RCX] = random_below(r, 5) | (random_percent(r, 10) ? random_next(r) << 32 : 0);
     if (c->insn.addrsize == 4 && random_percent(r, 30))
         gpr[GPR_RSI] |= random_next(r) << 32, gpr[GPR_RDI] |= random_next(r) << 32;
     if (random_percent(r, 90))
-        gpr[GPR_RBP] = in_stack(r);
+        gpr[GPR_RBP] = in_stack(r, c);
     if (random_percent(r, 90))
-        gpr[GPR_RBX] = random_target(r, c->size, 1, false);
+        gpr[GPR_RBX] = random_target(r, c->size, 1, false) - selector_base(c->ds);
     if (c->insn.vsib)
         aim_gather(r, c);
 }
@@ -395,8 +416,26 @@ static void tame_bit_offset(Random *r, Case *c)
 /* Selectors that mean the same to the host's kernel and to ours. */
 static uint16_t random_selector(Random *r)
 {
-    static const uint16_t selectors[] = { 0,    1,    2,    3,      0x10,   0x18, 0x23, 0x2b,
-                                          0x33, 0x23, 0x33, 0xfff8, 0xffff, 0x2a, 0x28, 0x30 };
+    static const uint16_t selectors[] = { 0,
+                                          1,
+                                          2,
+                                          3,
+                                          0x10,
+                                          0x18,
+                                          0x23,
+                                          0x2b,
+                                          0x33,
+                                          0x23,
+                                          0x33,
+                                          0xfff8,
+                                          0xffff,
+                                          0x2a,
+                                          0x28,
+                                          0x30,
+                                          LDT_SELECTOR(LDT_CODE),
+                                          LDT_SELECTOR(LDT_DATA),
+                                          LDT_SELECTOR(LDT_DOWN),
+                                          LDT_SELECTOR(LDT_COUNT) };
     return selectors[random_below(r, G_N_ELEMENTS(selectors))];
 }
 
@@ -448,7 +487,7 @@ static void aim_selector(Random *r, const SubjectMemory *m, Case *c, uint64_t ta
 /* What RETF, IRET and POP of a segment register find. */
 static void aim_stacked_selectors(Random *r, const SubjectMemory *m, const Case *c)
 {
-    uint64_t at = c->state.gpr[GPR_RSP] - STACK_AT;
+    uint64_t at = c->state.gpr[GPR_RSP] + selector_base(c->ss) - STACK_AT;
     unsigned n = c->insn.opsize;
     if (at > PAGE - 64 || (c->row->op != OP_RET_FAR && c->row->op != OP_IRET && c->row->op != OP_POP))
         return;
@@ -463,7 +502,7 @@ static void aim_stacked_selectors(Random *r, const SubjectMemory *m, const Case 
     memcpy(stack + n, &(uint64_t){ cs }, n);
     if (c->row->op == OP_IRET) {
         memcpy(stack + 2 * n, &(uint64_t){ RFLAGS_ONE | RFLAGS_IF | (random_next(r) & RFLAGS_STATUS) }, n);
-        memcpy(stack + 3 * n, &(uint64_t){ STACK_AT + 0x800 }, n);
+        memcpy(stack + 3 * n, &(uint64_t){ STACK_AT - selector_base(c->ss) + 0x800 }, n);
         memcpy(stack + 4 * n, &(uint64_t){ random_percent(r, 80) ? USER_DS : random_selector(r) }, n);
     }
 }
@@ -500,6 +539,18 @@ static void narrow_to_32(CpuState *s)
         s->gpr[n] = n < 8 ? (uint32_t)s->gpr[n] : 0;
 }
 
+static void random_segments(Random *r, Case *c)
+{
+    c->cs = c->size == CODE64 ? USER_CS64 : USER_CS32;
+    c->ss = c->ds = c->es = USER_DS;
+    if (c->size != CODE16)
+        return;
+    c->cs = LDT_SELECTOR(LDT_CODE);
+    c->ss = LDT_SELECTOR(LDT_STACK);
+    c->ds = random_percent(r, 80) ? LDT_SELECTOR(LDT_DATA) : LDT_SELECTOR(LDT_DOWN);
+    c->es = random_percent(r, 80) ? LDT_SELECTOR(LDT_DATA) : LDT_SELECTOR(LDT_DOWN);
+}
+
 bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, const SubjectMemory *m, Case *ret)
 {
     uint8_t code[INSN_MAX_BYTES + 1] = { 0 };
@@ -511,15 +562,19 @@ bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, con
         return false;
     ret->row = insn_row(&ret->insn);
     random_state(r, ret);
-    ret->state.rip = CODE_AT + 64 + random_below(r, 2048);
-    if (random_percent(r, 3)) /* up to the end of the page, or beyond, where there is nothing */
-        ret->state.rip = CODE_AT + PAGE - 1 - random_below(r, ret->insn.length);
+    random_segments(r, ret);
+    uint64_t at = 64 + random_below(r, 2048); /* in the code's page */
+    if (random_percent(r, 3))                 /* up to its end, or beyond, where there is nothing */
+        at = PAGE - 1 - random_below(r, ret->insn.length);
+    ret->state.rip = CODE_AT + at - selector_base(ret->cs);
     aim_implicit(r, ret);
     tame_bit_offset(r, ret);
     if (ret->insn.has_mem) {
         unsigned n = operand_bytes(&ret->insn);
         CodeSize reach = ret->insn.addrsize == 8 ? CODE64 : CODE32; /* of the address */
         uint64_t target = random_target(r, reach, n, ret->insn.prefixes & PFX_LOCK || ret->row->op == OP_XCHG);
+        if (ret->insn.seg == SEG_SS && ret->ss != USER_DS)
+            target = STACK_AT + random_below(r, PAGE + 16); /* the segment has nothing else */
         fill_window(r, m, target, n);
         if (is_xsave(&ret->insn) && !aim_xsave(r, m, ret, &target))
             return false;
@@ -528,13 +583,12 @@ bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, con
     } else {
         aim_selector(r, m, ret, 0, code);
     }
-    if (size == CODE32)
+    if (size != CODE64)
         narrow_to_32(&ret->state);
-    fill_stack(r, m, ret->state.gpr[GPR_RSP]);
+    fill_stack(r, m, ret->state.gpr[GPR_RSP] + selector_base(ret->ss));
     aim_stacked_selectors(r, m, ret);
     ret->may_change_gs = loads_gs(&ret->insn);
     memset(m->code, 0xcc, PAGE);
-    memcpy(m->code + (ret->state.rip - CODE_AT), ret->insn.bytes,
-           MIN(ret->insn.length, CODE_AT + PAGE - ret->state.rip));
+    memcpy(m->code + at, ret->insn.bytes, MIN(ret->insn.length, PAGE - at));
     return true;
 }

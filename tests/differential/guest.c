@@ -12,7 +12,8 @@ enum {
     SYSTEM_AT = 0x10000, /* GDT, IDT, TSS */
     IDT_OFF = 0x1000,
     TSS_OFF = 0x2000,
-    SYSTEM_PAGES = 3,
+    LDT_OFF = 0x3000,
+    SYSTEM_PAGES = 4,
     KSTACK_PHYS = 0x20000,
     CODE_PHYS = 0x100000,
     DATA_PHYS = 0x101000,
@@ -22,7 +23,7 @@ enum {
 /* Supervisor linear addresses: physical + KERNEL_BASE, the first 2 MB. */
 #define KERNEL_BASE 0xffff800000000000ull
 #define HANDLERS    (KERNEL_BASE + 0x40000) /* 16 bytes a vector; never executed */
-enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40 };
+enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40, LDT_SELECTOR_GDT = 0x50 };
 
 #define PTE_P  1ull
 #define PTE_W  2ull
@@ -96,6 +97,21 @@ static void build_gdt(Guest *g)
     put64(g, SYSTEM_AT + TSS_SELECTOR + 8, tss >> 32);
 }
 
+static uint32_t ldt_attr(const SubjectSegment *s) /* as modify_ldt() makes them */
+{
+    return (s->code ? 11 : s->expand_down ? 7 : 3) | SEG_ATTR_S | SEG_ATTR_DPL | SEG_ATTR_P | SEG_ATTR_AVL;
+}
+
+static void build_ldt(Guest *g)
+{
+    for (unsigned n = 0; n < LDT_COUNT; n++) {
+        const SubjectSegment *s = &subject_ldt[n];
+        uint64_t attr = ldt_attr(s) | (s->limit >> 16 & 15) << 8;
+        put64(g, SYSTEM_AT + LDT_OFF + 8 * n,
+              (s->limit & 0xffff) | (s->base & 0xffffff) << 16 | attr << 40 | (s->base >> 24) << 56);
+    }
+}
+
 /* Interrupt gates; as with Linux user code may raise 3, 4 and 0x80 by INT. */
 static void build_idt(Guest *g)
 {
@@ -117,6 +133,17 @@ static Segment flat(uint16_t selector, uint32_t type, uint32_t size_bit)
                       .attr = type | SEG_ATTR_S | SEG_ATTR_DPL | SEG_ATTR_P | SEG_ATTR_G | size_bit };
 }
 
+static Segment segment_of(uint16_t selector)
+{
+    if (selector & 4) {
+        const SubjectSegment *s = &subject_ldt[selector >> 3];
+        return (Segment){ .selector = selector, .base = s->base, .limit = s->limit, .attr = ldt_attr(s) };
+    }
+    if (selector == USER_CS64)
+        return flat(selector, 11, SEG_ATTR_L);
+    return flat(selector, selector == USER_CS32 ? 11 : 3, SEG_ATTR_DB);
+}
+
 static void build_state(Guest *g, uint64_t fs_base)
 {
     CpuState *s = &g->base;
@@ -131,8 +158,10 @@ static void build_state(Guest *g, uint64_t fs_base)
     s->tr = (Segment){
         .selector = TSS_SELECTOR, .base = KERNEL_BASE + SYSTEM_AT + TSS_OFF, .limit = 0x67, .attr = 11 | SEG_ATTR_P
     };
-    s->ldtr = (Segment){ .attr = SEG_ATTR_UNUSABLE };
-    s->seg[SEG_SS] = s->seg[SEG_DS] = s->seg[SEG_ES] = flat(USER_DS, 3, SEG_ATTR_DB);
+    s->ldtr = (Segment){ .selector = LDT_SELECTOR_GDT,
+                         .base = KERNEL_BASE + SYSTEM_AT + LDT_OFF,
+                         .limit = 8 * LDT_COUNT - 1,
+                         .attr = 2 | SEG_ATTR_P };
     s->seg[SEG_FS] = (Segment){ .base = fs_base, .attr = SEG_ATTR_UNUSABLE };
     s->seg[SEG_GS] = (Segment){ .base = GS_BASE, .attr = SEG_ATTR_UNUSABLE };
 }
@@ -173,6 +202,7 @@ Guest *guest_create(const AccelOps *ops, uint64_t fs_base, GError **err)
     g->ram = g->machine->ram->host;
     build_tables(g);
     build_gdt(g);
+    build_ldt(g);
     build_idt(g);
     build_state(g, fs_base);
     return g;
@@ -229,7 +259,10 @@ void guest_step(Guest *g, const Case *c, Outcome *ret)
     s.fpu = c->state.fpu;
     s.rip = c->state.rip;
     s.rflags = c->state.rflags | RFLAGS_ONE | RFLAGS_IF;
-    s.seg[SEG_CS] = c->size == CODE64 ? flat(USER_CS64, 11, SEG_ATTR_L) : flat(USER_CS32, 11, SEG_ATTR_DB);
+    s.seg[SEG_CS] = segment_of(c->cs);
+    s.seg[SEG_SS] = segment_of(c->ss);
+    s.seg[SEG_DS] = segment_of(c->ds);
+    s.seg[SEG_ES] = segment_of(c->es);
 
     *ret = (Outcome){ .vector = LOST };
     if (!ops->set(g->vcpu, &s, NULL) || !ops->step(g->vcpu, NULL) || !ops->get(g->vcpu, &s, NULL))

@@ -1,6 +1,7 @@
 /* native.c - see native.h.  Linux, arch/x86/kernel/signal_64.c, restore_sigcontext(). */
 #include "native.h"
 
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -123,6 +124,21 @@ static bool map_memory(Native *n, GError **err)
     return true;
 }
 
+static bool set_ldt(GError **err)
+{
+    for (unsigned n = 0; n < LDT_COUNT; n++) {
+        const SubjectSegment *s = &subject_ldt[n];
+        struct user_desc d = { .entry_number = n,
+                               .base_addr = (unsigned)s->base,
+                               .limit = s->limit,
+                               .contents = s->code ? 2 : s->expand_down,
+                               .useable = 1 };
+        if (syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)))
+            return error_set_errno(err, errno, "cannot set LDT entry %u", n);
+    }
+    return true;
+}
+
 Native *native_create(GError **err)
 {
     Native *n = g_new0(Native, 1);
@@ -130,7 +146,7 @@ Native *native_create(GError **err)
     n->fpu_after = g_aligned_alloc0(1, FPU_FRAME_BYTES, 64);
     n->fpu_frame = g_aligned_alloc0(1, FPU_FRAME_BYTES, 64);
     the_native = n;
-    if (!map_memory(n, err) || !install_handlers(n, err) ||
+    if (!map_memory(n, err) || !install_handlers(n, err) || !set_ldt(err) ||
         (syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE) && error_set_errno(err, errno, "cannot set the GS base"))) {
         native_destroy(n);
         return NULL;
@@ -180,8 +196,8 @@ static void fill_frame(Native *n, const Case *c)
     g[REG_RIP] = (greg_t)c->state.rip;
     g[REG_EFL] = (greg_t)(c->state.rflags | RFLAGS_TF);
     uint16_t *selectors = (uint16_t *)&g[REG_CSGSFS]; /* CS, GS, FS, SS */
-    selectors[0] = c->size == CODE64 ? USER_CS64 : USER_CS32;
-    selectors[3] = USER_DS;
+    selectors[0] = c->cs;
+    selectors[3] = c->ss;
     uint8_t sw_bytes[48];
     memcpy(sw_bytes, n->fpu_frame + 464, sizeof(sw_bytes));
     memcpy(n->fpu_frame, &c->state.fpu, sizeof(XsaveImage));
@@ -212,10 +228,10 @@ static void take_gs(Outcome *ret)
         syscall(SYS_arch_prctl, ARCH_SET_GS, GS_BASE);
 }
 
-/* Flat data segments for compatibility mode, and flags as C wants them. */
-static void tidy(void)
+/* Data segments for other than 64-bit mode, and flags as C wants them. */
+static void tidy(uint16_t ds, uint16_t es)
 {
-    __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+    __asm__ volatile("mov %0, %%ds; mov %1, %%es" : : "r"(ds), "r"(es));
     __asm__ volatile("pushq $0x202; popfq" : : : "cc", "memory");
 }
 
@@ -231,13 +247,13 @@ static void enter(Native *n)
 void native_step(Native *n, const Case *c, Outcome *ret)
 {
     fill_frame(n, c);
-    tidy();
+    tidy(c->ds, c->es);
     n->steps++;
     if (!sigsetjmp(n->back, 0)) {
         n->armed = 1;
         enter(n);
     }
-    tidy();
+    tidy(USER_DS, USER_DS);
     read_after(n, ret);
     ret->gs_base = GS_BASE;
     if (c->may_change_gs)

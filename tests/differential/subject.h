@@ -22,6 +22,24 @@
 #define USER_DS 0x2b
 #define USER_CS64 0x33
 
+/* 16-bit code has segments of its own, in an LDT that both sides have. */
+enum { LDT_CODE, LDT_DATA, LDT_STACK, LDT_DOWN /* data, expand-down */, LDT_COUNT };
+#define LDT_SELECTOR(n) (uint16_t)((n) << 3 | 7)
+
+typedef struct SubjectSegment {
+    uint64_t base;
+    uint32_t limit; /* in bytes */
+    bool code, expand_down;
+} SubjectSegment;
+static const SubjectSegment subject_ldt[LDT_COUNT] = {
+    [LDT_CODE] = { .base = CODE_AT, .limit = PAGE - 1, .code = true },
+    [LDT_DATA] = { .base = DATA_AT - PAGE, .limit = 0x3dff },
+    [LDT_STACK] = { .base = STACK_AT - PAGE, .limit = 2 * PAGE - 1 },
+    [LDT_DOWN] = { .base = DATA_AT - PAGE, .limit = 0x17ff, .expand_down = true },
+};
+
+static inline uint64_t selector_base(uint16_t selector) { return selector & 4 && selector >> 3 < LDT_COUNT ? subject_ldt[selector >> 3].base : 0; }
+
 /* The memory of one side. */
 typedef struct SubjectMemory {
     uint8_t *code, *data, *stack; /* where the test writes it */
@@ -41,7 +59,8 @@ typedef struct Outcome {
 
 /* A case: the state before.  The instruction stands at state.rip, and memory is as it is. */
 typedef struct Case {
-    CodeSize size; /* CODE32 or CODE64 */
+    CodeSize size;
+    uint16_t cs, ss, ds, es;
     Insn insn;
     const InsnRow *row;
     bool may_change_gs;

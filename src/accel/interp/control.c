@@ -81,20 +81,25 @@ ALWAYS_INLINE void push(InterpVcpu *v, unsigned size, uint64_t value)
     }
 }
 
-static void call_rel(InterpVcpu *v, const Insn *i)
+/* A bad target faults after the return address has been stored, before RSP changes: so do processors. */
+ALWAYS_INLINE void call_target(InterpVcpu *v, const Insn *i, uint64_t target)
 {
-    uint64_t target = checked_target(v, v->next_rip + i->imm, i->opsize);
-    push(v, i->opsize, v->next_rip);
-    v->next_rip = target;
-}
-
-static void call_to(InterpVcpu *v, const Insn *i)
-{
-    uint64_t target = operand_read(v, i, 0, i->opsize), at = (v->s.gpr[GPR_RSP] - i->opsize) & v->stack_mask;
-    mem_store(v, SEG_SS, at, i->opsize, v->next_rip);
-    v->next_rip = checked_target(v, target, i->opsize); /* a bad target faults after the store, before RSP changes */
+    uint64_t at = (v->s.gpr[GPR_RSP] - i->opsize) & v->stack_mask;
+    switch (i->opsize) {
+    case 2: mem_store(v, SEG_SS, at, 2, v->next_rip); break;
+    case 4: mem_store(v, SEG_SS, at, 4, v->next_rip); break;
+    default: mem_store(v, SEG_SS, at, 8, v->next_rip); break;
+    }
+    v->next_rip = checked_target(v, target, i->opsize);
     stack_set_pointer(v, at);
 }
+
+static void call_rel(InterpVcpu *v, const Insn *i)
+{
+    call_target(v, i, v->next_rip + i->imm);
+}
+
+static void call_to(InterpVcpu *v, const Insn *i) { call_target(v, i, operand_read(v, i, 0, i->opsize)); }
 static ExecFn *select_call(const Insn *i) { return i->opnd[0].kind == OPND_REL ? call_rel : call_to; }
 
 /* The top of the stack, without popping it. */

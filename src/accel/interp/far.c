@@ -47,14 +47,14 @@ static void to_code(InterpVcpu *v, uint16_t selector, Descriptor *d, uint64_t of
     if (!desc_present(d))
         raise_selector(v, EXC_NP, selector);
     StackCursor c = stack_cursor(v);
-    if (v->long_mode && !desc_long(d)) { /* to compatibility mode: its widths of RIP and RSP already count */
-        offset = (uint32_t)offset;
-        c.flat64 = false;
-        c.mask = v->s.seg[SEG_SS].attr & SEG_ATTR_DB ? 0xffffffff : 0xffff;
+    if (v->long_mode) { /* between 64-bit and compatibility mode: the new one's widths of RIP and RSP already count */
+        c.flat64 = desc_long(d);
+        c.mask = c.flat64 ? ~0ull : v->s.seg[SEG_SS].attr & SEG_ATTR_DB ? 0xffffffff : 0xffff;
+        offset &= c.flat64 ? ~0ull : 0xffffffff;
     }
-    code_offset_check(v, d, offset);
     if (call)
-        push_return(v, &c, opsize);
+        push_return(v, &c, opsize); /* stored even if the offset is then found bad */
+    code_offset_check(v, d, offset);
     descriptor_set_accessed(v, d);
     if (call)
         cursor_commit(v, &c);

@@ -114,6 +114,7 @@ void exec_fxsave(InterpVcpu *v, const Insn *i)
 {
     check_fxsave(v);
     uint64_t offset = simd_aligned_address(v, i, 16);
+    mem_probe_write(v, i->seg, offset, AREA_HEADER); /* all of it must be writable, though not all is written */
     uint8_t area[LEGACY_BYTES];
     put_x87(v, i, area);
     put_mxcsr(&v->s.fpu, area);
