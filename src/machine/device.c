@@ -147,7 +147,7 @@ void device_destroy(Device *d)
         device_unmap(d, i);
     if (d->realized && d->type->unrealize)
         d->type->unrealize(d);
-    if (d->realized && d->type->pci)
+    if (d->type->pci)
         pci_unrealize((PciDevice *)d);
     fields_clear(d->type->fields, d);
     g_mutex_clear(&d->lock);

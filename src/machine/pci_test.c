@@ -289,6 +289,10 @@ static void test_slots(void)
     g_assert_false(pci_plug((PciDevice *)d, r.bus, pci_devfn(3, 1), &err));
     g_assert_nonnull(strstr(err->message, r.p->dev.path));
     device_destroy(d);
+    d = device_new(r.m, &probe_type, "never", NULL, NULL); /* plugged, but not realized: the slot is free again */
+    g_assert_true(pci_plug((PciDevice *)d, r.bus, pci_devfn(9, 0), NULL));
+    device_destroy(d);
+    g_assert_null(pci_find(r.bus, pci_devfn(9, 0)));
     device_destroy(&r.p->dev);
     g_assert_null(pci_find(r.bus, pci_devfn(3, 1)));
     rig_finish(&r);
