@@ -7,6 +7,7 @@
 
 const AccelOps *const accel_table[] = {
     &accel_kvm,
+    &accel_dbt,
     &accel_interp,
     NULL,
 };

@@ -1,8 +1,8 @@
 /*
- * differential.c - every row of insns.txt that user code may execute, run by the host's CPU and by the interpreter on
+ * differential.c - every row of insns.txt that user code may execute, run by the host's CPU and by the interpreter, or the translator, on
  * the same random and edge operands.  General, vector and x87 registers, memory, defined flags and faults must agree.
  *
- *     differential [--cases N] [--seed N] [--row NAME]
+ *     differential [--accel NAME] [--cases N] [--seed N] [--row NAME]
  *
  * ATOLL_SEED and ATOLL_CASES do the same as the options.  A case is a function of seed, row and number, so what fails
  * can be repeated alone.
@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "accel/accel.h"
+#include "base/error.h"
 #include "compare.h"
 #include "generate.h"
 #include "guest.h"
@@ -26,7 +27,7 @@ typedef struct Run {
     SubjectMemory host_memory, guest_memory;
     uint64_t seed, fs_base;
     gint64 cases;
-    char *only_row;
+    char *only_row, *accel;
     gboolean trace;
     unsigned rows, shown, rows_failed;
     uint64_t done, failed;
@@ -117,6 +118,7 @@ static bool run_case(Run *run, unsigned row, CodeSize size, unsigned number, boo
     Outcome host, guest;
     if (!case_generate(&r, row, size, run->fs_base, &run->host_memory, &c))
         return true;
+    c.translated = run->accel && !strcmp(run->accel, "dbt");
     copy_memory(&run->guest_memory, &run->host_memory);
     if (run->trace)
         trace(&c);
@@ -174,7 +176,10 @@ static bool prepare(Run *run, GError **err)
     if (!run->native)
         return false;
     run->fs_base = native_fs_base();
-    run->guest = guest_create(&accel_interp, run->fs_base, err);
+    const AccelOps *ops = accel_find(run->accel ? run->accel : "interp");
+    if (!ops)
+        return error_set(err, ERR_INVALID, "there is no accelerator '%s'", run->accel);
+    run->guest = guest_create(ops, run->fs_base, err);
     if (!run->guest)
         return false;
     run->host_memory = native_memory(run->native);
@@ -194,6 +199,7 @@ static bool parse_options(Run *run, int *argc, char ***argv, GError **err)
     const GOptionEntry options[] = {
         { "cases", 0, 0, G_OPTION_ARG_INT64, &run->cases, "cases for each row and mode", "N" },
         { "seed", 0, 0, G_OPTION_ARG_STRING, &seed, "of the random numbers", "N" },
+        { "accel", 0, 0, G_OPTION_ARG_STRING, &run->accel, "interp (the default) or dbt", "NAME" },
         { "row", 0, 0, G_OPTION_ARG_STRING, &run->only_row, "only rows of this mnemonic", "NAME" },
         { "trace", 0, 0, G_OPTION_ARG_NONE, &run->trace, "name each case before it runs", NULL },
         { NULL },

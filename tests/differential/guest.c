@@ -1,7 +1,10 @@
 /* guest.c - see guest.h. */
 #include "guest.h"
 
+#include <asm/prctl.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "machine/machine.h"
 
@@ -251,6 +254,19 @@ static void read_exception(const Guest *g, const CpuState *s, Outcome *ret)
     ret->gpr[GPR_RSP] = get64(g, at + 24);
 }
 
+/* The translator and the native side both use this thread's GS. */
+static bool step_with_own_gs(Guest *g)
+{
+    const AccelOps *ops = g->vcpu->accel->ops;
+    unsigned long gs;
+    syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
+    if (ops->thread_start)
+        ops->thread_start(g->vcpu);
+    bool ok = ops->step(g->vcpu, NULL);
+    syscall(SYS_arch_prctl, ARCH_SET_GS, gs);
+    return ok;
+}
+
 void guest_step(Guest *g, const Case *c, Outcome *ret)
 {
     const AccelOps *ops = g->vcpu->accel->ops;
@@ -265,7 +281,9 @@ void guest_step(Guest *g, const Case *c, Outcome *ret)
     s.seg[SEG_ES] = segment_of(c->es);
 
     *ret = (Outcome){ .vector = LOST };
-    if (!ops->set(g->vcpu, &s, NULL) || !ops->step(g->vcpu, NULL) || !ops->get(g->vcpu, &s, NULL))
+    if (ops->code_changed)
+        ops->code_changed(g->vcpu->accel, CODE_PHYS, PAGE); /* the test has put another instruction there */
+    if (!ops->set(g->vcpu, &s, NULL) || !step_with_own_gs(g) || !ops->get(g->vcpu, &s, NULL))
         return;
     ret->vector = NO_VECTOR;
     memcpy(ret->gpr, s.gpr, sizeof(ret->gpr));

@@ -64,5 +64,6 @@ typedef struct Case {
     Insn insn;
     const InsnRow *row;
     bool may_change_gs;
+    bool translated; /* the guest's side is the translator, which differs knowingly: see compare.c */
     CpuState state; /* gpr, rip, rflags, fpu count */
 } Case;

@@ -97,9 +97,9 @@ static uint64_t granule_bits(uint64_t offset, uint64_t n)
     return (~0ull >> (63 - (last - first))) << first;
 }
 
-/* Announces that code at [offset, offset + n), within one page, is about to be read.  False: it cannot be tracked. */
-static bool map_claim(CodeMap *m, RamBlock *ram, uint64_t offset, uint64_t n)
+bool code_claim(InterpVcpu *v, RamBlock *ram, uint64_t offset, uint64_t n)
 {
+    CodeMap *m = ((InterpAccel *)v->vcpu.accel)->code_map;
     uint64_t bits = granule_bits(offset, n);
     CodeRam *r = map_find(m, ram);
     if (r && (atomic_load(&r->granules[offset / PAGE]) & bits) == bits)
@@ -113,6 +113,8 @@ static bool map_claim(CodeMap *m, RamBlock *ram, uint64_t offset, uint64_t n)
         new_page = !(atomic_fetch_or(&ram->page_flags[offset / PAGE], PAGE_HAS_CODE) & PAGE_HAS_CODE);
     }
     g_mutex_unlock(&m->lock);
+    if (new_page && v->client)
+        v->client->code_claimed(v, ram->host + (offset & ~(uint64_t)(PAGE - 1)));
     if (new_page)
         barrier_on_all_threads();
     return r != NULL;
@@ -141,7 +143,7 @@ typedef struct Posted {
 
 typedef struct FullCache {
     CodeCache base;
-    InterpAccel *accel;
+    InterpVcpu *vcpu;
     CodeBlock *bucket[1 << BUCKET_BITS];       /* by address */
     CodeBlock *page_bucket[1 << PAGE_BUCKET_BITS]; /* by page */
     uint8_t *arena;
@@ -165,10 +167,10 @@ static inline const uint8_t *page_of(const uint8_t *p)
     return (const uint8_t *)((uintptr_t)p & ~(uintptr_t)(PAGE - 1));
 }
 
-CodeCache *code_cache_create(InterpAccel *a)
+CodeCache *code_cache_create(InterpVcpu *v)
 {
     FullCache *c = g_new0(FullCache, 1);
-    c->accel = a;
+    c->vcpu = v;
     g_mutex_init(&c->lock);
     c->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (c->arena == MAP_FAILED)
@@ -206,14 +208,14 @@ static void block_decode(FullCache *c, CodeBlock *b, const TlbEntry *e, const ui
         CodeInsn *ci = &b->insn[b->n];
         uint8_t bytes[INSN_MAX_BYTES];
         size_t n = MIN((size_t)(end - at), sizeof(bytes));
-        if (!map_claim(c->accel->code_map, e->ram, (uint64_t)(at - e->ram->host), n))
+        if (!code_claim(c->vcpu, e->ram, (uint64_t)(at - e->ram->host), n))
             break;
         memcpy(bytes, at, n);
         DecodeResult r = insn_decode(bytes, n, size, &ci->insn);
         if (r == DECODE_MORE)
             break;
         if (r == DECODE_OK) {
-            ci->fn = dispatch(c->accel, &ci->insn);
+            ci->fn = dispatch((const InterpAccel *)c->vcpu->vcpu.accel, &ci->insn);
             uint32_t attrs = insn_row(&ci->insn)->attrs;
             bool repeats = attrs & ROW_STRING && ci->insn.prefixes & (PFX_REP | PFX_REPNE);
             open = !(attrs & ENDS) && !repeats;
@@ -289,6 +291,8 @@ static void block_unlink(FullCache *c, CodeBlock *b)
  * emptied, so the one that runs can end its current instruction. */
 static void cache_drop(FullCache *c, const uint8_t *page, uint64_t granules)
 {
+    if (c->vcpu->client)
+        c->vcpu->client->code_dropped(c->vcpu, page, granules);
     for (CodeBlock **p = &c->page_bucket[page_bucket_of(page)], *b; (b = *p) != NULL;) {
         const uint8_t *host = block_host(b);
         if (page_of(host) != page || !(granule_bits(host - page, b->bytes) & granules)) {

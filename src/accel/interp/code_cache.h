@@ -39,7 +39,7 @@ typedef struct CodeCache {
 static inline uint64_t code_key(const uint8_t *host, CodeSize size) { return (uint64_t)(uintptr_t)host << 2 | size; }
 
 /* ---- a vCPU's cache */
-CodeCache *code_cache_create(InterpAccel *a);
+CodeCache *code_cache_create(InterpVcpu *v);
 void code_cache_destroy(CodeCache *c);
 /* The block that starts at `host` = e->host + offset in page, decoded if need be.  NULL: its first instruction goes on
  * in the next page. */
@@ -62,5 +62,7 @@ void code_drain(CodeCache *c);
 typedef struct CodeMap CodeMap;
 CodeMap *code_map_create(GError **err);
 void code_map_destroy(CodeMap *m);
+/* Announces that code at [offset, offset + n), within one page, is about to be read.  False: it cannot be tracked. */
+bool code_claim(InterpVcpu *v, RamBlock *ram, uint64_t offset, uint64_t n);
 /* Writes from a thread that is no vCPU (self NULL), or from vCPU self. */
 void code_written(InterpAccel *a, InterpVcpu *self, RamBlock *ram, uint64_t ram_offset, uint64_t size);

@@ -52,9 +52,21 @@ enum {
     ATTN_PENDING = 1 << 4,  /* a debug trap, an NMI, an activity other than running */
 };
 
+/* A translator that embeds InterpVcpu and keeps tables derived from its own (accel/dbt).  All are called on the vCPU's thread
+ * between instructions. */
+typedef struct InterpClient {
+    void (*tlb_flushed)(InterpVcpu *v);
+    void (*tlb_page_flushed)(InterpVcpu *v, uint64_t linear);
+    /* Bytes of the page in these units of 64 have changed; page NULL: anything may have. */
+    void (*code_dropped)(InterpVcpu *v, const uint8_t *page, uint64_t granules);
+    /* A page holds code from now on: no vCPU may write it without a look.  Its bytes have not been read yet. */
+    void (*code_claimed)(InterpVcpu *v, const uint8_t *page);
+} InterpClient;
+
 struct InterpVcpu {
     Vcpu vcpu;
     CpuState s;
+    const InterpClient *client; /* NULL: none */
 
     /* Derived from s; interp_mode_changed() recomputes after any change of CR0, CR4, EFER, CS, SS, VM. */
     uint8_t code_size;   /* CodeSize */

@@ -211,6 +211,8 @@ static uint64_t entry_page(const TlbEntry *e)
 
 void mmu_flush(InterpVcpu *v, bool global_too)
 {
+    if (v->client)
+        v->client->tlb_flushed(v);
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
         Tlb *t = &v->tlb[who];
         unsigned kept = 0;
@@ -240,6 +242,8 @@ static void flush_large(Tlb *t, uint64_t linear)
 
 void mmu_flush_page(InterpVcpu *v, uint64_t linear)
 {
+    if (v->client)
+        v->client->tlb_page_flushed(v, linear);
     bool large = v->large_pages >> (linear >> 30 & 63) & 1;
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
         TlbEntry *e = tlb_entry(v, linear, who);

@@ -78,7 +78,7 @@ static const CodeInsn *decode_one(InterpVcpu *v)
     return c;
 }
 
-static void run_one(InterpVcpu *v)
+void interp_run_one(InterpVcpu *v)
 {
     CodeInsn c = *decode_one(v); /* a copy: while it runs, the slot may be used for a nested fetch */
     if (c.fn == exec_undefined || c.fn == exec_too_long)
@@ -91,7 +91,7 @@ static void run_one(InterpVcpu *v)
 }
 
 /* Out of line: what setjmp()'s caller keeps lives in memory, not in registers. */
-__attribute__((noinline)) static void run_some(InterpVcpu *v)
+__attribute__((noinline)) void interp_run_some(InterpVcpu *v)
 {
     uint64_t linear = mem_flat_linear(v, SEG_CS, v->s.rip);
     TlbEntry *e = code_page(v, linear);
@@ -102,11 +102,11 @@ __attribute__((noinline)) static void run_some(InterpVcpu *v)
             return;
         }
     }
-    run_one(v);
+    interp_run_one(v);
 }
 
 /* True: leave run() with *ret. */
-static bool serve_requests(InterpVcpu *v, RunExit *ret)
+bool interp_serve_requests(InterpVcpu *v, RunExit *ret)
 {
     if (vcpu_requests(&v->vcpu) & VREQ_ACCEL) {
         vcpu_unrequest(&v->vcpu, VREQ_ACCEL);
@@ -115,14 +115,7 @@ static bool serve_requests(InterpVcpu *v, RunExit *ret)
     return interp_poll_events(v, ret);
 }
 
-/* An interrupt that IF holds back is no reason to stop: STI, POPF and IRET raise attention. */
-static inline bool wants_attention(InterpVcpu *v)
-{
-    uint32_t requests = vcpu_requests(&v->vcpu);
-    return v->attention || requests & ~VREQ_INTR || (requests && v->s.rflags & RFLAGS_IF);
-}
-
-static void land_fault(InterpVcpu *v)
+void interp_land_fault(InterpVcpu *v)
 {
     if (v->exclusive)
         world_go(v);
@@ -134,17 +127,17 @@ RunExit interp_run(Vcpu *vcpu)
     InterpVcpu *v = (InterpVcpu *)vcpu;
     RunExit ret;
     if (_setjmp(v->unwind)) {
-        land_fault(v);
+        interp_land_fault(v);
         if (v->single_step)
             return RUN_KICKED;
     }
     for (;;) {
-        if (unlikely(wants_attention(v)) && serve_requests(v, &ret))
+        if (unlikely(interp_wants_attention(v)) && interp_serve_requests(v, &ret))
             return ret;
         if (likely(!v->attention && !v->single_step))
-            run_some(v);
+            interp_run_some(v);
         else
-            run_one(v);
+            interp_run_one(v);
         if (v->attention)
             interp_retired(v);
         if (v->single_step)
@@ -164,20 +157,25 @@ bool interp_step(Vcpu *vcpu, GError **err)
 /* ---- the accelerator */
 static bool interp_probe(GError **err) { return true; }
 
-static Accel *interp_create(Machine *m, const CpuModel *model, GError **err)
+Accel *interp_accel_create(Machine *m, const CpuModel *model, const AccelOps *ops, GError **err)
 {
     CodeMap *map = code_map_create(err);
     if (!map)
         return NULL;
     InterpAccel *a = g_new0(InterpAccel, 1);
-    a->accel = (Accel){ .ops = &accel_interp, .machine = m, .model = *model };
+    a->accel = (Accel){ .ops = ops, .machine = m, .model = *model };
     a->code_map = map;
     a->vcpus = g_ptr_array_new();
     dispatch_init(a);
     return &a->accel;
 }
 
-static void interp_destroy(Accel *accel)
+static Accel *interp_create(Machine *m, const CpuModel *model, GError **err)
+{
+    return interp_accel_create(m, model, &accel_interp, err);
+}
+
+void interp_destroy(Accel *accel)
 {
     InterpAccel *a = (InterpAccel *)accel;
     if (!a)
@@ -187,14 +185,14 @@ static void interp_destroy(Accel *accel)
     g_free(a);
 }
 
-static bool interp_vcpu_init(Accel *accel, Vcpu *vcpu, GError **err)
+bool interp_vcpu_init(Accel *accel, Vcpu *vcpu, GError **err)
 {
     InterpAccel *a = (InterpAccel *)accel;
     InterpVcpu *v = (InterpVcpu *)vcpu;
     v->host = host_exec_create(err);
     if (!v->host)
         return false;
-    v->code = code_cache_create(a);
+    v->code = code_cache_create(v);
     interp_sys_init(v);
     cpu_state_reset(&v->s, vcpu->id == 0, false);
     interp_state_loaded(v);
@@ -202,7 +200,7 @@ static bool interp_vcpu_init(Accel *accel, Vcpu *vcpu, GError **err)
     return true;
 }
 
-static void interp_vcpu_finish(Vcpu *vcpu)
+void interp_vcpu_finish(Vcpu *vcpu)
 {
     InterpVcpu *v = (InterpVcpu *)vcpu;
     g_ptr_array_remove(((InterpAccel *)vcpu->accel)->vcpus, v);
@@ -214,7 +212,7 @@ static void interp_vcpu_finish(Vcpu *vcpu)
 /* run() looks at the request word after every block and every page of a string instruction. */
 static void interp_kick(Vcpu *vcpu) { }
 
-static bool interp_get(Vcpu *vcpu, CpuState *ret, GError **err)
+bool interp_get(Vcpu *vcpu, CpuState *ret, GError **err)
 {
     *ret = ((InterpVcpu *)vcpu)->s;
     if (vcpu->apic_ops) { /* the local APIC has the truth of what CpuState mirrors */
@@ -224,7 +222,7 @@ static bool interp_get(Vcpu *vcpu, CpuState *ret, GError **err)
     return true;
 }
 
-static bool interp_set(Vcpu *vcpu, const CpuState *s, GError **err)
+bool interp_set(Vcpu *vcpu, const CpuState *s, GError **err)
 {
     InterpVcpu *v = (InterpVcpu *)vcpu;
     v->s = *s;
@@ -233,14 +231,14 @@ static bool interp_set(Vcpu *vcpu, const CpuState *s, GError **err)
     return true;
 }
 
-static void interp_map_changed(Accel *accel, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now)
+void interp_map_changed(Accel *accel, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now)
 {
     InterpAccel *a = (InterpAccel *)accel;
     for (unsigned i = 0; i < a->vcpus->len; i++)
         vcpu_request(g_ptr_array_index(a->vcpus, i), VREQ_TLB_FLUSH);
 }
 
-static void interp_code_changed(Accel *accel, uint64_t gpa, uint64_t size)
+void interp_code_changed(Accel *accel, uint64_t gpa, uint64_t size)
 {
     FlatView *view = space_view(accel->machine->memory);
     while (size) {

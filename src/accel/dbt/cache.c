@@ -1,0 +1,253 @@
+/*
+ * cache.c - translated blocks: found by host address of their code, RIP and mode; linked; dropped when their bytes change.
+ *
+ * Blocks and exits come from an arena, host code from a CodeBuffer.  When either is full all goes and starts anew.
+ */
+#include "accel/dbt/dbt.h"
+
+#include <sys/mman.h>
+
+#include "accel/interp/mem_inline.h"
+#include "accel/dbt/emit.h"
+
+enum { BUCKETS = 1 << 15, PAGE_BUCKETS = 1 << 12 };
+#define ARENA_BYTES (64u << 20)
+#define CODE_BYTES  (64u << 20)
+
+struct DbtCache {
+    CodeBuffer *code;
+    uint8_t *arena;
+    size_t used;
+    DbtBlock *bucket[BUCKETS], *page_bucket[PAGE_BUCKETS];
+};
+
+static const uint8_t *page_of(const uint8_t *p) { return (const uint8_t *)((uintptr_t)p & ~0xfffull); }
+static unsigned bucket_of(const uint8_t *host, uint64_t rip) { return ((uintptr_t)host ^ (uintptr_t)host >> 12 ^ rip >> 3) % BUCKETS; }
+static unsigned page_bucket_of(const uint8_t *host) { return ((uintptr_t)host >> 12 ^ (uintptr_t)host >> 24) % PAGE_BUCKETS; }
+
+CodeBuffer *dbt_code(DbtVcpu *v) { return v->cache->code; }
+
+void *dbt_arena_alloc(DbtVcpu *v, size_t n)
+{
+    struct DbtCache *c = v->cache;
+    void *p = c->arena + c->used;
+    c->used += (n + 15) & ~(size_t)15;
+    return p;
+}
+
+/* ---- indirect jumps */
+
+void dbt_jump_flush(DbtVcpu *v)
+{
+    const void *miss = dbt_glue_miss(v->glue, false);
+    for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
+        for (unsigned n = 0; n < v->n_jumps_used[who] && n < JUMPS_LISTED; n++)
+            v->jump_table[who][v->jumps_used[who][n]] = miss;
+        if (v->n_jumps_used[who] > JUMPS_LISTED)
+            for (unsigned n = 0; n < JUMP_SIZE; n++)
+                v->jump_table[who][n] = miss;
+        v->n_jumps_used[who] = 0;
+    }
+}
+
+static void jump_init(DbtVcpu *v)
+{
+    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
+        v->n_jumps_used[who] = JUMPS_LISTED + 1;
+    dbt_jump_flush(v);
+}
+
+void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
+{
+    MemWho who = mode_who(b->mode);
+    uint16_t index = b->rip;
+    if (v->jump_table[who][index] == dbt_glue_miss(v->glue, false)) {
+        if (v->n_jumps_used[who] < JUMPS_LISTED)
+            v->jumps_used[who][v->n_jumps_used[who]] = index;
+        v->n_jumps_used[who] = MIN(v->n_jumps_used[who] + 1, JUMPS_LISTED + 1u);
+    }
+    v->jump_table[who][index] = b->checked_entry;
+}
+
+static void jump_forget(DbtVcpu *v, const DbtBlock *b)
+{
+    const void **e = &v->jump_table[mode_who(b->mode)][(uint16_t)b->rip];
+    if (*e == b->checked_entry)
+        *e = dbt_glue_miss(v->glue, false);
+}
+
+/* ---- links */
+
+void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to)
+{
+    if (from->to || !from->linkable || !from->block->host)
+        return;
+    patch_rel32(from->jump, code_buffer_writable(v->cache->code, to->entry));
+    from->to = to;
+    from->next_in = to->linked_in;
+    to->linked_in = from;
+}
+
+/* Sends everybody who jumps to b to their own exits again: the cold code that the jump had when it was translated. */
+static void unlink_incoming(DbtBlock *b)
+{
+    for (DbtExit *x = b->linked_in; x; x = x->next_in) {
+        memcpy(x->jump, &x->unlinked, 4);
+        x->to = NULL;
+    }
+    b->linked_in = NULL;
+}
+
+static void unlink_outgoing(DbtExit *x)
+{
+    for (DbtExit **p = &x->to->linked_in; *p; p = &(*p)->next_in)
+        if (*p == x) {
+            *p = x->next_in;
+            break;
+        }
+    x->to = NULL;
+}
+
+/* ---- dropping */
+
+static void take_out(DbtBlock **list, DbtBlock *b)
+{
+    for (DbtBlock **p = list; *p; p = &(*p)->next)
+        if (*p == b) {
+            *p = b->next;
+            return;
+        }
+}
+
+static void block_drop(DbtVcpu *v, DbtBlock *b)
+{
+    take_out(&v->cache->bucket[bucket_of(b->host, b->rip)], b);
+    unlink_incoming(b);
+    for (unsigned n = 0; n < G_N_ELEMENTS(b->jumps); n++)
+        if (b->jumps[n] && b->jumps[n]->to)
+            unlink_outgoing(b->jumps[n]);
+    jump_forget(v, b);
+    b->host = NULL;
+}
+
+static void cache_empty(DbtVcpu *v)
+{
+    struct DbtCache *c = v->cache;
+    memset(c->bucket, 0, sizeof(c->bucket));
+    memset(c->page_bucket, 0, sizeof(c->page_bucket));
+    c->used = 0;
+    code_buffer_reset(c->code);
+    dbt_glue_destroy(v->glue);
+    v->glue = dbt_glue_create(c->code);
+    jump_init(v);
+    v->last_exit = NULL;
+    v->stats.evictions++;
+}
+
+static uint64_t granules_of(const DbtBlock *b)
+{
+    unsigned first = ((uintptr_t)b->host & 0xfff) >> 6, last = (((uintptr_t)b->host & 0xfff) + b->bytes - 1) >> 6;
+    return (~0ull >> (63 - (last - first))) << first;
+}
+
+/* Called by the code map, on this vCPU's thread and between instructions; page NULL: everything. */
+void dbt_code_dropped(InterpVcpu *i, const uint8_t *page, uint64_t granules)
+{
+    DbtVcpu *v = (DbtVcpu *)i;
+    v->last_exit = NULL;
+    if (!page) {
+        cache_empty(v);
+        return;
+    }
+    for (DbtBlock **p = &v->cache->page_bucket[page_bucket_of(page)], *b; (b = *p) != NULL;) {
+        if (page_of(b->host) != page || !(granules_of(b) & granules)) {
+            p = &b->page_next;
+            continue;
+        }
+        *p = b->page_next;
+        block_drop(v, b);
+    }
+}
+
+/* ---- finding */
+
+static DbtBlock *lookup(struct DbtCache *c, const uint8_t *host, uint64_t rip, uint32_t mode)
+{
+    for (DbtBlock *b = c->bucket[bucket_of(host, rip)]; b; b = b->next)
+        if (b->host == host && b->rip == rip && b->mode == mode)
+            return b;
+    return NULL;
+}
+
+static void insert(struct DbtCache *c, DbtBlock *b)
+{
+    DbtBlock **first = &c->bucket[bucket_of(b->host, b->rip)], **page_first = &c->page_bucket[page_bucket_of(b->host)];
+    b->next = *first;
+    *first = b;
+    b->page_next = *page_first;
+    *page_first = b;
+}
+
+static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const uint8_t *host)
+{
+    enum { MOST_EXITS = 128 };
+    if (v->cache->used + sizeof(DbtBlock) + MOST_EXITS * sizeof(DbtExit) > ARENA_BYTES)
+        cache_empty(v);
+    DbtBlock *b = dbt_arena_alloc(v, sizeof(*b));
+    *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
+    if (!dbt_translate(v, b, page)) {
+        cache_empty(v);
+        b = dbt_arena_alloc(v, sizeof(*b));
+        *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
+        if (!dbt_translate(v, b, page))
+            return NULL;
+    }
+    if (!b->n_insns)
+        return NULL;
+    insert(v->cache, b);
+    v->stats.blocks++;
+    return b;
+}
+
+DbtBlock *dbt_block_get(DbtVcpu *v)
+{
+    InterpVcpu *i = &v->i;
+    uint64_t linear = mem_flat_linear(i, SEG_CS, i->s.rip);
+    TlbEntry *e = tlb_entry(i, linear, i->who);
+    if (e->tag[ACCESS_EXEC] != (linear & ~0xfffull))
+        e = mmu_translate(i, linear, ACCESS_EXEC, i->who);
+    if (!e->host || !e->ram)
+        return NULL;
+    const uint8_t *host = e->host + (linear & 0xfff);
+    DbtBlock *b = lookup(v->cache, host, i->s.rip, v->mode);
+    return b ? b : create(v, e, host);
+}
+
+/* ---- life */
+
+struct DbtCache *dbt_cache_create(DbtVcpu *v, GError **err)
+{
+    struct DbtCache *c = g_new0(struct DbtCache, 1);
+    v->cache = c;
+    c->code = code_buffer_create(CODE_BYTES, err);
+    c->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (!c->code || c->arena == MAP_FAILED) {
+        if (c->code)
+            error_set(err, ERR_NO_SPACE, "no memory for translated blocks");
+        dbt_cache_destroy(c);
+        return NULL;
+    }
+    v->glue = dbt_glue_create(c->code);
+    jump_init(v);
+    return c;
+}
+
+void dbt_cache_destroy(struct DbtCache *c)
+{
+    if (!c)
+        return;
+    if (c->arena && c->arena != MAP_FAILED)
+        munmap(c->arena, ARENA_BYTES);
+    code_buffer_destroy(c->code);
+    g_free(c);
+}

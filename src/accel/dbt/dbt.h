@@ -1,0 +1,175 @@
+#pragma once
+#include "accel/interp/interp_accel.h"
+#include "jit/code_buffer.h"
+/*
+ * dbt.h - the translator, inside.  docs/dbt.md tells the whole; in short:
+ *
+ * A DbtVcpu is an InterpVcpu with a code cache.  Guest code of flat 32- and 64-bit segments is translated a block at a time
+ * into host code in which the guest's registers are the host's own, RSP included: only guest R10 and R11 stand in memory
+ * (CpuState), because the host needs two for address translation (SCRATCH_T, SCRATCH_U).  Guest status flags are the host's.
+ * GS holds the address of the DbtVcpu.  Whatever the translator does not know it leaves to the interpreter's handler of that
+ * instruction.
+ *
+ * Translated code leaves through an exit (DbtExit): everything is stored into CpuState, and C code goes on as if the
+ * interpreter had stopped before that instruction.
+ */
+enum { SCRATCH_T = 10, SCRATCH_U = 11 };
+
+/* ---- address translation by the tag back end: 64 Ki entries by page number, compared inline.  A tag that does not match
+ * leads to an exit, which fills the entry or executes the instruction in C. */
+enum { DTLB_BITS = 16, DTLB_SIZE = 1 << DTLB_BITS };
+typedef struct DbtTlb {
+    uint64_t tag[DTLB_SIZE];    /* linear address of the page; DTLB_EMPTY where 0 would match page 0 */
+    uint64_t addend[DTLB_SIZE]; /* host address of the page */
+    uint32_t used[4096];        /* indices that are filled, so that a flush touches only those */
+    unsigned n_used;            /* beyond the array: flush all */
+} DbtTlb;
+#define DTLB_EMPTY 0x1000ull /* at index 0: an address that would match has index 1 */
+enum { DTLB_READ, DTLB_WRITE };
+
+/* ---- indirect jumps: guest RIP -> host code that checks the RIP itself; one table for each MemWho */
+enum { JUMP_SIZE = 1 << 16, JUMPS_LISTED = 4096 };
+
+typedef struct DbtBlock DbtBlock;
+
+typedef enum ExitKind {
+    EXIT_JUMP,     /* goes to a RIP known when translated; may be linked */
+    EXIT_INDIRECT, /* goes to the RIP in SCRATCH_U; the jump table did not know it */
+    EXIT_INTERP,   /* the instruction at rip is the interpreter's */
+    EXIT_MEMORY,   /* the TLB did not know address `ea` */
+    EXIT_ATTENTION, /* poll or FPU not loaded: at the start of the block */
+} ExitKind;
+
+/* What an exit hands to C; belongs to its block. */
+typedef struct DbtExit {
+    uint8_t kind, size, access; /* bytes; DTLB_READ or DTLB_WRITE */
+    bool flags_saved;           /* guest flags stand in flags_tmp as LAHF left them */
+    bool linkable;              /* EXIT_JUMP: the target lies in the same page */
+    uint64_t rip;
+    uint8_t *jump;              /* EXIT_JUMP: where the 32-bit displacement stands, writable alias */
+    DbtBlock *block;
+    int32_t unlinked;           /* the displacement that leads to the exit itself */
+    struct DbtExit *next_in;    /* of the exits that are linked to the same block */
+    DbtBlock *to;               /* linked to */
+} DbtExit;
+
+struct DbtBlock {
+    const uint8_t *host;        /* guest code; NULL once dropped */
+    uint64_t rip;
+    uint32_t mode;
+    uint16_t bytes, n_insns;
+    bool uses_fpu;
+    const void *entry;          /* for jumps that know the target */
+    const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP */
+    DbtExit *linked_in;
+    DbtExit *jumps[2];          /* its own that may be linked */
+    DbtBlock *next, *page_next;
+};
+
+/* Counters for the benchmark and for -d exec. */
+typedef struct DbtStats {
+    uint64_t blocks, exits[8], interp_insns, tlb_fills, evictions, whole_blocks_interp;
+} DbtStats;
+
+typedef struct DbtVcpu {
+    InterpVcpu i; /* first */
+    /* What translated code touches through GS. */
+    uint64_t host_rsp, ea, flags_tmp, borrow, resume;
+    DbtExit *exit;
+    union {
+        struct { _Atomic uint8_t fpu_live, poll; };
+        uint16_t entry_word; /* blocks that use the FPU compare both */
+    };
+    const void *jump_table[MEM_WHO_COUNT][JUMP_SIZE]; /* by the low 16 bits */
+    uint16_t jumps_used[MEM_WHO_COUNT][JUMPS_LISTED];  /* indices that do not hold the miss */
+    unsigned n_jumps_used[MEM_WHO_COUNT];              /* beyond the list: flush all */
+    DbtTlb tlb[MEM_WHO_COUNT][2];
+    /* C only. */
+    struct DbtCache *cache;
+    DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
+    struct DbtGlue *glue;
+    uint32_t mode;
+    bool mode_translates, remember; /* remember: the block that runs next goes into the jump table */
+    DbtStats stats;
+} DbtVcpu;
+
+#define GS_OFF(member) ((uint32_t)offsetof(DbtVcpu, member))
+#define GS_GPR(n) ((uint32_t)(offsetof(DbtVcpu, i.s.gpr) + 8 * (n)))
+
+/* ---- mode.c: everything outside the bytes that a translation depends on */
+enum {
+    MODE_CODE_SIZE = 3, MODE_WHO_SHIFT = 2, MODE_WHO = 3 << 2, MODE_SSE = 1 << 4, MODE_AVX = 1 << 5, MODE_X87 = 1 << 6,
+    MODE_SINGLE = 1 << 7, /* blocks of one instruction, which never lead to each other: single steps and tests */
+    MODE_FLAT_SHIFT = 8, /* a bit a segment: base 0, no limit */
+};
+static inline CodeSize mode_code_size(uint32_t m) { return m & MODE_CODE_SIZE; }
+static inline MemWho mode_who(uint32_t m) { return (m & MODE_WHO) >> MODE_WHO_SHIFT; }
+static inline bool mode_flat(uint32_t m, unsigned seg) { return m >> (MODE_FLAT_SHIFT + seg) & 1; }
+/* Recomputes v->mode and v->mode_translates (false: this mode is the interpreter's for now). */
+void dbt_update_mode(DbtVcpu *v);
+
+/* ---- cache.c: blocks by address, their links, their end */
+struct DbtCache *dbt_cache_create(DbtVcpu *v, GError **err);
+void dbt_cache_destroy(struct DbtCache *c);
+/* The block at v->i.s.rip, translated if need be; NULL: none can be made there, let the interpreter do one instruction. */
+DbtBlock *dbt_block_get(DbtVcpu *v);
+void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to);
+void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b);
+void dbt_jump_flush(DbtVcpu *v);
+/* For translate.c: memory that lives as long as the blocks. */
+void dbt_code_dropped(InterpVcpu *v, const uint8_t *page, uint64_t granules);
+void *dbt_arena_alloc(DbtVcpu *v, size_t n);
+CodeBuffer *dbt_code(DbtVcpu *v);
+
+/* ---- tlb.c */
+void dbt_tlb_init(DbtVcpu *v);
+void dbt_tlb_flush(DbtVcpu *v);
+void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear);
+void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page);
+/* Makes the access of an EXIT_MEMORY possible.  May raise #PF (unwinds).  False: the interpreter must do it. */
+bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access);
+
+/* ---- translate.c: guest instructions to host code */
+typedef struct Translation {
+    DbtBlock *block;
+    const void *entry, *checked_entry;
+} Translation;
+/* Decodes and translates from host up to the end of the page.  False: no room in the code buffer. */
+bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page);
+
+/* ---- encode.c: a guest instruction as the host can execute it, with other registers or another memory operand */
+typedef struct Recode {
+    uint8_t reg, rm, vvvv; /* register numbers for ModRM.reg, ModRM.rm or opcode, VEX.vvvv; 0xff: as in the guest's */
+    bool memory;           /* ModRM.rm is [mem_base + mem_index], or [mem_base] where mem_index is 0xff */
+    uint8_t mem_base, mem_index;
+} Recode;
+/* Which fields of an instruction name general registers, and which numbers. */
+typedef struct GprFields {
+    bool reg, rm, vvvv;               /* names one */
+    uint8_t reg_n, rm_n, vvvv_n;
+    uint8_t reg_access, rm_access, vvvv_access; /* OPND_READ | OPND_WRITE, with READ added for partial writes */
+    uint16_t named;                   /* bit a GPR number that any operand or address names */
+    bool high;                        /* AH, CH, DH or BH: forbids REX */
+} GprFields;
+GprFields dbt_gpr_fields(const Insn *i);
+size_t dbt_recode(const Insn *i, const Recode *r, uint8_t *out);
+
+/* ---- flags.c */
+/* The status flags that the code at host (up to end) may read before it writes them. */
+uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize size);
+uint32_t dbt_flags_before(const Insn *i, uint32_t live_after);
+
+/* ---- enter.c */
+/* Runs translated code until it exits.  Everything of the CPU is in CpuState before and after. */
+DbtExit *dbt_run_code(DbtVcpu *v, const void *code, bool uses_fpu);
+
+/* ---- run.c */
+extern const AccelOps accel_dbt;
+
+/* ---- glue.c: in and out of translated code */
+struct DbtGlue *dbt_glue_create(CodeBuffer *code);
+typedef void DbtEnterFn(DbtVcpu *v, const void *code);
+DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g);
+const void *dbt_glue_exit(const struct DbtGlue *g);
+const void *dbt_glue_miss(const struct DbtGlue *g, bool flags_saved); /* a RIP in SCRATCH_U that no jump table entry knows */
+void dbt_glue_destroy(struct DbtGlue *g);

@@ -1,0 +1,207 @@
+/*
+ * run.c - the translator as an accelerator: the loop around translated code, and its exits.
+ */
+#include "accel/dbt/dbt.h"
+
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "accel/accel.h"
+
+static void interpret_one(DbtVcpu *v)
+{
+    v->stats.interp_insns++;
+    interp_run_one(&v->i);
+}
+
+/* True: the instruction at the exit has been executed, or those before it; false: it starts over. */
+static bool handle_exit(DbtVcpu *v, DbtExit *x)
+{
+    v->last_exit = NULL;
+    switch (x->kind) {
+    case EXIT_JUMP:
+        v->last_exit = x;
+        break;
+    case EXIT_INTERP:
+        interpret_one(v);
+        break;
+    case EXIT_MEMORY:
+        if (dbt_tlb_fill(v, v->ea, x->size, x->access))
+            return false;
+        interpret_one(v);
+        break;
+    case EXIT_INDIRECT:
+        v->remember = true;
+        break;
+    case EXIT_ATTENTION:
+        return false;
+    }
+    return true;
+}
+
+static bool run_block(DbtVcpu *v)
+{
+    DbtBlock *b = dbt_block_get(v);
+    if (!b) {
+        v->last_exit = NULL;
+        interpret_one(v);
+        return true;
+    }
+    if (v->last_exit)
+        dbt_link(v, v->last_exit, b);
+    v->last_exit = NULL;
+    if (v->remember)
+        dbt_jump_remember(v, b);
+    v->remember = false;
+    return handle_exit(v, dbt_run_code(v, b->entry, b->uses_fpu));
+}
+
+/* A request that is made from here on finds poll 0 and sets it. */
+static bool attention(DbtVcpu *v)
+{
+    atomic_store(&v->poll, 0);
+    return interp_wants_attention(&v->i);
+}
+
+static RunExit dbt_run(Vcpu *vcpu)
+{
+    DbtVcpu *v = (DbtVcpu *)vcpu;
+    RunExit ret;
+    if (_setjmp(v->i.unwind)) {
+        v->last_exit = NULL;
+        interp_land_fault(&v->i);
+        if (v->i.single_step)
+            return RUN_KICKED;
+    }
+    for (;;) {
+        if (attention(v)) {
+            v->last_exit = NULL;
+            if (interp_serve_requests(&v->i, &ret))
+                return ret;
+        }
+        dbt_update_mode(v);
+        if (v->i.attention) {
+            interpret_one(v);
+        } else if (v->mode_translates) {
+            if (!run_block(v))
+                continue;
+        } else if (v->i.single_step) {
+            interpret_one(v);
+        } else {
+            v->stats.whole_blocks_interp++;
+            interp_run_some(&v->i);
+        }
+        if (v->i.attention)
+            interp_retired(&v->i);
+        if (v->i.single_step)
+            return RUN_KICKED;
+    }
+}
+
+/* ---- what the interpreter tells */
+
+static void on_flush(InterpVcpu *i)
+{
+    DbtVcpu *v = (DbtVcpu *)i;
+    if (!v->cache)
+        return;
+    dbt_tlb_flush(v);
+    dbt_jump_flush(v);
+    v->last_exit = NULL;
+}
+
+static void on_flush_page(InterpVcpu *i, uint64_t linear)
+{
+    DbtVcpu *v = (DbtVcpu *)i;
+    dbt_tlb_flush_page(v, linear);
+    dbt_jump_flush(v);
+    v->last_exit = NULL;
+}
+
+/* No vCPU may have the page in its table of writable ones when its code is read. */
+static void on_claim(InterpVcpu *self, const uint8_t *page)
+{
+    GPtrArray *all = ((InterpAccel *)self->vcpu.accel)->vcpus;
+    if (all->len > 1)
+        exclusive_begin(&self->vcpu);
+    for (unsigned n = 0; n < all->len; n++)
+        dbt_tlb_forbid_write(all->pdata[n], page);
+    if (all->len > 1)
+        exclusive_end(&self->vcpu);
+}
+
+static const InterpClient client = {
+    .tlb_flushed = on_flush, .tlb_page_flushed = on_flush_page, .code_dropped = dbt_code_dropped, .code_claimed = on_claim,
+};
+
+/* ---- the accelerator */
+
+static bool dbt_probe(GError **err)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx"))
+        return error_set(err, ERR_UNSUPPORTED, "cannot translate: this host's CPU lacks BMI2 or AVX; use -accel interp");
+    return true;
+}
+
+static Accel *dbt_create(Machine *m, const CpuModel *model, GError **err) { return interp_accel_create(m, model, &accel_dbt, err); }
+
+static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
+{
+    DbtVcpu *v = (DbtVcpu *)vcpu;
+    v->i.client = &client;
+    if (!interp_vcpu_init(a, vcpu, err))
+        return false;
+    dbt_tlb_init(v);
+    if (dbt_cache_create(v, err))
+        return true;
+    interp_vcpu_finish(vcpu);
+    return false;
+}
+
+static void dbt_vcpu_finish(Vcpu *vcpu)
+{
+    DbtVcpu *v = (DbtVcpu *)vcpu;
+    log_write(vcpu->machine->log, LOG_EXEC, "vCPU %u: %" G_GUINT64_FORMAT " blocks, %" G_GUINT64_FORMAT " instructions interpreted, "
+              "exits: jump %" G_GUINT64_FORMAT " indirect %" G_GUINT64_FORMAT " interp %" G_GUINT64_FORMAT " memory %" G_GUINT64_FORMAT
+              " attention %" G_GUINT64_FORMAT "; %" G_GUINT64_FORMAT " TLB fills, %" G_GUINT64_FORMAT " evictions", vcpu->id, v->stats.blocks,
+              v->stats.interp_insns, v->stats.exits[0], v->stats.exits[1], v->stats.exits[2], v->stats.exits[3], v->stats.exits[4],
+              v->stats.tlb_fills, v->stats.evictions);
+    dbt_cache_destroy(v->cache);
+    dbt_glue_destroy(v->glue);
+    interp_vcpu_finish(vcpu);
+}
+
+/* GS is nobody's in a 64-bit process; threads of this accelerator keep their DbtVcpu there. */
+static void dbt_thread_start(Vcpu *vcpu) { syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)vcpu); }
+
+static void dbt_kick(Vcpu *vcpu) { atomic_store(&((DbtVcpu *)vcpu)->poll, 1); }
+
+static bool dbt_step(Vcpu *vcpu, GError **err)
+{
+    InterpVcpu *i = (InterpVcpu *)vcpu;
+    i->single_step = true;
+    RunExit why = dbt_run(vcpu);
+    i->single_step = false;
+    return why != RUN_BROKEN || error_set(err, ERR_INTERNAL, "vCPU %u: cannot step: %s", vcpu->id, vcpu->broken);
+}
+
+const AccelOps accel_dbt = {
+    .name = "dbt",
+    .summary = "binary translation of x86 to x86",
+    .vcpu_size = sizeof(DbtVcpu),
+    .probe = dbt_probe,
+    .create = dbt_create,
+    .destroy = interp_destroy,
+    .vcpu_init = dbt_vcpu_init,
+    .vcpu_finish = dbt_vcpu_finish,
+    .thread_start = dbt_thread_start,
+    .run = dbt_run,
+    .kick = dbt_kick,
+    .get = interp_get,
+    .set = interp_set,
+    .map_changed = interp_map_changed,
+    .code_changed = interp_code_changed,
+    .step = dbt_step,
+};
