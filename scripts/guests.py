@@ -81,9 +81,10 @@ def native_arch():
 
 
 def apt_options(arch):
-    """Options that make apt see packages of `arch`; a foreign one on lists of its own, fetched once."""
+    """Options that make apt see packages of `arch`: by this host's lists, or, for another architecture or where the host
+    has none, by lists of our own, fetched once."""
     common = ["-o", "APT::Sandbox::User=root"]
-    if arch == native_arch():
+    if arch == native_arch() and glob.glob("/var/lib/apt/lists/*Packages*"):
         return common
     state = os.path.join(cache_dir(), "apt-" + arch)
     for sub in ("lists/partial", "cache/archives/partial"):
