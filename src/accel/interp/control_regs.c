@@ -80,7 +80,8 @@ void control_set_cr4(InterpVcpu *v, uint64_t value)
         bad = bad || !v->long_mode || (v->s.cr3 & 0xfff);
     if (bad)
         interp_gp0(v);
-    if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) && pae_paging(v, v->s.cr0, value) && !mmu_load_pdptes(v, v->s.cr3))
+    if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) && pae_paging(v, v->s.cr0, value) &&
+        !mmu_load_pdptes(v, v->s.cr3))
         interp_gp0(v);
     v->s.cr4 = value;
     if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_LA57))
@@ -201,7 +202,8 @@ void exec_xsetbv(InterpVcpu *v, const Insn *i)
     uint64_t allowed = XCR0_X87 | XCR0_SSE | (has(v, FEAT_AVX) ? XCR0_AVX : 0);
     if (!(v->s.cr4 & CR4_OSXSAVE))
         interp_ud(v);
-    if ((uint32_t)v->s.gpr[GPR_RCX] || !(value & XCR0_X87) || (value & ~allowed) || ((value & XCR0_AVX) && !(value & XCR0_SSE)))
+    if ((uint32_t)v->s.gpr[GPR_RCX] || !(value & XCR0_X87) || (value & ~allowed) ||
+        ((value & XCR0_AVX) && !(value & XCR0_SSE)))
         interp_gp0(v);
     v->s.xcr0 = value;
 }

@@ -1,6 +1,6 @@
 /*
- * descriptor.c - handlers of instructions about descriptors: LGDT and its kin, LLDT, LTR, LAR, LSL, VERR, VERW, ARPL, and
- * those that load segment registers.  SDM 2; SDM 3, 2.4 and 5.10.
+ * descriptor.c - handlers of instructions about descriptors: LGDT and its kin, LLDT, LTR, LAR, LSL, VERR, VERW, ARPL,
+ * and those that load segment registers.  SDM 2; SDM 3, 2.4 and 5.10.
  */
 #include "accel/interp/system.h"
 
@@ -95,8 +95,12 @@ void exec_ltr(InterpVcpu *v, const Insn *i)
 }
 
 /* ---- looking at descriptors: ZF says whether the program may, and nothing faults */
-enum { LAR_TYPES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11 | 1 << 12, LAR_TYPES_LONG = 1 << 2 | 1 << 9 | 1 << 11 | 1 << 12,
-       LSL_TYPES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 9 | 1 << 11, LSL_TYPES_LONG = 1 << 2 | 1 << 9 | 1 << 11 };
+enum {
+    LAR_TYPES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11 | 1 << 12,
+    LAR_TYPES_LONG = 1 << 2 | 1 << 9 | 1 << 11 | 1 << 12,
+    LSL_TYPES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 9 | 1 << 11,
+    LSL_TYPES_LONG = 1 << 2 | 1 << 9 | 1 << 11
+};
 
 static bool visible(InterpVcpu *v, uint16_t selector, unsigned system_types, Descriptor *ret)
 {
@@ -166,7 +170,11 @@ void exec_mov_seg(InterpVcpu *v, const Insn *i)
 /* LDS, LES, LFS, LGS, LSS */
 void exec_load_far(InterpVcpu *v, const Insn *i)
 {
-    unsigned seg = i->op == OP_LDS ? SEG_DS : i->op == OP_LES ? SEG_ES : i->op == OP_LFS ? SEG_FS : i->op == OP_LGS ? SEG_GS : SEG_SS;
+    unsigned seg = i->op == OP_LDS   ? SEG_DS
+                   : i->op == OP_LES ? SEG_ES
+                   : i->op == OP_LFS ? SEG_FS
+                   : i->op == OP_LGS ? SEG_GS
+                                     : SEG_SS;
     uint64_t at = effective_address(v, i);
     uint64_t offset = mem_read(v, i->seg, at, i->opsize);
     uint16_t selector = (uint16_t)mem_read(v, i->seg, (at + i->opsize) & size_mask(i->addrsize), 2);

@@ -63,7 +63,8 @@ void debug_check_data(InterpVcpu *v, uint64_t linear, unsigned size, bool write)
     Breakpoint b;
     uint64_t hit = 0;
     for (unsigned n = 0; n < 4; n++)
-        if (breakpoint(v, n, &b) && (b.kind == BREAK_ACCESS || (b.kind == BREAK_WRITE && write)) && overlaps(&b, linear, size))
+        if (breakpoint(v, n, &b) && (b.kind == BREAK_ACCESS || (b.kind == BREAK_WRITE && write)) &&
+            overlaps(&b, linear, size))
             hit |= 1ull << n;
     debug_pend(v, hit);
 }

@@ -3,7 +3,8 @@
 
 static Fixture protected_mode(void) { Fixture f; fixture_open(&f, "max"); enter_protected(&f, 0); return f; }
 static uint32_t slot(Fixture *f, unsigned n) { return (uint32_t)ram_get(f, f->s->gpr[GPR_RSP] + 4 * n, 4); }
-/* The trap of an instruction comes before the next one: its delivery and the handler's first instruction are one step. */
+/* The trap of an instruction comes before the next one: its delivery and the handler's first instruction are one step.
+ */
 static void put_code(Fixture *f, const uint8_t *bytes, size_t n) { memcpy(f->ram + CODE, bytes, n); }
 #define CODE_BYTES(f, ...) put_code((f), (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
@@ -256,10 +257,18 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*test)(void); } tests[] = {
-        { "single-step", test_single_step }, { "popf-tf", test_popf_tf }, { "step-over-mov-ss", test_step_over_mov_ss },
-        { "instruction-breakpoint", test_instruction_breakpoint }, { "data-breakpoint", test_data_breakpoint },
-        { "general-detect", test_general_detect }, { "io-breakpoint", test_io_breakpoint }, { "icebp", test_icebp },
-        { "sti-shadow", test_sti_shadow }, { "halt", test_halt }, { "nmi", test_nmi }, { "init-sipi", test_init_and_sipi },
+        { "single-step", test_single_step },
+        { "popf-tf", test_popf_tf },
+        { "step-over-mov-ss", test_step_over_mov_ss },
+        { "instruction-breakpoint", test_instruction_breakpoint },
+        { "data-breakpoint", test_data_breakpoint },
+        { "general-detect", test_general_detect },
+        { "io-breakpoint", test_io_breakpoint },
+        { "icebp", test_icebp },
+        { "sti-shadow", test_sti_shadow },
+        { "halt", test_halt },
+        { "nmi", test_nmi },
+        { "init-sipi", test_init_and_sipi },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/event/%s", tests[i].name);

@@ -39,12 +39,17 @@ void interp_raise_page_fault(InterpVcpu *v, uint64_t linear, uint32_t error)
     _longjmp(v->unwind, 1);
 }
 
-void raise_selector(InterpVcpu *v, uint8_t vector, uint16_t selector) { interp_raise_error(v, vector, selector & 0xfffc); }
+void raise_selector(InterpVcpu *v, uint8_t vector, uint16_t selector)
+{
+    interp_raise_error(v, vector, selector & 0xfffc);
+}
 
 /* ---- stacks */
 StackCursor stack_cursor_new(InterpVcpu *v, const Segment *ss, uint64_t sp, unsigned cpl)
 {
-    return (StackCursor){ .ss = *ss, .sp = sp, .mask = ss->attr & SEG_ATTR_DB ? 0xffffffff : 0xffff, .who = mem_who(v, cpl) };
+    return (StackCursor){
+        .ss = *ss, .sp = sp, .mask = ss->attr & SEG_ATTR_DB ? 0xffffffff : 0xffff, .who = mem_who(v, cpl)
+    };
 }
 
 StackCursor stack_cursor(InterpVcpu *v)
@@ -213,8 +218,11 @@ static void deliver_long(InterpVcpu *v, const Event *e)
     unsigned cpl = desc_is_conforming(&cs) ? v->cpl : desc_dpl(&cs);
     bool inner = cpl < v->cpl;
     uint64_t sp = g.ist ? tss_stack64(v, 3 + g.ist) : inner ? tss_stack64(v, cpl) : v->s.gpr[GPR_RSP];
-    StackCursor c = { .ss = inner ? null_segment((uint16_t)cpl, cpl) : v->s.seg[SEG_SS], .sp = sp & ~0xfull, .mask = ~0ull,
-                      .who = mem_who(v, cpl), .flat64 = true };
+    StackCursor c = { .ss = inner ? null_segment((uint16_t)cpl, cpl) : v->s.seg[SEG_SS],
+                      .sp = sp & ~0xfull,
+                      .mask = ~0ull,
+                      .who = mem_who(v, cpl),
+                      .flat64 = true };
     if (!interp_canonical(v, g.offset))
         interp_gp0(v);
     cursor_push(v, &c, 8, v->s.seg[SEG_SS].selector);
@@ -341,9 +349,11 @@ static void log_event(InterpVcpu *v, const Event *e)
 {
     Log *log = v->vcpu.machine->log;
     if (log_on(log, LOG_INT))
-        log_write(log, LOG_INT, "cpu %u: vector %02x kind %u error %04x at %04x:%016" G_GINT64_MODIFIER "x ss:rsp %04x:%016"
-                  G_GINT64_MODIFIER "x cr2 %016" G_GINT64_MODIFIER "x", v->vcpu.id, e->vector, e->kind, e->error,
-                  v->s.seg[SEG_CS].selector, e->return_rip, v->s.seg[SEG_SS].selector, v->s.gpr[GPR_RSP], v->s.cr2);
+        log_write(log, LOG_INT,
+                  "cpu %u: vector %02x kind %u error %04x at %04x:%016" G_GINT64_MODIFIER
+                  "x ss:rsp %04x:%016" G_GINT64_MODIFIER "x cr2 %016" G_GINT64_MODIFIER "x",
+                  v->vcpu.id, e->vector, e->kind, e->error, v->s.seg[SEG_CS].selector, e->return_rip,
+                  v->s.seg[SEG_SS].selector, v->s.gpr[GPR_RSP], v->s.cr2);
 }
 
 static void shut_down(InterpVcpu *v)
@@ -353,9 +363,12 @@ static void shut_down(InterpVcpu *v)
     interp_update_attention(v);
 }
 
-void interp_deliver_kind(InterpVcpu *v, uint8_t vector, unsigned kind, bool has_error, uint32_t error, uint64_t return_rip)
+void interp_deliver_kind(InterpVcpu *v, uint8_t vector, unsigned kind, bool has_error, uint32_t error,
+                         uint64_t return_rip)
 {
-    Event e = { .vector = vector, .kind = (uint8_t)kind, .has_error = has_error, .error = error, .return_rip = return_rip };
+    Event e = {
+        .vector = vector, .kind = (uint8_t)kind, .has_error = has_error, .error = error, .return_rip = return_rip
+    };
     for (;;) {
         e.flags = flags_image(v, e.kind, e.vector);
         log_event(v, &e);

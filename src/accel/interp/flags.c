@@ -1,5 +1,6 @@
 /*
- * flags.c - CLI, STI, PUSHF, POPF, CLAC, STAC with IOPL, VME and PVI; INT n and its kin.  SDM 3, 20.3 and table 20-2; SDM 2.
+ * flags.c - CLI, STI, PUSHF, POPF, CLAC, STAC with IOPL, VME and PVI; INT n and its kin.  SDM 3, 20.3 and table 20-2;
+ * SDM 2.
  */
 #include "accel/interp/system.h"
 

@@ -4,7 +4,10 @@
  */
 #include "accel/interp/sys.h"
 
-static G_NORETURN void raise_segment(InterpVcpu *v, unsigned seg) { interp_raise_error(v, seg == SEG_SS ? EXC_SS : EXC_GP, 0); }
+static G_NORETURN void raise_segment(InterpVcpu *v, unsigned seg)
+{
+    interp_raise_error(v, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
+}
 
 /* SDM 3, 5.5 (type checking).  Execute rights are the far transfers' matter. */
 static bool type_permits(const Segment *s, MemAccess access)

@@ -2,7 +2,8 @@
  * mmu.c - page tables and the soft TLB.  SDM 3, chapter 4.
  *
  * Entries of page tables are read with single loads and their A and D bits set by compare-and-swap, so that a walk by
- * one vCPU and a store to the table by another behave as on real processors: if the entry changed, the walk starts over.
+ * one vCPU and a store to the table by another behave as on real processors: if the entry changed, the walk starts
+ * over.
  */
 #include "accel/interp/sys.h"
 
@@ -60,7 +61,8 @@ static bool table_set_bits(InterpVcpu *v, uint64_t gpa, unsigned size, uint64_t 
     bool ok;
     if (size == 4) {
         uint32_t old = (uint32_t)seen;
-        ok = __atomic_compare_exchange_n((uint32_t *)p, &old, old | (uint32_t)bits, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+        ok = __atomic_compare_exchange_n((uint32_t *)p, &old, old | (uint32_t)bits, false, __ATOMIC_SEQ_CST,
+                                         __ATOMIC_SEQ_CST);
     } else {
         ok = __atomic_compare_exchange_n((uint64_t *)p, &seen, seen | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
@@ -259,7 +261,8 @@ static bool page_is_watched(const InterpVcpu *v, uint64_t page)
 {
     for (unsigned n = 0; n < 4; n++)
         if ((v->s.dr[7] >> (2 * n) & 3) && (v->s.dr[7] >> (16 + 4 * n) & 3) &&
-            ((v->s.dr[n] & v->linear_mask & ~0xfffull) == page || ((v->s.dr[n] + 7) & v->linear_mask & ~0xfffull) == page))
+            ((v->s.dr[n] & v->linear_mask & ~0xfffull) == page ||
+             ((v->s.dr[n] + 7) & v->linear_mask & ~0xfffull) == page))
             return true;
     return false;
 }
@@ -313,13 +316,15 @@ TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho
     TlbEntry *e = tlb_entry(v, linear, who);
     if (e->tag[access] == (linear & ~0xfffull))
         return e;
+    /* Code that runs into the hole, a table that reaches over it; data accesses were checked before. */
     if (v->long_mode && !interp_canonical(v, linear))
-        interp_gp0(v); /* code that runs into the hole, a table that reaches over it; data accesses were checked before */
+        interp_gp0(v);
     Walk w;
     do {
         WalkResult r = walk(v, linear, &w);
         if (r != WALK_OK)
-            interp_raise_page_fault(v, linear, page_fault_error(v, r == WALK_RESERVED, r == WALK_RESERVED, access, who));
+            interp_raise_page_fault(v, linear,
+                                    page_fault_error(v, r == WALK_RESERVED, r == WALK_RESERVED, access, who));
         if (!walk_permits(v, &w, access, who))
             interp_raise_page_fault(v, linear, page_fault_error(v, true, false, access, who));
     } while (!walk_mark(v, &w, access == ACCESS_WRITE));

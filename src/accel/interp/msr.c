@@ -7,8 +7,14 @@
 #include "isa/x86/msr.h"
 #include "accel/interp/system.h"
 
-enum { MSR_PLATFORM_ID = 0x17, MSR_PRED_CMD = 0x49, MSR_UCODE_WRITE = 0x79, MSR_PLATFORM_INFO = 0xce, MSR_ARCH_CAPABILITIES = 0x10a,
-       MSR_PERF_STATUS = 0x198 };
+enum {
+    MSR_PLATFORM_ID = 0x17,
+    MSR_PRED_CMD = 0x49,
+    MSR_UCODE_WRITE = 0x79,
+    MSR_PLATFORM_INFO = 0xce,
+    MSR_ARCH_CAPABILITIES = 0x10a,
+    MSR_PERF_STATUS = 0x198
+};
 #define MSR_AMD_PERF_FIRST 0xc0010000u
 #define MSR_AMD_PERF_LAST  0xc0010007u
 #define MSR_AMD_SYSCFG 0xc0010010u
@@ -113,7 +119,10 @@ static void write_apic_base(InterpVcpu *v, uint32_t msr, uint64_t value)
 }
 
 /* ---- bases and modes */
-static uint64_t read_segment_base(InterpVcpu *v, uint32_t msr) { return v->s.seg[msr == MSR_FS_BASE ? SEG_FS : SEG_GS].base; }
+static uint64_t read_segment_base(InterpVcpu *v, uint32_t msr)
+{
+    return v->s.seg[msr == MSR_FS_BASE ? SEG_FS : SEG_GS].base;
+}
 
 static void write_segment_base(InterpVcpu *v, uint32_t msr, uint64_t value)
 {
@@ -141,15 +150,16 @@ static void write_misc_enable(InterpVcpu *v, uint32_t msr, uint64_t value)
 
 static uint64_t read_microcode(InterpVcpu *v, uint32_t msr) { return v->s.microcode_version; }
 
-/* What an interpreter is not open to: it does not speculate on the guest's behalf.  RDCL_NO, IBRS_ALL, SKIP_L1DFL, SSB_NO,
- * MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. */
+/* What an interpreter is not open to: it does not speculate on the guest's behalf.  RDCL_NO, IBRS_ALL, SKIP_L1DFL,
+ * SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. */
 #define ARCH_CAPABILITIES 0x0d10e17bull
 
 /* In order of use. */
 static const MsrRow rows[] = {
     { MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, FEAT_TSC_DEADLINE, .read = read_apic, .write = write_apic },
     { MSR_X2APIC_FIRST, MSR_X2APIC_LAST, FEAT_X2APIC, .read = read_apic, .write = write_apic },
-    { MSR_FS_BASE, MSR_GS_BASE, FEAT_LM, .valid = valid_canonical, .read = read_segment_base, .write = write_segment_base },
+    { MSR_FS_BASE, MSR_GS_BASE, FEAT_LM, .valid = valid_canonical, .read = read_segment_base,
+      .write = write_segment_base },
     { MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, FEAT_LM, .valid = valid_canonical },
     { MSR_SPEC_CTRL, MSR_SPEC_CTRL, FEAT_SPEC_CTRL, .writable = 7 },
     { MSR_PRED_CMD, MSR_PRED_CMD, FEAT_SPEC_CTRL, .write_only = true, .writable = 1, .ignore_writes = true },
@@ -168,7 +178,8 @@ static const MsrRow rows[] = {
     { MSR_UCODE_REV, MSR_UCODE_REV, FEAT_ALWAYS, .read = read_microcode, .ignore_writes = true },
     { MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, FEAT_ALWAYS, .read_only = true },
     { MSR_PERF_STATUS, MSR_PERF_STATUS, FEAT_ALWAYS, .read_only = true },
-    { MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, FEAT_ARCH_CAPABILITIES, .read_only = true, .constant = ARCH_CAPABILITIES },
+    { MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, FEAT_ARCH_CAPABILITIES, .read_only = true,
+      .constant = ARCH_CAPABILITIES },
     { MSR_MISC_ENABLE, MSR_MISC_ENABLE, FEAT_ALWAYS, .write = write_misc_enable },
     { MSR_DEBUGCTL, MSR_DEBUGCTL, FEAT_ALWAYS, .writable = 0 },
     { MSR_XSS, MSR_XSS, FEAT_XSAVES, .writable = 0 },
@@ -182,7 +193,8 @@ static const MsrRow rows[] = {
     { MSR_MCG_CAP, MSR_MCG_CAP, FEAT_MCA, .read_only = true }, /* no bank */
     { MSR_MCG_STATUS, MSR_MCG_STATUS, FEAT_MCA, .writable = 7 },
     { MSR_AMD_SYSCFG, MSR_AMD_SYSCFG, FEAT_ALWAYS, .amd = true, .ignore_writes = true },
-    { MSR_AMD_PERF_FIRST, MSR_AMD_PERF_LAST, FEAT_ALWAYS, .amd = true, .ignore_writes = true }, /* counters that never count */
+    { MSR_AMD_PERF_FIRST, MSR_AMD_PERF_LAST, FEAT_ALWAYS, .amd = true,
+      .ignore_writes = true }, /* counters that never count */
     { MSR_AMD_HWCR, MSR_AMD_HWCR, FEAT_ALWAYS, .amd = true, .ignore_writes = true },
     { MSR_AMD_NB_CFG, MSR_AMD_NB_CFG, FEAT_ALWAYS, .amd = true, .ignore_writes = true },
     { MSR_AMD_PATCH, MSR_AMD_PATCH, FEAT_ALWAYS, .amd = true, .write_only = true, .ignore_writes = true },
@@ -192,7 +204,8 @@ static const MsrRow rows[] = {
 static const MsrRow *row_find(InterpVcpu *v, uint32_t msr)
 {
     for (const MsrRow *r = rows; r < rows + G_N_ELEMENTS(rows); r++)
-        if (msr >= r->first && msr <= r->last && (r->feature == FEAT_ALWAYS || has(v, r->feature)) && (!r->amd || vendor_is_amd(v)))
+        if (msr >= r->first && msr <= r->last && (r->feature == FEAT_ALWAYS || has(v, r->feature)) &&
+            (!r->amd || vendor_is_amd(v)))
             return r;
     Log *log = v->vcpu.machine->log;
     if (log_on(log, LOG_UNIMP))
@@ -254,4 +267,7 @@ void exec_rdtscp(InterpVcpu *v, const Insn *i)
 /* There are no counters (CPUID leaf 0ah says so): every index is out of range. */
 void exec_rdpmc(InterpVcpu *v, const Insn *i) { interp_gp0(v); }
 
-void exec_rdpid(InterpVcpu *v, const Insn *i) { gpr_set(v, i->opnd[0].reg, v->code_size == CODE64 ? 8 : 4, v->s.tsc_aux); }
+void exec_rdpid(InterpVcpu *v, const Insn *i)
+{
+    gpr_set(v, i->opnd[0].reg, v->code_size == CODE64 ? 8 : 4, v->s.tsc_aux);
+}

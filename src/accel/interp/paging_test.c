@@ -1,4 +1,5 @@
-/* paging_test.c - page faults and their error codes, rights, accessed and dirty bits, crossings, and 64-bit mode's own rules. */
+/* paging_test.c - page faults and their error codes, rights, accessed and dirty bits, crossings, and 64-bit mode's own
+ * rules. */
 #include "accel/interp/system_fixture.h"
 
 static Fixture long_mode(unsigned cpl) { Fixture f; fixture_open(&f, "max"); enter_long(&f, cpl); return f; }
@@ -282,11 +283,24 @@ static void wrmsr(Fixture *f, uint32_t msr, uint64_t value)
 static void test_msr(void)
 {
     static const struct { uint32_t msr; uint64_t value; bool ok; } rows[] = {
-        { 0x277, 0x0007040600070406, true }, { 0x277, 0x0207040600070406, false }, { 0x12345, 0, false },
-        { 0xc0000080, EFER_LME | EFER_LMA | EFER_NXE, true }, { 0xc0000080, EFER_LMA, false }, { 0xc0000080, EFER_LME | 2, false },
-        { 0xc0000100, 0x0000800000000000, false }, { 0xc0000100, 0xffff800000000000, true }, { 0xc0000082, 1ull << 62, false },
-        { 0x200, 6, true }, { 0x200, 2, false }, { 0x201, 0x800, true }, { 0x201, 0x100, false }, { 0xfe, 0, false },
-        { 0x2ff, 0xc06, true }, { 0x2ff, 0x1000, false }, { 0xc0000103, 1ull << 32, false }, { 0x174, 1ull << 32, false },
+        { 0x277, 0x0007040600070406, true },
+        { 0x277, 0x0207040600070406, false },
+        { 0x12345, 0, false },
+        { 0xc0000080, EFER_LME | EFER_LMA | EFER_NXE, true },
+        { 0xc0000080, EFER_LMA, false },
+        { 0xc0000080, EFER_LME | 2, false },
+        { 0xc0000100, 0x0000800000000000, false },
+        { 0xc0000100, 0xffff800000000000, true },
+        { 0xc0000082, 1ull << 62, false },
+        { 0x200, 6, true },
+        { 0x200, 2, false },
+        { 0x201, 0x800, true },
+        { 0x201, 0x100, false },
+        { 0xfe, 0, false },
+        { 0x2ff, 0xc06, true },
+        { 0x2ff, 0x1000, false },
+        { 0xc0000103, 1ull << 32, false },
+        { 0x174, 1ull << 32, false },
     };
     Fixture f = long_mode(0);
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -317,10 +331,20 @@ static void test_tsc_adjust(void)
 
 static void test_control_registers(void)
 {
-    static const struct { uint8_t modrm; uint64_t value; bool ok; } rows[] = { /* mov crN, rax */
-        { 0xc0, CR0_PG, false }, { 0xc0, CR0_PE, false }, { 0xc0, CR0_PE | CR0_PG | CR0_NW, false }, { 0xc0, 1ull << 40, false },
-        { 0xc0, CR0_PE | CR0_PG | CR0_WP, true }, { 0xd8, 1ull << 52, false }, { 0xd8, PAGES, true }, { 0xe0, 0, false },
-        { 0xe0, CR4_PAE | CR4_VMXE, false }, { 0xe0, CR4_PAE | CR4_LA57, false }, { 0xe0, CR4_PAE | CR4_PCIDE, true }, { 0xe0, CR4_PAE | CR4_PGE, true },
+    static const struct { uint8_t modrm; uint64_t value; bool ok; } rows[] = {
+        /* mov crN, rax */
+        { 0xc0, CR0_PG, false },
+        { 0xc0, CR0_PE, false },
+        { 0xc0, CR0_PE | CR0_PG | CR0_NW, false },
+        { 0xc0, 1ull << 40, false },
+        { 0xc0, CR0_PE | CR0_PG | CR0_WP, true },
+        { 0xd8, 1ull << 52, false },
+        { 0xd8, PAGES, true },
+        { 0xe0, 0, false },
+        { 0xe0, CR4_PAE | CR4_VMXE, false },
+        { 0xe0, CR4_PAE | CR4_LA57, false },
+        { 0xe0, CR4_PAE | CR4_PCIDE, true },
+        { 0xe0, CR4_PAE | CR4_PGE, true },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         Fixture f = long_mode(0);
@@ -429,11 +453,24 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*test)(void); } tests[] = {
-        { "rights", test_rights }, { "dirty-after-read", test_dirty_after_read }, { "crossing", test_crossing },
-        { "large-page", test_large_page_and_invlpg }, { "global", test_global_page }, { "canonical", test_canonical },
-        { "ist", test_ist }, { "inner", test_long_inner }, { "syscall", test_syscall }, { "sysret", test_sysret_not_canonical },
-        { "sysenter", test_sysenter }, { "msr", test_msr }, { "tsc-adjust", test_tsc_adjust }, { "control", test_control_registers },
-        { "32-bit", test_32_bit_paging }, { "pae", test_pae_paging }, { "five-levels", test_five_levels }, { "umip", test_umip },
+        { "rights", test_rights },
+        { "dirty-after-read", test_dirty_after_read },
+        { "crossing", test_crossing },
+        { "large-page", test_large_page_and_invlpg },
+        { "global", test_global_page },
+        { "canonical", test_canonical },
+        { "ist", test_ist },
+        { "inner", test_long_inner },
+        { "syscall", test_syscall },
+        { "sysret", test_sysret_not_canonical },
+        { "sysenter", test_sysenter },
+        { "msr", test_msr },
+        { "tsc-adjust", test_tsc_adjust },
+        { "control", test_control_registers },
+        { "32-bit", test_32_bit_paging },
+        { "pae", test_pae_paging },
+        { "five-levels", test_five_levels },
+        { "umip", test_umip },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/paging/%s", tests[i].name);

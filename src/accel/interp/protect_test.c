@@ -71,9 +71,19 @@ static void test_to_protected_and_back(void)
 static void test_data_segment_checks(void)
 {
     static const struct { unsigned cpl; uint16_t selector; uint8_t vector; uint16_t error; } rows[] = {
-        { 0, DATA0, 0, 0 }, { 0, 0, 0, 0 }, { 0, 3, 0, 0 }, { 0, DATA0 | 3, EXC_GP, DATA0 }, { 3, DATA0, EXC_GP, DATA0 },
-        { 3, DATA3, 0, 0 }, { 3, CODE3, 0, 0 }, { 0, ABSENT, EXC_NP, ABSENT }, { 0, TSS_SEL, EXC_GP, TSS_SEL },
-        { 0, 0x100, EXC_GP, 0x100 }, { 0, 0x0c, EXC_GP, 0x0c }, { 3, CONFORMING, 0, 0 }, { 0, READ_ONLY, 0, 0 },
+        { 0, DATA0, 0, 0 },
+        { 0, 0, 0, 0 },
+        { 0, 3, 0, 0 },
+        { 0, DATA0 | 3, EXC_GP, DATA0 },
+        { 3, DATA0, EXC_GP, DATA0 },
+        { 3, DATA3, 0, 0 },
+        { 3, CODE3, 0, 0 },
+        { 0, ABSENT, EXC_NP, ABSENT },
+        { 0, TSS_SEL, EXC_GP, TSS_SEL },
+        { 0, 0x100, EXC_GP, 0x100 },
+        { 0, 0x0c, EXC_GP, 0x0c },
+        { 3, CONFORMING, 0, 0 },
+        { 0, READ_ONLY, 0, 0 },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         Fixture f = protected_mode(rows[i].cpl);
@@ -95,7 +105,8 @@ static void test_data_segment_checks(void)
 static void test_stack_segment_checks(void)
 {
     static const struct { uint16_t selector; uint8_t vector; uint16_t error; } rows[] = {
-        { 0, EXC_GP, 0 }, { DATA3, EXC_GP, DATA3 & ~3 }, { READ_ONLY, EXC_GP, READ_ONLY }, { ABSENT, EXC_SS, ABSENT }, { CODE0, EXC_GP, CODE0 },
+        { 0, EXC_GP, 0 },           { DATA3, EXC_GP, DATA3 & ~3 }, { READ_ONLY, EXC_GP, READ_ONLY },
+        { ABSENT, EXC_SS, ABSENT }, { CODE0, EXC_GP, CODE0 },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         Fixture f = protected_mode(0);
@@ -227,7 +238,8 @@ static void test_conforming(void)
 
 static void make_task(Fixture *f, unsigned cpl)
 {
-    static const uint16_t selectors[2][6] = { { DATA0, CODE0, DATA0, DATA0, 0, 0 }, { DATA3, CODE3, DATA3, DATA3, 0, 0 } };
+    static const uint16_t selectors[2][6] = { { DATA0, CODE0, DATA0, DATA0, 0, 0 },
+                                              { DATA3, CODE3, DATA3, DATA3, 0, 0 } };
     ram_put(f, TSS_B + 0x20, 4, 0x5000);
     ram_put(f, TSS_B + 0x24, 4, 2);
     for (unsigned i = 0; i < 8; i++)
@@ -509,17 +521,33 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*test)(void); } tests[] = {
-        { "real/interrupt", test_real_interrupt }, { "real/limit", test_real_limit }, { "real/unreal", test_unreal },
+        { "real/interrupt", test_real_interrupt },
+        { "real/limit", test_real_limit },
+        { "real/unreal", test_unreal },
         { "real/to-protected-and-back", test_to_protected_and_back },
-        { "segment/data", test_data_segment_checks }, { "segment/stack", test_stack_segment_checks },
-        { "segment/use", test_use_of_segments }, { "segment/ldt", test_ldt }, { "segment/look", test_look_at_descriptors },
-        { "interrupt/inner", test_interrupt_to_inner }, { "interrupt/privilege", test_interrupt_privilege },
-        { "interrupt/double-fault", test_double_and_triple_fault }, { "interrupt/serial-fault", test_serial_fault },
-        { "far/call-gate", test_call_gate }, { "far/conforming", test_conforming },
-        { "task/jump", test_task_jump }, { "task/call", test_task_call_and_return }, { "task/exception", test_task_gate_exception },
-        { "task/bad-segment", test_task_bad_segment }, { "task/16-bit", test_task16 }, { "interrupt/16-bit", test_gate16 },
-        { "vm86/enter-and-leave", test_vm86 }, { "vm86/iopl", test_vm86_iopl }, { "vm86/vme", test_vme },
-        { "io/bitmap", test_io_bitmap }, { "io/no-bitmap", test_io_beyond_bitmap }, { "alignment", test_alignment_check },
+        { "segment/data", test_data_segment_checks },
+        { "segment/stack", test_stack_segment_checks },
+        { "segment/use", test_use_of_segments },
+        { "segment/ldt", test_ldt },
+        { "segment/look", test_look_at_descriptors },
+        { "interrupt/inner", test_interrupt_to_inner },
+        { "interrupt/privilege", test_interrupt_privilege },
+        { "interrupt/double-fault", test_double_and_triple_fault },
+        { "interrupt/serial-fault", test_serial_fault },
+        { "far/call-gate", test_call_gate },
+        { "far/conforming", test_conforming },
+        { "task/jump", test_task_jump },
+        { "task/call", test_task_call_and_return },
+        { "task/exception", test_task_gate_exception },
+        { "task/bad-segment", test_task_bad_segment },
+        { "task/16-bit", test_task16 },
+        { "interrupt/16-bit", test_gate16 },
+        { "vm86/enter-and-leave", test_vm86 },
+        { "vm86/iopl", test_vm86_iopl },
+        { "vm86/vme", test_vme },
+        { "io/bitmap", test_io_bitmap },
+        { "io/no-bitmap", test_io_beyond_bitmap },
+        { "alignment", test_alignment_check },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/protect/%s", tests[i].name);

@@ -2,8 +2,8 @@
  * random_test.c - random system instructions on random tables and registers, in every mode.
  *
  * Nothing a guest does may end in our own crash, hang or an impossible state.  There is no expected result: the checks
- * are what must always hold, and the sanitizers.  GLib prints the seed (repeat with --seed), and ATOLL_RANDOM_CASES in the
- * environment gives more cases.
+ * are what must always hold, and the sanitizers.  GLib prints the seed (repeat with --seed), and ATOLL_RANDOM_CASES in
+ * the environment gives more cases.
  */
 #include "accel/interp/system_fixture.h"
 
@@ -11,20 +11,51 @@ enum { STEPS = 24 };
 
 /* Instructions that this half is about, as opcode bytes; what follows is random. */
 static const struct { uint8_t n, bytes[4]; } opcodes[] = {
-    { 1, { 0x8e } }, { 1, { 0x8c } }, { 1, { 0x9a } }, { 1, { 0xea } }, { 1, { 0xca } }, { 1, { 0xcb } }, { 1, { 0xcf } },
-    { 2, { 0x48, 0xcf } }, { 2, { 0x48, 0xcb } }, { 1, { 0xcc } }, { 1, { 0xcd } }, { 1, { 0xce } }, { 1, { 0xf1 } }, { 1, { 0x9c } }, { 1, { 0x9d } },
-    { 1, { 0xfa } }, { 1, { 0xfb } }, { 1, { 0xf4 } }, { 1, { 0xe4 } }, { 1, { 0xe6 } }, { 1, { 0xed } }, { 1, { 0xef } }, { 1, { 0x6c } }, { 1, { 0x6d } },
-    { 1, { 0x6e } }, { 1, { 0x6f } }, { 2, { 0xf3, 0x6d } }, { 2, { 0xf3, 0x6f } }, { 1, { 0x07 } }, { 1, { 0x17 } }, { 1, { 0x1f } }, { 2, { 0x0f, 0xa1 } },
-    { 2, { 0x0f, 0xa9 } }, { 1, { 0xc4 } }, { 1, { 0xc5 } }, { 2, { 0x0f, 0xb2 } }, { 2, { 0x0f, 0xb4 } }, { 1, { 0x63 } }, { 1, { 0xff } }, { 2, { 0x0f, 0x00 } },
-    { 2, { 0x0f, 0x01 } }, { 2, { 0x0f, 0x02 } }, { 2, { 0x0f, 0x03 } }, { 2, { 0x0f, 0x05 } }, { 2, { 0x0f, 0x06 } }, { 2, { 0x0f, 0x07 } }, { 2, { 0x0f, 0x20 } },
-    { 2, { 0x0f, 0x21 } }, { 2, { 0x0f, 0x22 } }, { 2, { 0x0f, 0x23 } }, { 2, { 0x0f, 0x30 } }, { 2, { 0x0f, 0x31 } }, { 2, { 0x0f, 0x32 } }, { 2, { 0x0f, 0x34 } },
-    { 2, { 0x0f, 0x35 } }, { 2, { 0x0f, 0xa2 } }, { 2, { 0x0f, 0xae } }, { 3, { 0xf3, 0x0f, 0xae } }, { 2, { 0x0f, 0xc7 } }, { 2, { 0x0f, 0x0b } }, { 1, { 0x50 } },
-    { 1, { 0x58 } }, { 1, { 0xc8 } }, { 1, { 0xc9 } }, { 1, { 0x60 } }, { 1, { 0x61 } }, { 1, { 0x62 } }, { 4, { 0x66, 0x0f, 0x38, 0x82 } }, { 1, { 0xa4 } }, { 1, { 0x89 } },
-    { 1, { 0x8b } }, { 1, { 0xa1 } }, { 1, { 0xa3 } }, { 1, { 0x66 } }, { 1, { 0x67 } }, { 1, { 0x2e } }, { 1, { 0x0f } }, { 1, { 0x40 } },
+    { 1, { 0x8e } },       { 1, { 0x8c } },
+    { 1, { 0x9a } },       { 1, { 0xea } },
+    { 1, { 0xca } },       { 1, { 0xcb } },
+    { 1, { 0xcf } },       { 2, { 0x48, 0xcf } },
+    { 2, { 0x48, 0xcb } }, { 1, { 0xcc } },
+    { 1, { 0xcd } },       { 1, { 0xce } },
+    { 1, { 0xf1 } },       { 1, { 0x9c } },
+    { 1, { 0x9d } },       { 1, { 0xfa } },
+    { 1, { 0xfb } },       { 1, { 0xf4 } },
+    { 1, { 0xe4 } },       { 1, { 0xe6 } },
+    { 1, { 0xed } },       { 1, { 0xef } },
+    { 1, { 0x6c } },       { 1, { 0x6d } },
+    { 1, { 0x6e } },       { 1, { 0x6f } },
+    { 2, { 0xf3, 0x6d } }, { 2, { 0xf3, 0x6f } },
+    { 1, { 0x07 } },       { 1, { 0x17 } },
+    { 1, { 0x1f } },       { 2, { 0x0f, 0xa1 } },
+    { 2, { 0x0f, 0xa9 } }, { 1, { 0xc4 } },
+    { 1, { 0xc5 } },       { 2, { 0x0f, 0xb2 } },
+    { 2, { 0x0f, 0xb4 } }, { 1, { 0x63 } },
+    { 1, { 0xff } },       { 2, { 0x0f, 0x00 } },
+    { 2, { 0x0f, 0x01 } }, { 2, { 0x0f, 0x02 } },
+    { 2, { 0x0f, 0x03 } }, { 2, { 0x0f, 0x05 } },
+    { 2, { 0x0f, 0x06 } }, { 2, { 0x0f, 0x07 } },
+    { 2, { 0x0f, 0x20 } }, { 2, { 0x0f, 0x21 } },
+    { 2, { 0x0f, 0x22 } }, { 2, { 0x0f, 0x23 } },
+    { 2, { 0x0f, 0x30 } }, { 2, { 0x0f, 0x31 } },
+    { 2, { 0x0f, 0x32 } }, { 2, { 0x0f, 0x34 } },
+    { 2, { 0x0f, 0x35 } }, { 2, { 0x0f, 0xa2 } },
+    { 2, { 0x0f, 0xae } }, { 3, { 0xf3, 0x0f, 0xae } },
+    { 2, { 0x0f, 0xc7 } }, { 2, { 0x0f, 0x0b } },
+    { 1, { 0x50 } },       { 1, { 0x58 } },
+    { 1, { 0xc8 } },       { 1, { 0xc9 } },
+    { 1, { 0x60 } },       { 1, { 0x61 } },
+    { 1, { 0x62 } },       { 4, { 0x66, 0x0f, 0x38, 0x82 } },
+    { 1, { 0xa4 } },       { 1, { 0x89 } },
+    { 1, { 0x8b } },       { 1, { 0xa1 } },
+    { 1, { 0xa3 } },       { 1, { 0x66 } },
+    { 1, { 0x67 } },       { 1, { 0x2e } },
+    { 1, { 0x0f } },       { 1, { 0x40 } },
 };
 
-static const uint32_t msrs[] = { 0x10, 0x1b, 0x3b, 0x174, 0x175, 0x176, 0x1a0, 0x1d9, 0x200, 0x201, 0x250, 0x277, 0x2ff, 0x6e0, 0x800,
-                                 0xc0000080, 0xc0000081, 0xc0000082, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103 };
+static const uint32_t msrs[] = { 0x10,       0x1b,       0x3b,       0x174,      0x175,      0x176,
+                                 0x1a0,      0x1d9,      0x200,      0x201,      0x250,      0x277,
+                                 0x2ff,      0x6e0,      0x800,      0xc0000080, 0xc0000081, 0xc0000082,
+                                 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103 };
 
 static uint64_t random64(GRand *r) { return (uint64_t)g_rand_int(r) << 32 | g_rand_int(r); }
 
@@ -44,7 +75,9 @@ static uint64_t random_value(GRand *r)
 
 static void disturb_tables(Fixture *f, GRand *r)
 {
-    static const uint32_t places[] = { GDT, IDT, TSS, TSS_B, LDT, PAGES, PAGES + 0x1000, PAGES + 0x2000, PAGES + 0x3000, STACK0 - 0x100, STACK3 - 0x100 };
+    static const uint32_t places[] = {
+        GDT, IDT, TSS, TSS_B, LDT, PAGES, PAGES + 0x1000, PAGES + 0x2000, PAGES + 0x3000, STACK0 - 0x100, STACK3 - 0x100
+    };
     for (unsigned n = g_rand_int_range(r, 0, 12); n; n--) {
         uint32_t at = places[g_rand_int_range(r, 0, G_N_ELEMENTS(places))] + g_rand_int_range(r, 0, 0x100);
         if (g_rand_boolean(r))
@@ -72,11 +105,13 @@ static void random_modes(Fixture *f, GRand *r)
         enter_long(f, 0);
         f->s->seg[SEG_CS].attr = 0xc09b;
     }
-    static const uint64_t cr4[] = { CR4_VME, CR4_PVI, CR4_DE, CR4_PSE, CR4_PGE, CR4_UMIP, CR4_FSGSBASE, CR4_SMEP, CR4_SMAP, CR4_OSXSAVE, CR4_OSFXSR };
+    static const uint64_t cr4[] = { CR4_VME,      CR4_PVI,  CR4_DE,   CR4_PSE,     CR4_PGE,   CR4_UMIP,
+                                    CR4_FSGSBASE, CR4_SMEP, CR4_SMAP, CR4_OSXSAVE, CR4_OSFXSR };
     for (unsigned i = 0; i < G_N_ELEMENTS(cr4); i++)
         if (g_rand_boolean(r))
             f->s->cr4 |= cr4[i];
-    f->s->rflags |= g_rand_int(r) & (RFLAGS_STATUS | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID | RFLAGS_VIF | RFLAGS_VIP);
+    f->s->rflags |= g_rand_int(r) & (RFLAGS_STATUS | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_AC |
+                                     RFLAGS_ID | RFLAGS_VIF | RFLAGS_VIP);
     if (g_rand_int_range(r, 0, 8) == 0)
         f->s->rflags |= RFLAGS_TF;
     if (g_rand_int_range(r, 0, 8) == 0) {

@@ -92,8 +92,9 @@ static void load_descriptor(InterpVcpu *v, unsigned seg, uint16_t selector)
 {
     Descriptor d = descriptor_read(v, selector, EXC_GP);
     unsigned rpl = selector & SEL_RPL;
-    bool ok = seg == SEG_SS ? rpl == v->cpl && desc_is_writable(&d) && desc_dpl(&d) == v->cpl
-                            : desc_is_readable(&d) && (desc_is_conforming(&d) || (rpl <= desc_dpl(&d) && v->cpl <= desc_dpl(&d)));
+    bool ok = seg == SEG_SS
+                  ? rpl == v->cpl && desc_is_writable(&d) && desc_dpl(&d) == v->cpl
+                  : desc_is_readable(&d) && (desc_is_conforming(&d) || (rpl <= desc_dpl(&d) && v->cpl <= desc_dpl(&d)));
     if (!ok)
         raise_selector(v, EXC_GP, selector);
     if (!desc_present(&d))

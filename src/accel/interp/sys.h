@@ -23,7 +23,12 @@ enum {
     SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL_GATE16 = 4, SYS_TASK_GATE = 5, SYS_INT_GATE16 = 6,
     SYS_TRAP_GATE16 = 7, SYS_TSS = 9, SYS_TSS_BUSY = 11, SYS_CALL_GATE = 12, SYS_INT_GATE = 14, SYS_TRAP_GATE = 15,
 };
-enum { TYPE_ACCESSED = 1, TYPE_RW = 2 /* data: writable; code: readable */, TYPE_DC = 4 /* data: expands down; code: conforming */, TYPE_CODE = 8 };
+enum {
+    TYPE_ACCESSED = 1,
+    TYPE_RW = 2 /* data: writable; code: readable */,
+    TYPE_DC = 4 /* data: expands down; code: conforming */,
+    TYPE_CODE = 8
+};
 
 typedef struct Descriptor {
     uint64_t linear; /* where it stands, for the accessed and busy bits */
@@ -105,7 +110,8 @@ void cursor_skip(StackCursor *c, unsigned bytes);
 void cursor_commit(InterpVcpu *v, const StackCursor *c); /* the cursor's stack becomes SS:RSP */
 
 /* ---- tasks: as task_switch(), with the flags that go into the old TSS. */
-void task_switch_flags(InterpVcpu *v, uint16_t selector, TaskReason why, bool has_error, uint32_t error, uint64_t flags);
+void task_switch_flags(InterpVcpu *v, uint16_t selector, TaskReason why, bool has_error, uint32_t error,
+                       uint64_t flags);
 
 /* ---- debug registers */
 #define DR6_BS 0x4000ull
@@ -116,7 +122,8 @@ void task_switch_flags(InterpVcpu *v, uint16_t selector, TaskReason why, bool ha
 
 /* ---- flags that events and returns change */
 enum { EVENT_EXCEPTION, EVENT_SOFT, EVENT_ICEBP, EVENT_INTERRUPT };
-void interp_deliver_kind(InterpVcpu *v, uint8_t vector, unsigned kind, bool has_error, uint32_t error, uint64_t return_rip);
+void interp_deliver_kind(InterpVcpu *v, uint8_t vector, unsigned kind, bool has_error, uint32_t error,
+                         uint64_t return_rip);
 /* INT n in virtual-8086 mode by the redirection bitmap: delivered through the IVT of the 8086 task. */
 void vm86_deliver_ivt(InterpVcpu *v, uint8_t vector, uint64_t return_rip);
 /* Is I/O to [port, port + size) allowed at this CPL?  #GP(0) if not. */

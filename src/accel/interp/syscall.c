@@ -5,15 +5,18 @@
 
 static Segment flat_code(uint16_t selector, unsigned dpl, bool is64)
 {
-    return (Segment){ .selector = selector, .limit = 0xffffffff,
-                      .attr = TYPE_CODE | TYPE_RW | TYPE_ACCESSED | SEG_ATTR_S | dpl << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P |
-                              SEG_ATTR_G | (is64 ? SEG_ATTR_L : SEG_ATTR_DB) };
+    return (Segment){ .selector = selector,
+                      .limit = 0xffffffff,
+                      .attr = TYPE_CODE | TYPE_RW | TYPE_ACCESSED | SEG_ATTR_S | dpl << SEG_ATTR_DPL_SHIFT |
+                              SEG_ATTR_P | SEG_ATTR_G | (is64 ? SEG_ATTR_L : SEG_ATTR_DB) };
 }
 
 static Segment flat_stack(uint16_t selector, unsigned dpl)
 {
-    return (Segment){ .selector = selector, .limit = 0xffffffff,
-                      .attr = TYPE_RW | TYPE_ACCESSED | SEG_ATTR_S | dpl << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G | SEG_ATTR_DB };
+    return (Segment){ .selector = selector,
+                      .limit = 0xffffffff,
+                      .attr = TYPE_RW | TYPE_ACCESSED | SEG_ATTR_S | dpl << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P |
+                              SEG_ATTR_G | SEG_ATTR_DB };
 }
 
 static void enter_flat(InterpVcpu *v, uint16_t cs, uint16_t ss, unsigned cpl, bool is64)

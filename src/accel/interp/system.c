@@ -6,7 +6,10 @@
 static void exec_nothing(InterpVcpu *v, const Insn *i) {}
 static void exec_refused(InterpVcpu *v, const Insn *i) { interp_ud(v); }
 
-static void exec_invlpg(InterpVcpu *v, const Insn *i) { mmu_flush_page(v, mem_flat_linear(v, i->seg, effective_address(v, i))); }
+static void exec_invlpg(InterpVcpu *v, const Insn *i)
+{
+    mmu_flush_page(v, mem_flat_linear(v, i->seg, effective_address(v, i)));
+}
 
 /* SDM 2, INVPCID.  Every type drops everything it names and more: entries carry no PCID. */
 static void exec_invpcid(InterpVcpu *v, const Insn *i)
@@ -89,29 +92,82 @@ static void exec_call_far(InterpVcpu *v, const Insn *i)
     far_call(v, selector, offset, i->opsize);
 }
 
-static void exec_ret_far(InterpVcpu *v, const Insn *i) { far_return(v, i->opsize, i->n_operands ? (uint16_t)i->imm : 0); }
+static void exec_ret_far(InterpVcpu *v, const Insn *i)
+{
+    far_return(v, i->opsize, i->n_operands ? (uint16_t)i->imm : 0);
+}
 static void exec_iret(InterpVcpu *v, const Insn *i) { interrupt_return(v, i->opsize); }
 
 const ExecEntry exec_system[] = {
-    { OP_MOV_CR, exec_mov_cr }, { OP_MOV_DR, exec_mov_dr }, { OP_LMSW, exec_lmsw }, { OP_SMSW, exec_smsw },
-    { OP_CLTS, exec_clts }, { OP_XGETBV, exec_xgetbv }, { OP_XSETBV, exec_xsetbv },
-    { OP_LGDT, exec_lgdt }, { OP_SGDT, exec_sgdt }, { OP_LIDT, exec_lidt }, { OP_SIDT, exec_sidt },
-    { OP_LLDT, exec_lldt }, { OP_SLDT, exec_sldt }, { OP_LTR, exec_ltr }, { OP_STR, exec_str },
-    { OP_LAR, exec_lar }, { OP_LSL, exec_lsl }, { OP_VERR, exec_verr }, { OP_VERW, exec_verw }, { OP_ARPL, exec_arpl },
-    { OP_MOV_SEG, exec_mov_seg }, { OP_LDS, exec_load_far }, { OP_LES, exec_load_far }, { OP_LFS, exec_load_far },
-    { OP_LGS, exec_load_far }, { OP_LSS, exec_load_far },
-    { OP_RDMSR, exec_rdmsr }, { OP_WRMSR, exec_wrmsr }, { OP_RDTSC, exec_rdtsc }, { OP_RDTSCP, exec_rdtscp },
-    { OP_RDPMC, exec_rdpmc }, { OP_RDPID, exec_rdpid },
-    { OP_SYSCALL, exec_syscall }, { OP_SYSRET, exec_sysret }, { OP_SYSENTER, exec_sysenter }, { OP_SYSEXIT, exec_sysexit },
-    { OP_SWAPGS, exec_swapgs }, { OP_RDFSBASE, exec_rdfsbase }, { OP_RDGSBASE, exec_rdgsbase },
-    { OP_WRFSBASE, exec_wrfsbase }, { OP_WRGSBASE, exec_wrgsbase },
-    { OP_IN, exec_in }, { OP_OUT, exec_out }, { OP_INS, exec_ins }, { OP_OUTS, exec_outs },
-    { OP_CLI, exec_cli }, { OP_STI, exec_sti }, { OP_PUSHF, exec_pushf }, { OP_POPF, exec_popf },
-    { OP_CLAC, exec_clac }, { OP_STAC, exec_stac },
-    { OP_INT, exec_int }, { OP_INT3, exec_int3 }, { OP_INTO, exec_into }, { OP_INT1, exec_int1 },
-    { OP_JMP_FAR, exec_jmp_far }, { OP_CALL_FAR, exec_call_far }, { OP_RET_FAR, exec_ret_far }, { OP_IRET, exec_iret },
-    { OP_INVLPG, exec_invlpg }, { OP_INVPCID, exec_invpcid }, { OP_INVD, exec_nothing }, { OP_WBINVD, exec_nothing },
-    { OP_HLT, exec_hlt }, { OP_CPUID, exec_cpuid }, { OP_MONITOR, exec_monitor }, { OP_MWAIT, exec_mwait },
-    { OP_VMCALL, exec_refused }, { OP_VMMCALL, exec_refused }, { OP_RSM, exec_refused },
+    { OP_MOV_CR, exec_mov_cr },
+    { OP_MOV_DR, exec_mov_dr },
+    { OP_LMSW, exec_lmsw },
+    { OP_SMSW, exec_smsw },
+    { OP_CLTS, exec_clts },
+    { OP_XGETBV, exec_xgetbv },
+    { OP_XSETBV, exec_xsetbv },
+    { OP_LGDT, exec_lgdt },
+    { OP_SGDT, exec_sgdt },
+    { OP_LIDT, exec_lidt },
+    { OP_SIDT, exec_sidt },
+    { OP_LLDT, exec_lldt },
+    { OP_SLDT, exec_sldt },
+    { OP_LTR, exec_ltr },
+    { OP_STR, exec_str },
+    { OP_LAR, exec_lar },
+    { OP_LSL, exec_lsl },
+    { OP_VERR, exec_verr },
+    { OP_VERW, exec_verw },
+    { OP_ARPL, exec_arpl },
+    { OP_MOV_SEG, exec_mov_seg },
+    { OP_LDS, exec_load_far },
+    { OP_LES, exec_load_far },
+    { OP_LFS, exec_load_far },
+    { OP_LGS, exec_load_far },
+    { OP_LSS, exec_load_far },
+    { OP_RDMSR, exec_rdmsr },
+    { OP_WRMSR, exec_wrmsr },
+    { OP_RDTSC, exec_rdtsc },
+    { OP_RDTSCP, exec_rdtscp },
+    { OP_RDPMC, exec_rdpmc },
+    { OP_RDPID, exec_rdpid },
+    { OP_SYSCALL, exec_syscall },
+    { OP_SYSRET, exec_sysret },
+    { OP_SYSENTER, exec_sysenter },
+    { OP_SYSEXIT, exec_sysexit },
+    { OP_SWAPGS, exec_swapgs },
+    { OP_RDFSBASE, exec_rdfsbase },
+    { OP_RDGSBASE, exec_rdgsbase },
+    { OP_WRFSBASE, exec_wrfsbase },
+    { OP_WRGSBASE, exec_wrgsbase },
+    { OP_IN, exec_in },
+    { OP_OUT, exec_out },
+    { OP_INS, exec_ins },
+    { OP_OUTS, exec_outs },
+    { OP_CLI, exec_cli },
+    { OP_STI, exec_sti },
+    { OP_PUSHF, exec_pushf },
+    { OP_POPF, exec_popf },
+    { OP_CLAC, exec_clac },
+    { OP_STAC, exec_stac },
+    { OP_INT, exec_int },
+    { OP_INT3, exec_int3 },
+    { OP_INTO, exec_into },
+    { OP_INT1, exec_int1 },
+    { OP_JMP_FAR, exec_jmp_far },
+    { OP_CALL_FAR, exec_call_far },
+    { OP_RET_FAR, exec_ret_far },
+    { OP_IRET, exec_iret },
+    { OP_INVLPG, exec_invlpg },
+    { OP_INVPCID, exec_invpcid },
+    { OP_INVD, exec_nothing },
+    { OP_WBINVD, exec_nothing },
+    { OP_HLT, exec_hlt },
+    { OP_CPUID, exec_cpuid },
+    { OP_MONITOR, exec_monitor },
+    { OP_MWAIT, exec_mwait },
+    { OP_VMCALL, exec_refused },
+    { OP_VMMCALL, exec_refused },
+    { OP_RSM, exec_refused },
     { OP_INVALID },
 };

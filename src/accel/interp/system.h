@@ -10,8 +10,8 @@ ExecFn exec_mov_cr, exec_mov_dr, exec_lmsw, exec_smsw, exec_clts, exec_xgetbv, e
 /* msr.c */
 ExecFn exec_rdmsr, exec_wrmsr, exec_rdtsc, exec_rdtscp, exec_rdpmc, exec_rdpid;
 /* descriptor.c: descriptor tables and what looks at descriptors */
-ExecFn exec_lgdt, exec_sgdt, exec_lidt, exec_sidt, exec_lldt, exec_sldt, exec_ltr, exec_str, exec_lar, exec_lsl, exec_verr,
-    exec_verw, exec_arpl, exec_mov_seg, exec_load_far;
+ExecFn exec_lgdt, exec_sgdt, exec_lidt, exec_sidt, exec_lldt, exec_sldt, exec_ltr, exec_str, exec_lar, exec_lsl,
+    exec_verr, exec_verw, exec_arpl, exec_mov_seg, exec_load_far;
 /* syscall.c */
 ExecFn exec_syscall, exec_sysret, exec_sysenter, exec_sysexit, exec_swapgs, exec_rdfsbase, exec_rdgsbase, exec_wrfsbase,
     exec_wrgsbase;

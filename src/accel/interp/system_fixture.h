@@ -8,12 +8,35 @@
  * Handler of vector n is at HANDLER + 16 * n; nothing needs to stand there, a test looks whether RIP has arrived.
  */
 enum {
-    CODE = 0x1000, STACK0 = 0x8000, STACK3 = 0x7000, GDT = 0x9000, IDT = 0xa000, TSS = 0xb000, TSS_B = 0xc000, LDT = 0xd000,
-    HANDLER = 0x4000, DATA = 0x6000, PAGES = 0x10000, RAM = 4 << 20,
+    CODE = 0x1000,
+    STACK0 = 0x8000,
+    STACK3 = 0x7000,
+    GDT = 0x9000,
+    IDT = 0xa000,
+    TSS = 0xb000,
+    TSS_B = 0xc000,
+    LDT = 0xd000,
+    HANDLER = 0x4000,
+    DATA = 0x6000,
+    PAGES = 0x10000,
+    RAM = 4 << 20,
 };
 enum { /* selectors */
-    CODE0 = 0x08, DATA0 = 0x10, CODE3 = 0x1b, DATA3 = 0x23, TSS_SEL = 0x28, TSS_B_SEL = 0x38, GATE_SEL = 0x48, TASK_GATE_SEL = 0x58,
-    LDT_SEL = 0x60, CONFORMING = 0x70, ABSENT = 0x78, READ_ONLY = 0x80, CODE16_SEL = 0x88, DATA16_SEL = 0x90, GDT_LIMIT = 0xff,
+       CODE0 = 0x08,
+       DATA0 = 0x10,
+       CODE3 = 0x1b,
+       DATA3 = 0x23,
+       TSS_SEL = 0x28,
+       TSS_B_SEL = 0x38,
+       GATE_SEL = 0x48,
+       TASK_GATE_SEL = 0x58,
+       LDT_SEL = 0x60,
+       CONFORMING = 0x70,
+       ABSENT = 0x78,
+       READ_ONLY = 0x80,
+       CODE16_SEL = 0x88,
+       DATA16_SEL = 0x90,
+       GDT_LIMIT = 0xff,
 };
 
 typedef struct Fixture {
@@ -29,28 +52,36 @@ static inline uint64_t ram_get(Fixture *f, uint64_t at, unsigned size)
     memcpy(&value, f->ram + at, size);
     return value;
 }
-static inline void ram_put(Fixture *f, uint64_t at, unsigned size, uint64_t value) { memcpy(f->ram + at, &value, size); }
+static inline void ram_put(Fixture *f, uint64_t at, unsigned size, uint64_t value)
+{
+    memcpy(f->ram + at, &value, size);
+}
 
 static inline uint64_t descriptor(uint32_t base, uint32_t limit, unsigned access, unsigned flags)
 {
-    return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 | (uint64_t)(limit >> 16 & 15) << 48 |
-           (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
+    return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
+           (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
 }
 static inline uint64_t gate(uint16_t selector, uint32_t offset, unsigned access, unsigned params)
 {
-    return (offset & 0xffff) | (uint64_t)selector << 16 | (uint64_t)params << 32 | (uint64_t)access << 40 | (uint64_t)(offset >> 16) << 48;
+    return (offset & 0xffff) | (uint64_t)selector << 16 | (uint64_t)params << 32 | (uint64_t)access << 40 |
+           (uint64_t)(offset >> 16) << 48;
 }
 
 static inline void fixture_open(Fixture *f, const char *cpu)
 {
-    MachineConfig config = { .ram_size = RAM, .cpus = 1, .max_cpus = 1, .cores = 1, .threads = 1, .sockets = 1, .manual_clock = true };
+    MachineConfig config = {
+        .ram_size = RAM, .cpus = 1, .max_cpus = 1, .cores = 1, .threads = 1, .sockets = 1, .manual_clock = true
+    };
     CpuModel max;
     g_autoptr(GError) err = NULL;
     cpu_model_max(&max);
     g_assert_true(cpu_model_parse(cpu, &max, &config.cpu_model, NULL, &err));
     f->machine = machine_create(&config, &err);
     g_assert_no_error(err);
-    g_assert_nonnull(region_add(f->machine->memory, &(RegionDecl){ .name = "ram", .kind = REGION_RAM, .size = RAM, .ram = f->machine->ram }, &err));
+    g_assert_nonnull(region_add(f->machine->memory,
+                                &(RegionDecl){ .name = "ram", .kind = REGION_RAM, .size = RAM, .ram = f->machine->ram },
+                                &err));
     g_assert_true(machine_add_accel(f->machine, &accel_interp, &err));
     machine_reset(f->machine, RESET_COLD);
     f->v = (InterpVcpu *)machine_vcpu(f->machine, 0);
@@ -60,7 +91,10 @@ static inline void fixture_open(Fixture *f, const char *cpu)
 
 static inline void fixture_close(Fixture *f) { machine_destroy(f->machine); }
 
-static inline Segment flat_segment(uint16_t selector, uint32_t attr) { return (Segment){ .selector = selector, .attr = attr, .limit = 0xffffffff }; }
+static inline Segment flat_segment(uint16_t selector, uint32_t attr)
+{
+    return (Segment){ .selector = selector, .attr = attr, .limit = 0xffffffff };
+}
 
 static inline void ready(Fixture *f) { interp_state_loaded(f->v); }
 
@@ -80,9 +114,9 @@ static inline void enter_real(Fixture *f)
 static inline void make_tables(Fixture *f, bool wide)
 {
     static const struct { unsigned at; uint64_t value; } gdt[] = {
-        { CODE0, 0x00cf9b000000ffff }, { DATA0, 0x00cf93000000ffff }, { CODE3 & ~3, 0x00cffb000000ffff }, { DATA3 & ~3, 0x00cff3000000ffff },
-        { CONFORMING, 0x00cf9f000000ffff }, { ABSENT, 0x00cf13000000ffff }, { READ_ONLY, 0x00cf91000000ffff },
-        { CODE16_SEL, 0x00009b000000ffff }, { DATA16_SEL, 0x000093000000ffff },
+        { CODE0, 0x00cf9b000000ffff },      { DATA0, 0x00cf93000000ffff },      { CODE3 & ~3, 0x00cffb000000ffff },
+        { DATA3 & ~3, 0x00cff3000000ffff }, { CONFORMING, 0x00cf9f000000ffff }, { ABSENT, 0x00cf13000000ffff },
+        { READ_ONLY, 0x00cf91000000ffff },  { CODE16_SEL, 0x00009b000000ffff }, { DATA16_SEL, 0x000093000000ffff },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(gdt); i++)
         ram_put(f, GDT + gdt[i].at, 8, gdt[i].value);
@@ -96,7 +130,8 @@ static inline void make_tables(Fixture *f, bool wide)
     f->s->gdtr = (DescriptorTable){ GDT, GDT_LIMIT };
     f->s->idtr = (DescriptorTable){ IDT, wide ? 0x4ff : 0x27f };
     for (unsigned n = 0; n < 0x50; n++)
-        ram_put(f, IDT + n * (wide ? 16 : 8), 8, gate(CODE0, HANDLER + 16 * n, n >= 0x40 || n == 3 || n == 4 ? 0xee : 0x8e, 0));
+        ram_put(f, IDT + n * (wide ? 16 : 8), 8,
+                gate(CODE0, HANDLER + 16 * n, n >= 0x40 || n == 3 || n == 4 ? 0xee : 0x8e, 0));
     f->s->tr = (Segment){ .selector = TSS_SEL, .attr = 0x8b, .base = TSS, .limit = 0x67 };
     ram_put(f, TSS + 4, wide ? 8 : 4, STACK0);
     if (!wide)
