@@ -11,6 +11,8 @@
 
 #include "machine/machine.h"
 
+enum { HEADER_SIZE = 0x40 };
+
 struct PciBus {
     Machine *machine;
     char *name;
@@ -293,15 +295,15 @@ void pci_config_reset(PciDevice *p)
     map_bars(p);
 }
 
-/* Bits that the guest cannot change are this program's to say, not the stream's: ids and BAR sizes stay. */
+/* Header bits that the guest cannot change are this program's to say, not the stream's: class, BAR sizes, interrupt pin. */
 bool pci_post_load(PciDevice *p, GError **err)
 {
     if (get(p->config, PCI_VENDOR_ID, 4) != get(p->reset_config, PCI_VENDOR_ID, 4))
         return error_set(err, ERR_INVALID, "%s: saved state is of PCI device %04x:%04x, this one is %04x:%04x", p->dev.path,
                          pci_get16(p, PCI_VENDOR_ID), pci_get16(p, PCI_DEVICE_ID), (unsigned)get(p->reset_config, PCI_VENDOR_ID, 2),
                          (unsigned)get(p->reset_config, PCI_DEVICE_ID, 2));
-    for (unsigned bar = PCI_BAR0; bar < PCI_BAR0 + 24; bar++)
-        p->config[bar] = (p->config[bar] & p->writable[bar]) | (p->reset_config[bar] & ~p->writable[bar]);
+    for (unsigned off = PCI_REVISION; off < HEADER_SIZE; off++)
+        p->config[off] = (p->config[off] & p->writable[off]) | (p->reset_config[off] & ~p->writable[off]);
     map_bars(p);
     return true;
 }
