@@ -69,10 +69,10 @@ void machine_destroy(Machine *m)
         return;
     machine_stop(m);
     space_on_change(m->memory, NULL, NULL);
+    destroy_devices(m); /* first: a transfer that ends meanwhile tells the accelerator, a line that falls tells a vCPU */
     destroy_vcpus(m);
     if (m->accel)
         m->accel->ops->destroy(m->accel);
-    destroy_devices(m);
     space_destroy(m->memory);
     space_destroy(m->ports);
     clock_destroy(m->clock);
