@@ -62,7 +62,9 @@ static bool faults_are_its_own(const Case *c, const Outcome *a, const Outcome *b
 {
     bool any = a->vector >= EXC_SS && a->vector <= EXC_PF, both = any && b->vector >= EXC_SS && b->vector <= EXC_PF;
     bool masked = c->row->op == OP_MASKMOVQ || c->row->op == OP_MASKMOVDQU || c->row->op == OP_VMASKMOVDQU;
-    return masked ? any : both && touches_much(c);
+    if (masked || c->row->op == OP_XRSTOR) /* which may look at components that it then does not load */
+        return any;
+    return both && touches_much(c);
 }
 
 static bool same_fault(const Case *c, const Outcome *a, const Outcome *b, GString *text)

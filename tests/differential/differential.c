@@ -29,7 +29,7 @@ typedef struct Run {
     gint64 cases;
     char *only_row, *accel;
     gboolean trace;
-    unsigned rows, shown, rows_failed;
+    unsigned rows, shown, rows_failed, left_out, empty;
     uint64_t done, failed;
     GString *failing_rows;
 } Run;
@@ -98,6 +98,8 @@ static void show(Run *run, const Case *c, unsigned number, const Outcome *host, 
     case_describe(c, text);
     outcome_equal(c, host, guest, text);
     memory_equal(&run->host_memory, &run->guest_memory, text);
+    g_string_append_printf(text, "    after: vector %d rip %" G_GINT64_MODIFIER "x cs %x\n", host->vector, host->rip,
+                           host->cs);
     fputs(text->str, stdout);
     fflush(stdout);
 }
@@ -143,6 +145,10 @@ static void run_row(Run *run, unsigned row)
                 failed++ < SHOWN_A_ROW)
                 run->shown++;
     run->rows += run->done > before;
+    if (run->done == before) {
+        printf("no case: %s | %s | %s\n", insn_rows[row].name, insn_rows[row].encoding, insn_rows[row].operands);
+        run->empty++;
+    }
     run->failed += failed;
     run->rows_failed += failed > 0;
     if (failed)
@@ -164,9 +170,12 @@ static void run_rows(Run *run)
     cpu_model_max(&guest);
     for (unsigned row = 0; row < insn_row_count; row++) {
         const InsnRow *info = &insn_rows[row];
-        if (row_is_testable(info) && both_have(&host, &guest, info) &&
-            (!run->only_row || !strcmp(run->only_row, info->name)))
+        if (run->only_row && strcmp(run->only_row, info->name))
+            continue;
+        if (row_is_testable(info) && both_have(&host, &guest, info))
             run_row(run, row);
+        else
+            run->left_out++;
     }
 }
 
@@ -227,6 +236,8 @@ int main(int argc, char **argv)
     run_rows(&run);
     if (run.failed)
         printf("rows with failures:\n%s", run.failing_rows->str);
+    printf("left out: %u rows that user code cannot run here, or not to a defined result; no case of %u\n",
+           run.left_out, run.empty);
     printf("rows %u, cases %" G_GUINT64_FORMAT ", failures %" G_GUINT64_FORMAT " in %u rows\n", run.rows, run.done,
            run.failed, run.rows_failed);
     guest_destroy(run.guest);

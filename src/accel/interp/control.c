@@ -161,7 +161,7 @@ static void pop_mem(InterpVcpu *v, const Insn *i)
 static void pop_segment(InterpVcpu *v, const Insn *i)
 {
     unsigned seg = i->opnd[0].reg;
-    uint16_t selector = stack_top(v, i->opsize == 4 ? 2 : i->opsize); /* of a 32-bit slot only that is read */
+    uint16_t selector = stack_top(v, 2); /* no more of the slot is read */
     uint64_t old = v->s.gpr[GPR_RSP];
     stack_set_pointer(v, old + i->opsize);
     uint64_t popped = v->s.gpr[GPR_RSP];

@@ -274,6 +274,8 @@ void far_return(InterpVcpu *v, unsigned opsize, unsigned pop_bytes)
     }
     Descriptor d = return_code_check(v, cs);
     bool outer = (cs & SEL_RPL) > v->cpl;
+    if (v->long_mode && desc_long(&d))
+        c.mask = ~0ull; /* the width of RSP is the new mode's already */
     cursor_skip(&c, pop_bytes);
     if (outer) {
         uint64_t sp = cursor_pop(v, &c, opsize);
