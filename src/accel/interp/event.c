@@ -155,14 +155,19 @@ static bool deliver_one(InterpVcpu *v)
             return true;
         }
     }
-    if (v->s.activity == CPU_RUNNING && (v->attention & ATTN_BREAK) && !(v->s.rflags & RFLAGS_RF) && shadow != 2) {
-        uint64_t hit = code_breakpoints(v);
-        if (hit) {
-            deliver_debug(v, hit);
-            return true;
-        }
-    }
     return false;
+}
+
+/* The fault of an instruction breakpoint, before the instruction. */
+static bool deliver_breakpoint(InterpVcpu *v)
+{
+    if (v->s.activity != CPU_RUNNING || !(v->attention & ATTN_BREAK) || (v->s.rflags & RFLAGS_RF) ||
+        v->s.interrupt_shadow == 2)
+        return false;
+    uint64_t hit = code_breakpoints(v);
+    if (hit)
+        deliver_debug(v, hit);
+    return hit;
 }
 
 /* The vCPU's thread sleeps until one of halt_wake is asked for. */
@@ -188,8 +193,14 @@ bool interp_poll_events(InterpVcpu *v, RunExit *ret)
         }
         if (v->s.activity == CPU_WAIT_SIPI || v->s.activity == CPU_SHUTDOWN)
             return halt(v, ret);
-        if (!deliver_one(v))
+        if (deliver_one(v))
+            continue;
+        if (!deliver_breakpoint(v))
             break;
+        if (v->single_step) { /* this was the step; and a breakpoint at its own handler never ends */
+            *ret = RUN_KICKED;
+            return true;
+        }
     }
     if (v->s.activity == CPU_HALTED)
         return halt(v, ret);
