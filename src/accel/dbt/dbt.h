@@ -100,7 +100,7 @@ typedef struct DbtVcpu {
 enum {
     MODE_CODE_SIZE = 3, MODE_WHO_SHIFT = 2, MODE_WHO = 3 << 2, MODE_SSE = 1 << 4, MODE_AVX = 1 << 5, MODE_X87 = 1 << 6,
     MODE_SINGLE = 1 << 7, /* blocks of one instruction, which never lead to each other: single steps and tests */
-    MODE_FLAT_SHIFT = 8, /* a bit a segment: base 0, no limit */
+    MODE_FLAT_SHIFT = 8, MODE_CPL0 = 1 << 16, /* a bit a segment: base 0, no limit */
 };
 static inline CodeSize mode_code_size(uint32_t m) { return m & MODE_CODE_SIZE; }
 static inline MemWho mode_who(uint32_t m) { return (m & MODE_WHO) >> MODE_WHO_SHIFT; }

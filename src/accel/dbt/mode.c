@@ -44,6 +44,7 @@ void dbt_update_mode(DbtVcpu *v)
     m |= (sse_usable(&i->s) ? MODE_SSE : 0) | (avx_usable(&i->s) ? MODE_AVX : 0) | (x87_usable(&i->s) ? MODE_X87 : 0);
     for (unsigned seg = 0; seg < SEG_COUNT; seg++)
         m |= (uint32_t)flat(i, seg) << (MODE_FLAT_SHIFT + seg);
+    m |= i->cpl == 0 ? MODE_CPL0 : 0;
     v->mode = m | (i->single_step ? MODE_SINGLE : 0);
     v->mode_translates = translates(i);
 }

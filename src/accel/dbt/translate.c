@@ -196,12 +196,31 @@ static void emit_translate(Translator *t, unsigned size, unsigned access, unsign
     e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, tags + (offsetof(DbtTlb, addend) - offsetof(DbtTlb, tag)));
 }
 
+/* DIV faults exactly where the high half is not below the divisor: that is the interpreter's.  The flags are spoilt, as DIV
+ * itself does. */
+static void emit_division_check(Translator *t, const Insn *i)
+{
+    enum { RDX = 2, CMP_RM_REG = 0x39, CMP_REG_RM = 0x3b };
+    const Operand *o = &i->opnd[0];
+    if (o->size == 2)
+        e1(&t->e, 0x66);
+    if (o->kind == OPND_MEM) {
+        e_op_mem(&t->e, CMP_REG_RM, o->size == 8, RDX, SCRATCH_T, SCRATCH_U, 0, 0);
+    } else {
+        e_rex(&t->e, o->size == 8, o->reg, 0, RDX);
+        e1(&t->e, CMP_RM_REG), e1(&t->e, 0xc0 | (o->reg & 7) << 3 | RDX);
+    }
+    add_site(t, e_jcc(&t->e, CC_AE), new_exit(t, EXIT_INTERP, t->rip));
+}
+
 /* Both, with the guest's flags put aside if somebody needs them. */
 static void emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align)
 {
     flags_to_memory(t);
     emit_address(t, i);
     emit_translate(t, size, access, align);
+    if (i->op == OP_DIV)
+        emit_division_check(t, i);
     flags_from_memory(t);
 }
 
@@ -228,11 +247,14 @@ static bool names_mmx(const Insn *i)
 static bool is_special(const Insn *i)
 {
     switch (i->op) {
-    case OP_DIV: case OP_IDIV: /* #DE */
+    case OP_IDIV: /* #DE */
+        return true;
+    case OP_DIV:
+        return i->opnd[0].size == 1; /* the high half is AH */
     case OP_FLDCW: case OP_LDMXCSR: case OP_VLDMXCSR: case OP_FNINIT: case OP_FLDENV: case OP_FNSTENV: case OP_FRSTOR:
     case OP_FNSAVE: case OP_FXSAVE: case OP_FXRSTOR: case OP_XSAVE: case OP_XSAVEOPT: case OP_XSAVEC: case OP_XSAVES:
     case OP_XRSTOR: case OP_XRSTORS: case OP_XGETBV: case OP_FNCLEX: case OP_RDRAND: case OP_RDSEED: case OP_RDPID:
-    case OP_CMPXCHG8B: case OP_CMPXCHG16B: case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU: case OP_XLAT:
+    case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU: case OP_XLAT:
     case OP_VMASKMOVPS: case OP_VMASKMOVPD: case OP_VPMASKMOVD: case OP_VPMASKMOVQ: case OP_CPUID: case OP_STMXCSR: case OP_VSTMXCSR:
     case OP_PCMPESTRI: case OP_PCMPESTRM: case OP_VPCMPESTRI: case OP_VPCMPESTRM:
         return true;
@@ -338,7 +360,7 @@ static void emit_pass_memory(Translator *t, const Insn *i)
 {
     GprFields f = dbt_gpr_fields(i);
     const Operand *m = memory_operand(i);
-    bool aligned = insn_row(i)->attrs & ROW_ALIGNED;
+    bool aligned = insn_row(i)->attrs & ROW_ALIGNED || i->op == OP_CMPXCHG16B;
     emit_access(t, i, m->size, m->access & OPND_WRITE ? DTLB_WRITE : DTLB_READ, aligned ? m->size : 1);
     Recode r = { .reg = 0xff, .rm = 0xff, .vvvv = 0xff, .memory = true, .mem_base = SCRATCH_T, .mem_index = SCRATCH_U };
     Borrowed held[3];
@@ -368,9 +390,14 @@ static void emit_pass_registers(Translator *t, const Insn *i)
     static const Recode same = { .reg = 0xff, .rm = 0xff, .vvvv = 0xff };
     uint16_t written = (f.reg && f.reg_access & OPND_WRITE ? 1u << f.reg_n : 0) | (f.rm && f.rm_access & OPND_WRITE ? 1u << f.rm_n : 0) |
                        (f.vvvv && f.vvvv_access & OPND_WRITE ? 1u << f.vvvv_n : 0);
+    if (i->op == OP_DIV)
+        flags_to_memory(t);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)
         if (f.named >> slot & 1)
             e_load_gs(&t->e, slot, GS_GPR(slot));
+    if (i->op == OP_DIV)
+        emit_division_check(t, i);
+    flags_from_memory(t);
     put_recoded(t, i, &same);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)
         if (written >> slot & 1)
@@ -513,6 +540,22 @@ static bool emit_leave(Translator *t, const Insn *i)
     return true;
 }
 
+/* ---- IF */
+
+/* At CPL 0 nothing is checked.  The bit lives in CpuState. */
+static bool emit_cli(Translator *t, const Insn *i)
+{
+    (void)i;
+    if (!(t->mode & MODE_CPL0))
+        return false;
+    flags_to_memory(t);
+    e1(&t->e, 0x65), e1(&t->e, 0x81); /* and dword gs:[rflags], ~IF */
+    e_gs_modrm(&t->e, 4, GS_OFF(i.s.rflags));
+    e4(&t->e, ~RFLAGS_IF);
+    flags_from_memory(t);
+    return true;
+}
+
 /* ---- control flow.  Each ends the block. */
 
 static uint64_t next_rip(const Translator *t, const Insn *i) { return cut_rip(t, t->rip + i->length); }
@@ -601,6 +644,7 @@ static bool emit_loop(Translator *t, const Insn *i)
 
 static const struct { uint16_t op; bool (*emit)(Translator *t, const Insn *i); bool ends; } own[] = {
     { OP_LEA, emit_lea, false }, { OP_PUSH, emit_push, false }, { OP_POP, emit_pop, false }, { OP_LEAVE, emit_leave, false },
+    { OP_CLI, emit_cli, false },
     { OP_JMP, emit_jmp, true }, { OP_CALL, emit_call, true }, { OP_RET, emit_ret, true }, { OP_JCC, emit_jcc, true },
     { OP_LOOP, emit_loop, true }, { OP_LOOPE, emit_loop, true }, { OP_LOOPNE, emit_loop, true }, { OP_JCXZ, emit_loop, true },
 };
@@ -646,7 +690,7 @@ static void decode(Translator *t, const TlbEntry *page)
             break;
         t->n++;
         at += i->length;
-        if (ends_block(i))
+        if (ends_block(i) && i->op != OP_CLI)
             break;
     }
     t->b->bytes = at - t->b->host;
