@@ -381,8 +381,8 @@ static void fill_window(Random *r, const SubjectMemory *m, uint64_t target, unsi
                             : n == 4              ? random_float(r, 23, 8)
                                                   : random_float(r, 52, 11) },
                8);
-    for (uint64_t at = start; at < end && at - start < sizeof(values); at++)
-        m->data[at - DATA_AT] = values[at - start + (start - (target - 16))];
+    for (uint64_t at = start; at < end && at - (target - 16) < sizeof(values); at++)
+        m->data[at - DATA_AT] = values[at - (target - 16)];
 }
 
 /* What POP, RET and their like find: anything, or a sensible address; no AC, which our own code would not survive. */
