@@ -175,7 +175,7 @@ static uint32_t flags_when_unmasked(uint32_t raised, uint32_t unmasked)
  * have lost, and DPPS and DPPD report flags of steps after the one that raised #XM. */
 static uint64_t run_simd_fp(InterpVcpu *v, const HostStub *stub, StubFrame *f)
 {
-    uint32_t guest = v->s.fpu.mxcsr;
+    uint32_t guest = v->s.fpu.mxcsr & MXCSR_VALID; /* state from outside must not make the stub fault */
     f->unmasked = ~(guest >> 7) & MXCSR_EXCEPTIONS;
     f->mxcsr_in = (guest & ~MXCSR_EXCEPTIONS) | MXCSR_MASKS;
     f->mxcsr_host = MXCSR_INIT;

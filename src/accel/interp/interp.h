@@ -200,6 +200,8 @@ void interp_set_rflags(InterpVcpu *v, uint64_t value, uint64_t mask); /* bits of
 /* ---- host execution of SIMD and x87 (host_exec.c) */
 struct HostExec *host_exec_create(GError **err);
 void host_exec_destroy(struct HostExec *h);
+/* Marks the components of the image that are in use: here they count as they stand, elsewhere only if marked. */
+void fpu_export(CpuState *s);
 ExecFn exec_host;  /* handler of every row that is executed by the host's own instruction */
 
 /* ---- handler tables: one file each fills its Ops; dispatch.c merges them and the default raises #UD.  Instead of fn

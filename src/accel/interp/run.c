@@ -215,6 +215,7 @@ static void interp_kick(Vcpu *vcpu) { }
 bool interp_get(Vcpu *vcpu, CpuState *ret, GError **err)
 {
     *ret = ((InterpVcpu *)vcpu)->s;
+    fpu_export(ret);
     if (vcpu->apic_ops) { /* the local APIC has the truth of what CpuState mirrors */
         ret->cr8 = vcpu->apic_ops->get_tpr(vcpu->apic);
         ret->apic_base = vcpu->apic_ops->get_base(vcpu->apic);

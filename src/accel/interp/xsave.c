@@ -160,6 +160,12 @@ static uint64_t in_use(const InterpVcpu *v)
     return used;
 }
 
+void fpu_export(CpuState *s)
+{
+    if (!is_zero(s->fpu.ymm_high, sizeof(s->fpu.ymm_high)))
+        s->fpu.xstate_bv |= XCR0_AVX;
+}
+
 static uint64_t requested(const InterpVcpu *v, uint64_t enabled)
 {
     uint64_t mask = (uint32_t)v->s.gpr[GPR_RAX] | v->s.gpr[GPR_RDX] << 32;
