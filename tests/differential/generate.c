@@ -451,7 +451,7 @@ static void put_selector(const SubjectMemory *m, uint64_t at, uint16_t selector)
 static void aim_selector(Random *r, const SubjectMemory *m, Case *c, uint64_t target, uint8_t *code)
 {
     const Insn *i = &c->insn;
-    const Operand *last = &i->opnd[i->n_operands - 1];
+    const Operand *last = &i->opnd[i->n_operands ? i->n_operands - 1 : 0];
     uint16_t selector = random_selector(r);
     switch (i->op) {
     case OP_LAR:
