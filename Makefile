@@ -32,8 +32,11 @@ test-long: build $(ASAN)/build.ninja
 	ninja -j$(JOBS) -C $(ASAN)
 	tests/run_tests.py --long --unit $(BUILD) --unit $(ASAN) --programs $(BUILD)
 
+# The interpreter alone, then whole guests against QEMU and this host; BENCH="--rounds 5 --emulators dbt,interp,tcg,native".
 bench: build
+	@scripts/install-deps qemu-system-x86
 	meson test -C $(BUILD) --benchmark --verbose
+	tests/bench/run.py $(BENCH)
 
 # Device fuzzers under libFuzzer (clang), FUZZ_SECONDS each.
 fuzz: deps
