@@ -1,5 +1,5 @@
 /*
- * overlay.c - the temporary layer of -snapshot: writes go to an unlinked file, reads merge it with the image below.
+ * snapshot.c - the temporary layer of -snapshot: writes go to an unlinked file, reads merge it with the image below.
  *
  * A bit a 4 KiB cluster says which of the two holds it.  A write that covers a cluster in part first copies the rest
  * up.  Writers exclude readers; nothing here outlives the process, so a flush has nothing to do.
@@ -11,12 +11,12 @@
 
 #include "base/error.h"
 #include "base/iov.h"
-#include "block/node.h"
+#include "block/driver.h"
 
 enum { CLUSTER = 4096 };
 
 typedef struct Overlay {
-    int fd;
+    int fd; /* 0: not open */
     uint64_t *present; /* bit a cluster */
     uint64_t clusters;
     GRWLock lock;
@@ -39,7 +39,7 @@ static int read_run(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, u
     Overlay *o = n->state;
     if (is_present(o, off / CLUSTER))
         return fd_read(o->fd, off, len, iov, niov);
-    return blk_perform(n->child, BLK_READ, 0, off, len, iov, niov);
+    return blk_perform(n->file, BLK_READ, 0, off, len, iov, niov);
 }
 
 static int overlay_read(BlkNode *n, BlkReq *r)
@@ -64,7 +64,7 @@ static int copy_up(BlkNode *n, uint64_t cluster)
         return 0;
     char data[CLUSTER] = { 0 };
     struct iovec iov = { data, MIN(CLUSTER, n->size - cluster * CLUSTER) };
-    int status = blk_perform(n->child, BLK_READ, 0, cluster * CLUSTER, iov.iov_len, &iov, 1);
+    int status = blk_perform(n->file, BLK_READ, 0, cluster * CLUSTER, iov.iov_len, &iov, 1);
     if (!status)
         status = fd_write(o->fd, cluster * CLUSTER, iov.iov_len, &iov, 1);
     if (!status)
@@ -113,14 +113,11 @@ static int overlay_perform(BlkNode *n, BlkReq *r)
 static void overlay_close(BlkNode *n)
 {
     Overlay *o = n->state;
-    if (o->fd >= 0)
+    if (o->fd)
         close(o->fd);
     g_rw_lock_clear(&o->lock);
     g_free(o->present);
-    g_free(o);
 }
-
-static const BlkDriver overlay_driver = { .name = "overlay", .perform = overlay_perform, .close = overlay_close };
 
 static int open_temporary(const char *directory)
 {
@@ -139,28 +136,33 @@ static bool make_file(Overlay *o, uint64_t size, GError **err)
 {
     const char *directory = g_getenv("TMPDIR");
     directory = directory && *directory ? directory : "/var/tmp";
-    o->fd = open_temporary(directory);
-    if (o->fd < 0 || ftruncate(o->fd, size))
+    int fd = open_temporary(directory);
+    o->fd = MAX(fd, 0);
+    if (fd < 0 || ftruncate(fd, size))
         return error_set_errno(err, errno, "cannot make the temporary file of a snapshot in '%s' (TMPDIR names another place)",
                                directory);
     return true;
 }
 
-BlkNode *overlay_open(BlkNode *base, GError **err)
+static bool overlay_open(BlkNode *n, KeyVals *options, GError **err)
 {
-    BlkNode *n = node_create(&overlay_driver, base->filename);
-    Overlay *o = n->state = g_new0(Overlay, 1);
-    n->child = base;
-    n->size = base->size;
+    Overlay *o = n->state;
+    g_rw_lock_init(&o->lock);
+    n->size = n->file->size;
+    n->read_only = false;
     n->snapshot = true;
-    n->warning = g_strdup(base->warning);
     o->clusters = (n->size + CLUSTER - 1) / CLUSTER;
     o->present = g_try_new0(uint64_t, (o->clusters + 63) / 64);
-    g_rw_lock_init(&o->lock);
-    o->fd = -1;
-    bool ok = o->present ? make_file(o, n->size, err)
-                         : error_set(err, ERR_NO_SPACE, "no memory for the snapshot of '%s'", base->filename);
-    if (!ok)
-        g_clear_pointer(&n, blk_close);
-    return n;
+    return o->present ? make_file(o, n->size, err)
+                      : error_set(err, ERR_NO_SPACE, "no memory for the snapshot of '%s'", n->filename);
 }
+
+const BlkDriver snapshot_driver = {
+    .name = "snapshot",
+    .summary = "a temporary layer: what is written is gone in the end",
+    .kind = BLK_FILTER,
+    .state_bytes = sizeof(Overlay),
+    .open = overlay_open,
+    .close = overlay_close,
+    .perform = overlay_perform,
+};

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "block/node.h"
+#include "block/driver.h"
 
 static char *describe(const char *what, const char *path)
 {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "block/node.h"
+#include "block/driver.h"
 
 enum { PERM_READ = 1 << 0, PERM_WRITE = 1 << 1, PERM_RESIZE = 1 << 3, PERMS = 4 };
 enum { USED = 100, UNSHARED = 200 };

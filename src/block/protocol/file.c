@@ -1,4 +1,4 @@
-/* file.c - a raw image in a regular file or a host block device. */
+/* file.c - the bytes of a regular file or a host block device. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,11 +9,15 @@
 
 #include "base/error.h"
 #include "base/iov.h"
-#include "block/node.h"
+#include "block/driver.h"
 
-enum { SECTOR = 512, MAX_PIECES = 64, ZEROS_BYTES = 65536, HEAD_BYTES = 4096 };
+enum { SECTOR = 512, MAX_PIECES = 64, ZEROS_BYTES = 65536 };
 
-static int file_fd(BlkNode *n) { return GPOINTER_TO_INT(n->state); }
+typedef struct File {
+    int fd; /* 0: not open */
+} File;
+
+static int file_fd(BlkNode *n) { return ((File *)n->state)->fd; }
 
 /* Moves all of it: kernels transfer less than asked for at 2 GiB, at the end of a file and on signals. */
 static int transfer(int fd, uint64_t off, uint64_t len, const struct iovec *iov, unsigned niov, bool write)
@@ -93,9 +97,11 @@ static int file_perform(BlkNode *n, BlkReq *r)
     return -ENOTSUP;
 }
 
-static void file_close(BlkNode *n) { close(file_fd(n)); } /* the lock goes with it */
-
-static const BlkDriver file_driver = { .name = "file", .perform = file_perform, .close = file_close };
+static void file_close(BlkNode *n)
+{
+    if (file_fd(n))
+        close(file_fd(n)); /* the lock goes with it */
+}
 
 static const char *wrong_type(mode_t mode)
 {
@@ -140,55 +146,63 @@ static bool open_failed(const char *filename, bool write, int errnum, GError **e
     return error_set_errno(err, errnum, "cannot open disk image '%s'", filename);
 }
 
-static bool find_size(int fd, const char *filename, uint64_t *ret, GError **err)
+static bool find_size(BlkNode *n, GError **err)
 {
-    off_t end = lseek(fd, 0, SEEK_END);
+    const char *filename = n->filename;
+    off_t end = lseek(file_fd(n), 0, SEEK_END);
     if (end < 0)
         return error_set_errno(err, errno, "cannot find the size of disk image '%s'", filename);
-    if (!end)
+    if (!end && !n->may_be_empty)
         return error_set(err, ERR_INVALID, "cannot use disk image '%s': it is empty; create it with a size, "
                          "for example by: truncate -s 10G '%s'", filename, filename);
     if (end > INT64_MAX - SECTOR)
         return error_set(err, ERR_INVALID, "cannot use disk image '%s': it is too large", filename);
-    *ret = ((uint64_t)end + SECTOR - 1) / SECTOR * SECTOR;
+    n->size = ((uint64_t)end + SECTOR - 1) / SECTOR * SECTOR;
     return true;
 }
 
-static void warn_if_other_format(BlkNode *n)
+static bool file_open(BlkNode *n, KeyVals *options, GError **err)
 {
-    uint8_t head[HEAD_BYTES];
-    ssize_t got = pread(file_fd(n), head, sizeof(head), 0);
-    const char *format = got > 0 ? format_guess(head, got) : NULL;
-    if (format && !n->warning)
-        n->warning = g_strdup_printf("disk image '%s' looks like format %s, but is used as raw: the guest sees its "
-                                     "container; say format=raw if that is meant", n->filename, format);
+    File *f = n->state;
+    bool write = !n->read_only;
+    if (!check_type(n->filename, err))
+        return false;
+    int fd = open(n->filename, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return open_failed(n->filename, write, errno, err);
+    f->fd = fd ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return find_size(n, err) && (n->share || image_lock(f->fd, n->filename, write, &n->warning, err));
 }
 
-/* Takes fd over. */
-static BlkNode *file_node(int fd, const BlkOpenOptions *o, bool write, GError **err)
+static bool file_resize(BlkNode *n, uint64_t size, GError **err)
 {
-    BlkNode *n = node_create(&file_driver, o->filename);
-    n->state = GINT_TO_POINTER(fd);
-    n->read_only = !write;
-    if (!find_size(fd, o->filename, &n->size, err) ||
-        (!o->share && !image_lock(fd, o->filename, write, &n->warning, err))) {
-        blk_close(n);
-        return NULL;
-    }
-    if (!o->format)
-        warn_if_other_format(n);
-    return n;
+    if (size > INT64_MAX - SECTOR || ftruncate(file_fd(n), size))
+        return error_set_errno(err, size > INT64_MAX - SECTOR ? EFBIG : errno, "cannot resize '%s'", n->filename);
+    return find_size(n, err);
 }
 
-BlkNode *file_open(const BlkOpenOptions *o, GError **err)
+bool file_create(const char *filename, GError **err)
 {
-    bool write = !o->read_only && !o->snapshot;
-    if (!check_type(o->filename, err))
-        return NULL;
-    int fd = open(o->filename, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        open_failed(o->filename, write, errno, err);
-        return NULL;
-    }
-    return file_node(fd, o, write, err);
+    int fd = open(filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    if (fd < 0)
+        return error_set_errno(err, errno, "cannot create disk image '%s'", filename);
+    close(fd);
+    return true;
 }
+
+static const BlkOption file_options[] = {
+    { "filename", BLK_STRING, .doc = "path of the file or block device", .open = true },
+    { 0 },
+};
+
+const BlkDriver file_driver = {
+    .name = "file",
+    .summary = "a file or block device of the host",
+    .kind = BLK_PROTOCOL,
+    .state_bytes = sizeof(File),
+    .options = file_options,
+    .open = file_open,
+    .close = file_close,
+    .perform = file_perform,
+    .resize = file_resize,
+};

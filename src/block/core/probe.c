@@ -1,7 +1,7 @@
 /* probe.c - which format does the head of an image look like?  Magic numbers of each format's own specification. */
 #include <string.h>
 
-#include "block/node.h"
+#include "block/driver.h"
 
 typedef struct Magic {
     const char *format;
