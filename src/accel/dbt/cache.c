@@ -39,7 +39,7 @@ void *dbt_arena_alloc(DbtVcpu *v, size_t n)
 
 void dbt_jump_flush(DbtVcpu *v)
 {
-    const void *miss = dbt_glue_miss(v->glue, false);
+    const void *miss = dbt_glue_miss(v->glue);
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
         for (unsigned n = 0; n < v->n_jumps_used[who] && n < JUMPS_LISTED; n++)
             v->jump_table[who][v->jumps_used[who][n]] = miss;
@@ -61,7 +61,7 @@ void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
 {
     MemWho who = mode_who(b->mode);
     uint16_t index = b->rip;
-    if (v->jump_table[who][index] == dbt_glue_miss(v->glue, false)) {
+    if (v->jump_table[who][index] == dbt_glue_miss(v->glue)) {
         if (v->n_jumps_used[who] < JUMPS_LISTED)
             v->jumps_used[who][v->n_jumps_used[who]] = index;
         v->n_jumps_used[who] = MIN(v->n_jumps_used[who] + 1, JUMPS_LISTED + 1u);
@@ -73,7 +73,7 @@ static void jump_forget(DbtVcpu *v, const DbtBlock *b)
 {
     const void **e = &v->jump_table[mode_who(b->mode)][(uint16_t)b->rip];
     if (*e == b->checked_entry)
-        *e = dbt_glue_miss(v->glue, false);
+        *e = dbt_glue_miss(v->glue);
 }
 
 /* ---- links */

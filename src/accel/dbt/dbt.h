@@ -171,5 +171,5 @@ struct DbtGlue *dbt_glue_create(CodeBuffer *code);
 typedef void DbtEnterFn(DbtVcpu *v, const void *code);
 DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g);
 const void *dbt_glue_exit(const struct DbtGlue *g);
-const void *dbt_glue_miss(const struct DbtGlue *g, bool flags_saved); /* a RIP in SCRATCH_U that no jump table entry knows */
+const void *dbt_glue_miss(const struct DbtGlue *g); /* a RIP in SCRATCH_U that no jump table entry knows */
 void dbt_glue_destroy(struct DbtGlue *g);

@@ -10,8 +10,8 @@
 
 struct DbtGlue {
     DbtEnterFn *enter;
-    const void *exit, *miss[2];
-    DbtExit miss_exit[2];
+    const void *exit, *miss;
+    DbtExit miss_exit;
 };
 
 enum { RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
@@ -62,18 +62,16 @@ struct DbtGlue *dbt_glue_create(CodeBuffer *code)
     e.p = start = code_buffer_reserve(code, 1024);
     emit_exit(&e);
     g->exit = code_buffer_commit(code, e.p - start);
-    for (unsigned saved = 0; saved < 2; saved++) {
-        g->miss_exit[saved] = (DbtExit){ .kind = EXIT_INDIRECT, .flags_saved = saved };
-        e.p = start = code_buffer_reserve(code, 64);
-        e_mov_imm(&e, SCRATCH_T, (uintptr_t)&g->miss_exit[saved]);
-        patch_rel32(e_jmp(&e), code_buffer_writable(code, g->exit));
-        g->miss[saved] = code_buffer_commit(code, e.p - start);
-    }
+    g->miss_exit = (DbtExit){ .kind = EXIT_INDIRECT };
+    e.p = start = code_buffer_reserve(code, 64);
+    e_mov_imm(&e, SCRATCH_T, (uintptr_t)&g->miss_exit);
+    patch_rel32(e_jmp(&e), code_buffer_writable(code, g->exit));
+    g->miss = code_buffer_commit(code, e.p - start);
     return g;
 }
 
 void dbt_glue_destroy(struct DbtGlue *g) { g_free(g); }
-const void *dbt_glue_miss(const struct DbtGlue *g, bool flags_saved) { return g->miss[flags_saved]; }
+const void *dbt_glue_miss(const struct DbtGlue *g) { return g->miss; }
 
 DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g) { return g->enter; }
 const void *dbt_glue_exit(const struct DbtGlue *g) { return g->exit; }

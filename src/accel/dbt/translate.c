@@ -69,7 +69,7 @@ static void emit_exit(Translator *t, const DbtExit *x)
 static void emit_indirect(Translator *t)
 {
     if (t->mode & MODE_SINGLE) {
-        patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue, false)));
+        patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
         return;
     }
     uint32_t table = GS_OFF(jump_table) + mode_who(t->mode) * JUMP_SIZE * 8;
@@ -729,18 +729,18 @@ static void emit_attention(Translator *t)
     flags_from_memory(t);
 }
 
-/* Compares the RIP in SCRATCH_U with the block's own. */
+/* Compares the RIP in SCRATCH_U with the block's own.  If they differ, another block comes, for which the flags may be live
+ * although they are dead here: so only RCX and JRCXZ, which leave them alone. */
 static void emit_rip_check(Translator *t)
 {
-    bool saved = t->live != 0;
-    if (saved)
-        flags_to_memory(t);
-    e_mov_imm(&t->e, SCRATCH_T, t->b->rip);
-    e_rex(&t->e, true, SCRATCH_T, 0, SCRATCH_U);
-    e1(&t->e, 0x39), e1(&t->e, 0xc0 | (SCRATCH_T & 7) << 3 | (SCRATCH_U & 7)); /* cmp u, t */
-    uint8_t *miss = e_jcc(&t->e, CC_NE);
-    patch_rel32(miss, code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue, saved)));
-    flags_from_memory(t);
+    enum { RCX = 1, MISS_BYTES = 3 + 5 };
+    e_mov_imm(&t->e, SCRATCH_T, -t->b->rip);
+    e_lea(&t->e, true, SCRATCH_T, SCRATCH_T, SCRATCH_U, 0, 0);
+    e_xchg(&t->e, SCRATCH_T, RCX);
+    e1(&t->e, 0xe3), e1(&t->e, MISS_BYTES); /* jrcxz */
+    e_xchg(&t->e, SCRATCH_T, RCX);
+    patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
+    e_mov(&t->e, RCX, SCRATCH_T);
 }
 
 static bool uses_units(const Insn *i) { return insn_row(i)->attrs & (ROW_FPU | ROW_MMX | ROW_SSE | ROW_AVX); }
