@@ -62,7 +62,7 @@ static const uint64_t edges[] = { 0,
                                   0xffffffff80000000,
                                   0xffffffffffffffff };
 
-static uint64_t random_integer(Random *r)
+uint64_t random_integer(Random *r)
 {
     switch (random_below(r, 4)) {
     case 0:
@@ -115,7 +115,7 @@ static uint64_t random_float(Random *r, unsigned fraction_bits, unsigned exponen
     return ((uint64_t)random_below(r, 2) << exponent_bits | exponent) << fraction_bits | fraction;
 }
 
-static void random_vector(Random *r, uint8_t *bytes, unsigned n)
+void random_vector(Random *r, uint8_t *bytes, unsigned n)
 {
     unsigned kind = random_below(r, 4);
     for (unsigned at = 0; at < n; at += 8) {
@@ -176,7 +176,7 @@ static void random_x87(Random *r, XsaveImage *x)
         random_extended(r, x->st[n].bytes);
 }
 
-static void random_state(Random *r, Case *c)
+void random_state(Random *r, Case *c)
 {
     CpuState *s = &c->state;
     memset(s, 0, sizeof(*s));
@@ -539,7 +539,7 @@ static bool aim_xsave(Random *r, const SubjectMemory *m, Case *c, uint64_t *targ
     return true;
 }
 
-static void narrow_to_32(CpuState *s)
+void narrow_to_32(CpuState *s)
 {
     for (unsigned n = 0; n < 16; n++)
         s->gpr[n] = n < 8 ? (uint32_t)s->gpr[n] : 0;

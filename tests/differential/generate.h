@@ -26,3 +26,9 @@ bool row_is_testable(const InsnRow *row);
 /* Makes a case of the row and writes the instruction and its operand's surroundings into `memory`.  False: the row has
  * no such form in this mode. */
 bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, const SubjectMemory *memory, Case *ret);
+
+/* Parts of it. */
+uint64_t random_integer(Random *r);
+void random_vector(Random *r, uint8_t *bytes, unsigned n); /* a multiple of 8 */
+void random_state(Random *r, Case *c);                     /* registers and flags */
+void narrow_to_32(CpuState *s);

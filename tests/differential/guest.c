@@ -21,11 +21,13 @@ enum {
     CODE_PHYS = 0x100000,
     DATA_PHYS = 0x101000,
     STACK_PHYS = 0x104000,
+    HANDLERS_PHYS = 0x40000,
+    SEQUENCE_PHYS = 0x110000,
     RAM_BYTES = 0x200000,
 };
 /* Supervisor linear addresses: physical + KERNEL_BASE, the first 2 MB. */
 #define KERNEL_BASE 0xffff800000000000ull
-#define HANDLERS    (KERNEL_BASE + 0x40000) /* 16 bytes a vector; never executed */
+#define HANDLERS    (KERNEL_BASE + 0x40000) /* 16 bytes a vector: a HLT, where a run ends */
 enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40, LDT_SELECTOR_GDT = 0x50 };
 
 #define PTE_P  1ull
@@ -78,6 +80,8 @@ static void build_tables(Guest *g)
     map_pages(g, DATA_AT, DATA_PHYS, DATA_WRITABLE, PTE_U | PTE_W | PTE_NX);
     map_pages(g, DATA_AT + DATA_WRITABLE, DATA_PHYS + DATA_WRITABLE, PAGE, PTE_U | PTE_NX);
     map_pages(g, STACK_AT, STACK_PHYS, PAGE, PTE_U | PTE_W | PTE_NX);
+    map_pages(g, SEQUENCE_AT, SEQUENCE_PHYS, SEQUENCE_BYTES, PTE_U | PTE_W);
+    map_pages(g, HANDLERS, HANDLERS_PHYS, PAGE, 0);
     map_pages(g, KERNEL_BASE + SYSTEM_AT, SYSTEM_AT, SYSTEM_PAGES * PAGE, PTE_W);
     map_pages(g, KERNEL_BASE + KSTACK_PHYS, KSTACK_PHYS, PAGE, PTE_W);
 }
@@ -121,6 +125,7 @@ static void build_idt(Guest *g)
     for (unsigned vector = 0; vector < 256; vector++) {
         uint64_t at = HANDLERS + vector * HANDLER_BYTES, dpl = vector == 3 || vector == 4 || vector == 0x80 ? 3 : 0;
         uint64_t low = (at & 0xffff) | KERNEL_CS << 16 | (0x8e00 | dpl << 13) << 32 | (at >> 16 & 0xffff) << 48;
+        g->ram[HANDLERS_PHYS + vector * HANDLER_BYTES] = 0xf4;
         put64(g, SYSTEM_AT + IDT_OFF + 16 * vector, low);
         put64(g, SYSTEM_AT + IDT_OFF + 16 * vector + 8, at >> 32);
     }
@@ -254,20 +259,39 @@ static void read_exception(const Guest *g, const CpuState *s, Outcome *ret)
     ret->gpr[GPR_RSP] = get64(g, at + 24);
 }
 
+uint8_t *guest_sequence(Guest *g)
+{
+    return g->ram + SEQUENCE_PHYS;
+}
+
+static RunExit step(Guest *g)
+{
+    return g->vcpu->accel->ops->step(g->vcpu, NULL) ? RUN_HALTED : RUN_BROKEN;
+}
+
+/* Up to the HLT of an exception's handler. */
+static RunExit run(Guest *g)
+{
+    RunExit why;
+    while ((why = g->vcpu->accel->ops->run(g->vcpu)) == RUN_KICKED)
+        continue;
+    return why;
+}
+
 /* The translator and the native side both use this thread's GS. */
-static bool step_with_own_gs(Guest *g)
+static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
 {
     const AccelOps *ops = g->vcpu->accel->ops;
     unsigned long gs;
     syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
     if (ops->thread_start)
         ops->thread_start(g->vcpu);
-    bool ok = ops->step(g->vcpu, NULL);
+    bool ok = go(g) == RUN_HALTED;
     syscall(SYS_arch_prctl, ARCH_SET_GS, gs);
     return ok;
 }
 
-void guest_step(Guest *g, const Case *c, Outcome *ret)
+static void go(Guest *g, const Case *c, uint64_t code_phys, uint64_t code_bytes, RunExit (*how)(Guest *), Outcome *ret)
 {
     const AccelOps *ops = g->vcpu->accel->ops;
     CpuState s = g->base;
@@ -279,11 +303,14 @@ void guest_step(Guest *g, const Case *c, Outcome *ret)
     s.seg[SEG_SS] = segment_of(c->ss);
     s.seg[SEG_DS] = segment_of(c->ds);
     s.seg[SEG_ES] = segment_of(c->es);
+    if (c->size == CODE32 && code_phys == SEQUENCE_PHYS)
+        s.seg[SEG_FS].attr = s.seg[SEG_GS].attr = s.seg[SEG_DS].attr,
+        s.seg[SEG_FS].limit = s.seg[SEG_GS].limit = 0xffffffff;
 
     *ret = (Outcome){ .vector = LOST };
     if (ops->code_changed)
-        ops->code_changed(g->vcpu->accel, CODE_PHYS, PAGE); /* the test has put another instruction there */
-    if (!ops->set(g->vcpu, &s, NULL) || !step_with_own_gs(g) || !ops->get(g->vcpu, &s, NULL))
+        ops->code_changed(g->vcpu->accel, code_phys, code_bytes); /* the test has put another instruction there */
+    if (!ops->set(g->vcpu, &s, NULL) || !with_own_gs(g, how) || !ops->get(g->vcpu, &s, NULL))
         return;
     ret->vector = NO_VECTOR;
     memcpy(ret->gpr, s.gpr, sizeof(ret->gpr));
@@ -294,4 +321,14 @@ void guest_step(Guest *g, const Case *c, Outcome *ret)
     ret->fpu = s.fpu;
     if (s.rip >= HANDLERS && s.rip < HANDLERS + 256 * HANDLER_BYTES)
         read_exception(g, &s, ret);
+}
+
+void guest_step(Guest *g, const Case *c, Outcome *ret)
+{
+    go(g, c, CODE_PHYS, PAGE, step, ret);
+}
+
+void guest_run(Guest *g, const Case *c, Outcome *ret)
+{
+    go(g, c, SEQUENCE_PHYS, SEQUENCE_BYTES, run, ret);
 }

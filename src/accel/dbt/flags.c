@@ -7,10 +7,21 @@
 
 enum { LOOK_AHEAD = 8 };
 
+/* A shift by a constant that counts as 0 leaves all as they were. */
+static uint32_t flags_written(const Insn *i)
+{
+    switch (i->op) {
+    case OP_SHL: case OP_SHR: case OP_SAR: case OP_ROL: case OP_ROR: case OP_RCL: case OP_RCR: case OP_SHLD: case OP_SHRD:
+        if (i->imm_len && !(i->imm & (i->opsize == 8 ? 63 : 31)))
+            return 0;
+    }
+    return insn_row(i)->flags_written;
+}
+
 uint32_t dbt_flags_before(const Insn *i, uint32_t live_after)
 {
     const InsnRow *row = insn_row(i);
-    return ((live_after & ~row->flags_written) | row->flags_read) & RFLAGS_STATUS;
+    return ((live_after & ~flags_written(i)) | row->flags_read) & RFLAGS_STATUS;
 }
 
 uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize size)
@@ -24,7 +35,7 @@ uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize s
         read |= row->flags_read & unwritten;
         if (row->attrs & (ROW_BRANCH | ROW_SYSTEM | ROW_IO))
             break;
-        unwritten &= ~row->flags_written;
+        unwritten &= ~flags_written(&i);
         host += i.length;
     }
     return (read | unwritten) & RFLAGS_STATUS;
