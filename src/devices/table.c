@@ -32,6 +32,7 @@ const DeviceType *const device_types[] = {
     &isa_debugcon_type,
     &isa_debug_exit_type,
     &pvpanic_type,
+    &ib700_type,
     &isa_post_card_type,
     &piix3_ide_type,
     &ide_hd_type,

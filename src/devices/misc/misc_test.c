@@ -1,4 +1,4 @@
-/* misc_test.c - isa-debug-exit and pvpanic ask for what they should. */
+/* misc_test.c - the small ISA cards do and ask for what they should. */
 #include "console/chardev.h"
 #include "devices/misc/misc.h"
 #include "devices/testing.h"
@@ -53,11 +53,33 @@ static void test_post_card(void)
     chardev_close(chr);
 }
 
+static void test_watchdog(void)
+{
+    StopCause cause = CAUSE_NONE;
+    Machine *m = test_machine();
+    m->listener = (MachineListener){ remember, &cause };
+    Device *d = test_device(m, &ib700_type, NULL);
+    test_map(d, 0, 0x441);
+    test_out(m, 0x443, 10); /* 10 seconds */
+    clock_advance(m->clock, 9000000000);
+    test_out(m, 0x443, 10);
+    clock_advance(m->clock, 9000000000);
+    g_assert_cmpint(cause, ==, CAUSE_NONE);
+    test_out(m, 0x441, 0);
+    clock_advance(m->clock, 60000000000);
+    g_assert_cmpint(cause, ==, CAUSE_NONE);
+    test_out(m, 0x443, 15); /* at once */
+    clock_advance(m->clock, 10);
+    g_assert_cmpint(cause, ==, CAUSE_GUEST_RESET);
+    machine_destroy(m);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/debug-exit", test_debug_exit);
     g_test_add_func("/pvpanic", test_pvpanic);
     g_test_add_func("/post-card", test_post_card);
+    g_test_add_func("/watchdog", test_watchdog);
     return g_test_run();
 }
