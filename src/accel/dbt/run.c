@@ -114,7 +114,10 @@ static void on_flush(InterpVcpu *i)
 static void on_flush_page(InterpVcpu *i, uint64_t linear)
 {
     DbtVcpu *v = (DbtVcpu *)i;
-    dbt_tlb_flush_page(v, linear);
+    if (i->large_pages >> (linear >> 30 & 63) & 1) /* our entries do not know how large their page is */
+        dbt_tlb_flush(v);
+    else
+        dbt_tlb_flush_page(v, linear);
     dbt_jump_flush(v);
     v->last_exit = NULL;
 }
