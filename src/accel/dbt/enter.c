@@ -11,7 +11,7 @@
 /* ---- the FPU: the guest's state stays in the host's registers while translated code uses it, and is in CpuState
  * whenever C code runs */
 
-enum { XSAVE_MASK = XCR0_X87 | XCR0_SSE | XCR0_AVX, MXCSR_HOST = 0x1f80 };
+enum { XSAVE_MASK = XCR0_X87 | XCR0_SSE | XCR0_AVX, MXCSR_HOST = 0x1f80, FSW_ES = 0x80 };
 
 static void fpu_load(DbtVcpu *v)
 {
@@ -29,12 +29,18 @@ static void fpu_load(DbtVcpu *v)
 static void fpu_save(DbtVcpu *v)
 {
     XsaveImage *x = &v->i.s.fpu;
-    uint64_t bv = x->xstate_bv, compact = x->xcomp_bv;
+    uint64_t bv = x->xstate_bv, compact = x->xcomp_bv, fip = x->fip, fdp = x->fdp;
+    uint16_t fop = x->fop;
     uint32_t low = XSAVE_MASK, high = 0, mxcsr = MXCSR_HOST;
     __asm__ volatile("xsave64 %0; fninit; ldmxcsr %1; vzeroupper" : "+m"(*x) : "m"(mxcsr), "a"(low), "d"(high) : "memory");
     x->xstate_bv = bv;
     x->xcomp_bv = compact;
-    x->fip = x->fdp = x->fop = 0; /* the host's, not the guest's; AMD's processors give 0 too unless an exception is pending */
+    /* The host's, not the guest's.  AMD's processors give 0 too unless an exception is pending, and then translated code has
+     * executed no x87 instruction (mode.c). */
+    bool pending = x->fsw & FSW_ES;
+    x->fip = pending ? fip : 0;
+    x->fdp = pending ? fdp : 0;
+    x->fop = pending ? fop : 0;
     atomic_store_explicit(&v->fpu_live, 0, memory_order_relaxed);
 }
 
