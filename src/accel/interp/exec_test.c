@@ -247,7 +247,8 @@ static void test_cache_is_bounded(void)
     uint64_t before = guest_vcpu(&g, 0)->instructions;
     guest_run(&g);
     g_assert_cmpuint(gpr(&g, GPR_RAX), ==, 2);
-    g_assert_cmpuint(guest_vcpu(&g, 0)->instructions - before, ==, 2 * (NOPS + 5) + 1);
+    if (test_accel() == &accel_interp) /* the translator does not count them */
+        g_assert_cmpuint(guest_vcpu(&g, 0)->instructions - before, ==, 2 * (NOPS + 5) + 1);
     guest_destroy(&g);
 }
 

@@ -175,7 +175,7 @@ static void one_case(Vcpu *vcpu, void *arg)
             f->s->gpr[g_rand_int_range(r, 0, 16)] = random_value(r);
         if (g_rand_int_range(r, 0, 16) == 0)
             vcpu_request(&f->v->vcpu, VREQ_NMI);
-        accel_interp.step(vcpu, &err);
+        test_accel()->step(vcpu, &err);
         g_assert_no_error(err);
         check(f);
     }

@@ -1,5 +1,5 @@
 #pragma once
-#include "accel/accel.h"
+#include "accel/interp/test_accel.h"
 #include "accel/interp/sys.h"
 /*
  * system_fixture.h - one vCPU in a small machine for tests of the system half: tests put descriptors, page tables and
@@ -82,7 +82,7 @@ static inline void fixture_open(Fixture *f, const char *cpu)
     g_assert_nonnull(region_add(f->machine->memory,
                                 &(RegionDecl){ .name = "ram", .kind = REGION_RAM, .size = RAM, .ram = f->machine->ram },
                                 &err));
-    g_assert_true(machine_add_accel(f->machine, &accel_interp, &err));
+    g_assert_true(machine_add_accel(f->machine, test_accel(), &err));
     machine_reset(f->machine, RESET_COLD);
     f->v = (InterpVcpu *)machine_vcpu(f->machine, 0);
     f->s = &f->v->s;
@@ -185,7 +185,7 @@ static inline uint64_t pte_at(unsigned page) { return PAGES + 0x3000 + 8 * page;
 static inline void step_here(Vcpu *v, void *arg)
 {
     g_autoptr(GError) err = NULL;
-    accel_interp.step(v, &err);
+    test_accel()->step(v, &err);
     g_assert_no_error(err);
 }
 static inline void step(Fixture *f) { vcpu_run_on(&f->v->vcpu, step_here, NULL); }

@@ -1,5 +1,5 @@
 #pragma once
-#include "accel/accel.h"
+#include "accel/interp/test_accel.h"
 #include "accel/interp/interp.h"
 /*
  * test_guest.h - a machine with nothing but RAM, for tests and benchmarks of the interpreter.
@@ -90,7 +90,7 @@ static inline Guest guest_create(unsigned cpus, CodeSize size)
     RegionDecl ram = { .name = "ram", .kind = REGION_RAM, .size = GUEST_RAM, .ram = g.m->ram };
     region_add(g.m->memory, &ram, &err);
     g_assert_no_error(err);
-    machine_add_accel(g.m, &accel_interp, &err);
+    machine_add_accel(g.m, test_accel(), &err);
     g_assert_no_error(err);
     g.ram = g.m->ram->host;
     guest_tables(&g);
@@ -101,7 +101,7 @@ static inline void guest_destroy(Guest *g) { machine_destroy(g->m); }
 
 static inline void guest_set(const Guest *g, unsigned id, const CpuState *s)
 {
-    g_assert_true(accel_interp.set(machine_vcpu(g->m, id), s, NULL));
+    g_assert_true(test_accel()->set(machine_vcpu(g->m, id), s, NULL));
 }
 
 /* Runs every vCPU until it halts (or shuts down); at most 20 s. */
