@@ -170,6 +170,9 @@ static void test_env16(void)
     guest_destroy(&g);
 }
 
+/* The translator shows 0 as the address of what it executed itself: docs/dbt.md, known differences. */
+static uint32_t fldz_shown(void) { return test_accel() == &accel_interp ? FLDZ_AT : 0; }
+
 static void test_env32(void)
 {
     Guest g = guest_create(1, CODE32);
@@ -179,7 +182,7 @@ static void test_env32(void)
         g_assert_cmphex(dword(&g, at), ==, 0xffff0000 | ENV_FCW);
         g_assert_cmphex(dword(&g, at + 4), ==, 0xffff0000 | ENV_FSW);
         g_assert_cmphex(dword(&g, at + 8), ==, 0xffff0000 | ENV_TAGS);
-        g_assert_cmphex(dword(&g, at + 12), ==, FLDZ_AT);
+        g_assert_cmphex(dword(&g, at + 12), ==, fldz_shown());
         g_assert_cmphex(word(&g, at + 16), ==, 8); /* CS */
     }
     run(&g, &s, save32, save32_end);
@@ -196,7 +199,7 @@ static void test_env64(void)
     CpuState s = fpu_state(&g);
     run(&g, &s, env64, env64_end);
     g_assert_cmphex(dword(&g, 0x2044), ==, 0xffff0000 | ENV_FSW);
-    g_assert_cmphex(dword(&g, 0x204c), ==, FLDZ_AT);
+    g_assert_cmphex(dword(&g, 0x204c), ==, fldz_shown());
     g_assert_cmphex(word(&g, 0x2050), ==, 0); /* no selectors */
     guest_destroy(&g);
 }
