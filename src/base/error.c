@@ -92,3 +92,9 @@ const char *nearest_name(const char *word, const char *const *names)
     }
     return best;
 }
+
+char *did_you_mean(const char *word, const char *const *names)
+{
+    const char *near = nearest_name(word, names);
+    return near ? g_strdup_printf(", did you mean '%s'", near) : g_strdup("");
+}

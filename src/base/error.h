@@ -30,3 +30,5 @@ bool error_set_errno(GError **err, int errnum, const char *format, ...) G_GNUC_P
 
 /* The entry of `names` (NULL-terminated) that looks most like `word`, or NULL where none is near.  For "did you mean". */
 const char *nearest_name(const char *word, const char *const *names);
+/* The same as a piece of a message: ", did you mean 'NAME'", or "".  Caller frees. */
+char *did_you_mean(const char *word, const char *const *names);

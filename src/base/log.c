@@ -70,9 +70,8 @@ static bool enable_one(Log *log, const char *name, GError **err)
             return true;
         }
     }
-    const char *near = nearest_name(name, names);
-    return error_set(err, ERR_INVALID, "no log category '%s'%s%s%s; -d help lists them", name, near ? ", did you mean '" : "",
-                     near ? near : "", near ? "'" : "");
+    g_autofree char *hint = did_you_mean(name, names);
+    return error_set(err, ERR_INVALID, "no log category '%s'%s; -d help lists them", name, hint);
 }
 
 bool log_enable(Log *log, const char *categories, GError **err)

@@ -14,9 +14,8 @@ const BoardType *board_find(const char *name, GError **err)
             g_ptr_array_add(names, (void *)(*t)->alias);
     }
     g_ptr_array_add(names, NULL);
-    const char *near = nearest_name(name, (const char *const *)names->pdata);
-    error_set(err, ERR_NOT_FOUND, "there is no machine type '%s'%s%s%s; -machine help lists them", name, near ? ", did you mean '" : "",
-              near ? near : "", near ? "'" : "");
+    g_autofree char *hint = did_you_mean(name, (const char *const *)names->pdata);
+    error_set(err, ERR_NOT_FOUND, "there is no machine type '%s'%s; -machine help lists them", name, hint);
     return NULL;
 }
 

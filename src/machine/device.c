@@ -9,14 +9,14 @@ Log *device_log(Device *d) { return d->machine->log; }
 
 /* ---- properties */
 
-static const char *nearest_property(const DeviceType *t, const char *name)
+static char *suggest_property(const DeviceType *t, const char *name)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (const Field *f = t->fields; f && f->name; f++)
         if (f->role == FIELD_PROP)
             g_ptr_array_add(names, (void *)f->name);
     g_ptr_array_add(names, NULL);
-    return nearest_name(name, (const char *const *)names->pdata);
+    return did_you_mean(name, (const char *const *)names->pdata);
 }
 
 static bool set_property(Device *d, const char *name, const char *value, GError **err)
@@ -24,9 +24,9 @@ static bool set_property(Device *d, const char *name, const char *value, GError 
     const Field *f = field_find(d->type->fields, name, FIELD_PROP);
     if (f)
         return field_parse(f, d, value, d->path, err);
-    const char *near = nearest_property(d->type, name);
-    return error_set(err, ERR_INVALID, "%s: device '%s' has no property '%s'%s%s%s; -device %s,help lists them", d->path,
-                     d->type->name, name, near ? ", did you mean '" : "", near ? near : "", near ? "'" : "", d->type->name);
+    g_autofree char *hint = suggest_property(d->type, name);
+    return error_set(err, ERR_INVALID, "%s: device '%s' has no property '%s'%s; -device %s,help lists them", d->path, d->type->name, name,
+                     hint, d->type->name);
 }
 
 static bool set_properties(Device *d, const char *const *props, GError **err)
@@ -239,8 +239,7 @@ const DeviceType *device_type_find(const DeviceType *const *table, const char *n
             g_ptr_array_add(names, (void *)(*table)->name);
     }
     g_ptr_array_add(names, NULL);
-    const char *near = nearest_name(name, (const char *const *)names->pdata);
-    error_set(err, ERR_NOT_FOUND, "there is no device '%s'%s%s%s; -device help lists them", name, near ? ", did you mean '" : "",
-              near ? near : "", near ? "'" : "");
+    g_autofree char *hint = did_you_mean(name, (const char *const *)names->pdata);
+    error_set(err, ERR_NOT_FOUND, "there is no device '%s'%s; -device help lists them", name, hint);
     return NULL;
 }

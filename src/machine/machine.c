@@ -210,9 +210,8 @@ void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *bac
 static bool no_such_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err)
 {
     g_autofree const char **names = (const char **)g_hash_table_get_keys_as_array(m->backends[kind], NULL);
-    const char *near = nearest_name(id, names);
-    return error_set(err, ERR_NOT_FOUND, "%s: there is no %s '%s'%s%s%s", by->path, backend_words[kind], id,
-                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "; define it with an option before");
+    g_autofree char *hint = did_you_mean(id, names);
+    return error_set(err, ERR_NOT_FOUND, "%s: there is no %s '%s'%s; define it with an option before", by->path, backend_words[kind], id, hint);
 }
 
 void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err)

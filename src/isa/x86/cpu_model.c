@@ -141,9 +141,8 @@ static bool unknown_model(const char *name, GError **err)
     for (const CpuModelRow *r = cpu_model_rows; r->name; r++)
         g_ptr_array_add(names, (void *)r->name);
     g_ptr_array_add(names, NULL);
-    const char *near = nearest_name(name, (const char *const *)names->pdata);
-    return error_set(err, ERR_NOT_FOUND, "there is no CPU model '%s'%s%s%s; -cpu help lists them", name, near ? ", did you mean '" : "",
-                     near ? near : "", near ? "'" : "");
+    g_autofree char *hint = did_you_mean(name, (const char *const *)names->pdata);
+    return error_set(err, ERR_NOT_FOUND, "there is no CPU model '%s'%s; -cpu help lists them", name, hint);
 }
 
 static bool unknown_feature(const char *name, GError **err)
@@ -152,9 +151,8 @@ static bool unknown_feature(const char *name, GError **err)
     for (unsigned f = FEAT_ALWAYS + 1; f < FEAT_COUNT; f++)
         g_ptr_array_add(names, (void *)cpu_feature_table[f].name);
     g_ptr_array_add(names, NULL);
-    const char *near = nearest_name(name, (const char *const *)names->pdata);
-    return error_set(err, ERR_NOT_FOUND, "-cpu: there is no CPU feature or property '%s'%s%s%s; -cpu help lists them", name,
-                     near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
+    g_autofree char *hint = did_you_mean(name, (const char *const *)names->pdata);
+    return error_set(err, ERR_NOT_FOUND, "-cpu: there is no CPU feature or property '%s'%s; -cpu help lists them", name, hint);
 }
 
 /* Numeric properties of a model. */
