@@ -10,7 +10,7 @@
 #include "accel/interp/mem_inline.h"
 #include "accel/dbt/emit.h"
 
-enum { BUCKETS = 1 << 15, PAGE_BUCKETS = 1 << 12 };
+enum { BUCKETS = 1 << 17, PAGE_BUCKETS = 1 << 12 };
 #define ARENA_BYTES (64u << 20)
 #define CODE_BYTES  (64u << 20)
 
@@ -37,24 +37,31 @@ void *dbt_arena_alloc(DbtVcpu *v, size_t n)
 
 /* ---- indirect jumps */
 
-void dbt_jump_flush(DbtVcpu *v)
+static void jump_table_flush(DbtVcpu *v, unsigned who)
 {
     const void *miss = dbt_glue_miss(v->glue);
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
-        for (unsigned n = 0; n < v->n_jumps_used[who] && n < JUMPS_LISTED; n++)
+    if (v->n_jumps_used[who] <= JUMPS_LISTED)
+        for (unsigned n = 0; n < v->n_jumps_used[who]; n++)
             v->jump_table[who][v->jumps_used[who][n]] = miss;
-        if (v->n_jumps_used[who] > JUMPS_LISTED)
-            for (unsigned n = 0; n < JUMP_SIZE; n++)
-                v->jump_table[who][n] = miss;
-        v->n_jumps_used[who] = 0;
-    }
+    else
+        for (unsigned n = 0; n < JUMP_SIZE; n++)
+            v->jump_table[who][n] = miss;
+    v->n_jumps_used[who] = 0;
+    v->jumps_local[who] = false;
+}
+
+void dbt_jump_flush(DbtVcpu *v, bool global_too)
+{
+    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
+        if (global_too || v->jumps_local[who])
+            jump_table_flush(v, who);
 }
 
 static void jump_init(DbtVcpu *v)
 {
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
         v->n_jumps_used[who] = JUMPS_LISTED + 1;
-    dbt_jump_flush(v);
+    dbt_jump_flush(v, true);
 }
 
 void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
@@ -67,6 +74,7 @@ void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
         v->n_jumps_used[who] = MIN(v->n_jumps_used[who] + 1, JUMPS_LISTED + 1u);
     }
     v->jump_table[who][index] = b->checked_entry;
+    v->jumps_local[who] |= !v->page_global;
 }
 
 static void jump_forget(DbtVcpu *v, const DbtBlock *b)
@@ -218,6 +226,7 @@ DbtBlock *dbt_block_get(DbtVcpu *v)
         e = mmu_translate(i, linear, ACCESS_EXEC, i->who);
     if (!e->host || !e->ram)
         return NULL;
+    v->page_global = e->global;
     const uint8_t *host = e->host + (linear & 0xfff);
     DbtBlock *b = lookup(v->cache, host, i->s.rip, v->mode);
     return b ? b : create(v, e, host);

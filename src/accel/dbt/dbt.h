@@ -21,6 +21,7 @@ enum { DTLB_BITS = 16, DTLB_SIZE = 1 << DTLB_BITS };
 typedef struct DbtTlb {
     uint64_t tag[DTLB_SIZE];    /* linear address of the page; DTLB_EMPTY where 0 would match page 0 */
     uint64_t addend[DTLB_SIZE]; /* host address of the page */
+    bool global[DTLB_SIZE];     /* survives a flush that spares global pages */
     uint32_t used[4096];        /* indices that are filled, so that a flush touches only those */
     unsigned n_used;            /* beyond the array: flush all */
 } DbtTlb;
@@ -82,6 +83,7 @@ typedef struct DbtVcpu {
     };
     const void *jump_table[MEM_WHO_COUNT][JUMP_SIZE]; /* by the low 16 bits */
     uint16_t jumps_used[MEM_WHO_COUNT][JUMPS_LISTED];  /* indices that do not hold the miss */
+    bool jumps_local[MEM_WHO_COUNT];                   /* some entry's page is not global */
     unsigned n_jumps_used[MEM_WHO_COUNT];              /* beyond the list: flush all */
     DbtTlb tlb[MEM_WHO_COUNT][2];
     /* C only. */
@@ -89,6 +91,7 @@ typedef struct DbtVcpu {
     DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
     struct DbtGlue *glue;
     uint32_t mode;
+    bool page_global; /* of the block that dbt_block_get() returned last */
     bool mode_translates, remember; /* remember: the block that runs next goes into the jump table */
     DbtStats stats;
 } DbtVcpu;
@@ -115,7 +118,7 @@ void dbt_cache_destroy(struct DbtCache *c);
 DbtBlock *dbt_block_get(DbtVcpu *v);
 void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to);
 void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b);
-void dbt_jump_flush(DbtVcpu *v);
+void dbt_jump_flush(DbtVcpu *v, bool global_too);
 /* For translate.c: memory that lives as long as the blocks. */
 void dbt_code_dropped(InterpVcpu *v, const uint8_t *page, uint64_t granules);
 void *dbt_arena_alloc(DbtVcpu *v, size_t n);
@@ -123,7 +126,7 @@ CodeBuffer *dbt_code(DbtVcpu *v);
 
 /* ---- tlb.c */
 void dbt_tlb_init(DbtVcpu *v);
-void dbt_tlb_flush(DbtVcpu *v);
+void dbt_tlb_flush(DbtVcpu *v, bool global_too);
 void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear);
 void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page);
 /* Makes the access of an EXIT_MEMORY possible.  May raise #PF (unwinds).  False: the interpreter must do it. */

@@ -101,13 +101,13 @@ static RunExit dbt_run(Vcpu *vcpu)
 
 /* ---- what the interpreter tells */
 
-static void on_flush(InterpVcpu *i)
+static void on_flush(InterpVcpu *i, bool global_too)
 {
     DbtVcpu *v = (DbtVcpu *)i;
     if (!v->cache)
         return;
-    dbt_tlb_flush(v);
-    dbt_jump_flush(v);
+    dbt_tlb_flush(v, global_too);
+    dbt_jump_flush(v, global_too);
     v->last_exit = NULL;
 }
 
@@ -115,10 +115,10 @@ static void on_flush_page(InterpVcpu *i, uint64_t linear)
 {
     DbtVcpu *v = (DbtVcpu *)i;
     if (i->large_pages >> (linear >> 30 & 63) & 1) /* our entries do not know how large their page is */
-        dbt_tlb_flush(v);
+        dbt_tlb_flush(v, true);
     else
         dbt_tlb_flush_page(v, linear);
-    dbt_jump_flush(v);
+    dbt_jump_flush(v, true);
     v->last_exit = NULL;
 }
 

@@ -10,29 +10,39 @@ static void drop_entry(DbtTlb *t, unsigned index)
     t->addend[index] = 0;
 }
 
-static void table_flush(DbtTlb *t)
-{
-    if (t->n_used > G_N_ELEMENTS(t->used))
-        for (unsigned i = 0; i < DTLB_SIZE; i++)
-            drop_entry(t, i);
-    else
-        for (unsigned n = 0; n < t->n_used; n++)
-            drop_entry(t, t->used[n]);
-    t->n_used = 0;
-}
-
 static bool is_filled(const DbtTlb *t, unsigned index) { return t->addend[index] != 0; }
 
-static void table_set(DbtTlb *t, uint64_t linear, uint8_t *host_page)
+static void note_used(DbtTlb *t, unsigned index)
+{
+    if (t->n_used < G_N_ELEMENTS(t->used))
+        t->used[t->n_used] = index;
+    t->n_used = MIN(t->n_used + 1, G_N_ELEMENTS(t->used) + 1);
+}
+
+static void table_flush(DbtTlb *t, bool global_too)
+{
+    bool all = t->n_used > G_N_ELEMENTS(t->used);
+    unsigned n_listed = all ? DTLB_SIZE : t->n_used;
+    t->n_used = 0; /* listed anew below; never ahead of n */
+    for (unsigned n = 0; n < n_listed; n++) {
+        unsigned index = all ? n : t->used[n];
+        if (!is_filled(t, index))
+            continue;
+        if (t->global[index] && !global_too)
+            note_used(t, index);
+        else
+            drop_entry(t, index);
+    }
+}
+
+static void table_set(DbtTlb *t, uint64_t linear, const TlbEntry *e)
 {
     unsigned index = index_of(linear);
-    if (!is_filled(t, index)) {
-        if (t->n_used < G_N_ELEMENTS(t->used))
-            t->used[t->n_used] = index;
-        t->n_used = MIN(t->n_used + 1, G_N_ELEMENTS(t->used) + 1);
-    }
+    if (!is_filled(t, index))
+        note_used(t, index);
+    t->global[index] = e->global;
     t->tag[index] = linear & ~0xfffull;
-    t->addend[index] = (uintptr_t)host_page;
+    t->addend[index] = (uintptr_t)e->host;
 }
 
 void dbt_tlb_init(DbtVcpu *v)
@@ -42,11 +52,11 @@ void dbt_tlb_init(DbtVcpu *v)
             v->tlb[who][access].tag[0] = DTLB_EMPTY;
 }
 
-void dbt_tlb_flush(DbtVcpu *v)
+void dbt_tlb_flush(DbtVcpu *v, bool global_too)
 {
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
         for (unsigned access = 0; access < 2; access++)
-            table_flush(&v->tlb[who][access]);
+            table_flush(&v->tlb[who][access], global_too);
 }
 
 void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
@@ -94,7 +104,7 @@ bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access)
             return false;
         ram_written(&v->i, e->ram, tlb_ram_offset(e), 1);
     }
-    table_set(&v->tlb[v->i.who][access], ea, e->host);
+    table_set(&v->tlb[v->i.who][access], ea, e);
     v->stats.tlb_fills++;
     return true;
 }

@@ -55,7 +55,7 @@ enum {
 /* A translator that embeds InterpVcpu and keeps tables derived from its own (accel/dbt).  All are called on the vCPU's thread
  * between instructions. */
 typedef struct InterpClient {
-    void (*tlb_flushed)(InterpVcpu *v);
+    void (*tlb_flushed)(InterpVcpu *v, bool global_too);
     void (*tlb_page_flushed)(InterpVcpu *v, uint64_t linear);
     /* Bytes of the page in these units of 64 have changed; page NULL: anything may have. */
     void (*code_dropped)(InterpVcpu *v, const uint8_t *page, uint64_t granules);

@@ -214,7 +214,7 @@ static uint64_t entry_page(const TlbEntry *e)
 void mmu_flush(InterpVcpu *v, bool global_too)
 {
     if (v->client)
-        v->client->tlb_flushed(v);
+        v->client->tlb_flushed(v, global_too);
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
         Tlb *t = &v->tlb[who];
         unsigned kept = 0;
