@@ -57,6 +57,15 @@ void dbt_jump_flush(DbtVcpu *v, bool global_too)
             jump_table_flush(v, who);
 }
 
+void dbt_jump_check_mode(DbtVcpu *v)
+{
+    MemWho who = mode_who(v->mode);
+    if (v->jump_mode[who] == v->mode)
+        return;
+    jump_table_flush(v, who);
+    v->jump_mode[who] = v->mode;
+}
+
 static void jump_init(DbtVcpu *v)
 {
     for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
@@ -152,11 +161,13 @@ static void cache_empty(DbtVcpu *v)
     v->stats.evictions++;
 }
 
-static uint64_t granules_of(const DbtBlock *b)
+uint64_t dbt_granules(const uint8_t *host, size_t n)
 {
-    unsigned first = ((uintptr_t)b->host & 0xfff) >> 6, last = (((uintptr_t)b->host & 0xfff) + b->bytes - 1) >> 6;
+    unsigned first = ((uintptr_t)host & 0xfff) >> 6, last = (((uintptr_t)host & 0xfff) + n - 1) >> 6;
     return (~0ull >> (63 - (last - first))) << first;
 }
+
+static uint64_t granules_of(const DbtBlock *b) { return dbt_granules(b->host, b->bytes) | b->looked_at; }
 
 /* Called by the code map, on this vCPU's thread and between instructions; page NULL: everything. */
 void dbt_code_dropped(InterpVcpu *i, const uint8_t *page, uint64_t granules)

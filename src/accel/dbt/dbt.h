@@ -59,6 +59,7 @@ struct DbtBlock {
     uint64_t rip;
     uint32_t mode;
     uint16_t bytes, n_insns;
+    uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
     bool uses_fpu;
     const void *entry;          /* for jumps that know the target */
     const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP */
@@ -84,6 +85,7 @@ typedef struct DbtVcpu {
     const void *jump_table[MEM_WHO_COUNT][JUMP_SIZE]; /* by the low 16 bits */
     uint16_t jumps_used[MEM_WHO_COUNT][JUMPS_LISTED];  /* indices that do not hold the miss */
     bool jumps_local[MEM_WHO_COUNT];                   /* some entry's page is not global */
+    uint32_t jump_mode[MEM_WHO_COUNT];                 /* of all blocks in that table */
     unsigned n_jumps_used[MEM_WHO_COUNT];              /* beyond the list: flush all */
     DbtTlb tlb[MEM_WHO_COUNT][2];
     /* C only. */
@@ -119,6 +121,10 @@ DbtBlock *dbt_block_get(DbtVcpu *v);
 void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to);
 void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b);
 void dbt_jump_flush(DbtVcpu *v, bool global_too);
+/* Before code of v->mode runs: it must not find blocks of another mode in the table. */
+void dbt_jump_check_mode(DbtVcpu *v);
+/* The 64-byte units of its page that n bytes at `host` touch. */
+uint64_t dbt_granules(const uint8_t *host, size_t n);
 /* For translate.c: memory that lives as long as the blocks. */
 void dbt_code_dropped(InterpVcpu *v, const uint8_t *page, uint64_t granules);
 void *dbt_arena_alloc(DbtVcpu *v, size_t n);
@@ -158,8 +164,8 @@ GprFields dbt_gpr_fields(const Insn *i);
 size_t dbt_recode(const Insn *i, const Recode *r, uint8_t *out);
 
 /* ---- flags.c */
-/* The status flags that the code at host (up to end) may read before it writes them. */
-uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize size);
+/* The status flags that the code at host (up to end) may read before it writes them, and how many bytes of it say so. */
+uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize size, size_t *ret_bytes);
 uint32_t dbt_flags_before(const Insn *i, uint32_t live_after);
 
 /* ---- enter.c */

@@ -24,19 +24,21 @@ uint32_t dbt_flags_before(const Insn *i, uint32_t live_after)
     return ((live_after & ~flags_written(i)) | row->flags_read) & RFLAGS_STATUS;
 }
 
-uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize size)
+uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize size, size_t *ret_bytes)
 {
+    const uint8_t *start = host;
     uint32_t unwritten = RFLAGS_STATUS, read = 0;
     for (unsigned n = 0; n < LOOK_AHEAD && host < end && unwritten; n++) {
         Insn i;
         if (insn_decode(host, MIN((size_t)(end - host), INSN_MAX_BYTES), size, &i) != DECODE_OK)
             break;
+        host += i.length;
         const InsnRow *row = insn_row(&i);
         read |= row->flags_read & unwritten;
         if (row->attrs & (ROW_BRANCH | ROW_SYSTEM | ROW_IO))
             break;
         unwritten &= ~flags_written(&i);
-        host += i.length;
     }
+    *ret_bytes = (size_t)(host - start);
     return (read | unwritten) & RFLAGS_STATUS;
 }

@@ -42,6 +42,7 @@ static bool handle_exit(DbtVcpu *v, DbtExit *x)
 
 static bool run_block(DbtVcpu *v)
 {
+    dbt_jump_check_mode(v);
     DbtBlock *b = dbt_block_get(v);
     if (!b) {
         v->last_exit = NULL;

@@ -697,19 +697,34 @@ static void decode(Translator *t, const TlbEntry *page)
     t->b->n_insns = t->n;
 }
 
-static void find_live_flags(Translator *t)
+/* What stands there belongs to the block from now on: if it changes, others may be dead. */
+static uint32_t flags_read_from(Translator *t, const TlbEntry *page, const uint8_t *at)
 {
-    const uint8_t *after = t->b->host + t->b->bytes, *end = page_end(t->b->host);
+    size_t claimed = 0, seen;
+    for (;;) {
+        uint32_t read = dbt_flags_read_from(at, page_end(t->b->host), t->size, &seen);
+        if (seen <= claimed)
+            return read;
+        if (!code_claim(&t->v->i, page->ram, (uint64_t)(at - page->ram->host), seen))
+            return RFLAGS_STATUS;
+        claimed = seen;
+        t->b->looked_at |= dbt_granules(at, seen);
+    }
+}
+
+static void find_live_flags(Translator *t, const TlbEntry *page)
+{
+    const uint8_t *after = t->b->host + t->b->bytes;
     const Insn *last = &t->insn[t->n - 1];
     uint32_t live = RFLAGS_STATUS;
     if (!ends_block(last)) {
-        live = dbt_flags_read_from(after, end, t->size);
+        live = flags_read_from(t, page, after);
     } else if ((last->op == OP_JCC || last->op == OP_JMP || last->op == OP_CALL) && last->opnd[0].kind == OPND_REL) {
         const uint8_t *to = after + (int64_t)last->imm;
         bool same_page = ((uintptr_t)to & ~0xfffull) == ((uintptr_t)t->b->host & ~0xfffull);
-        live = same_page ? dbt_flags_read_from(to, end, t->size) : RFLAGS_STATUS;
+        live = same_page ? flags_read_from(t, page, to) : RFLAGS_STATUS;
         if (last->op == OP_JCC)
-            live |= dbt_flags_read_from(after, end, t->size);
+            live |= flags_read_from(t, page, after);
     }
     t->live_before[t->n] = live;
     for (unsigned n = t->n; n-- > 0;)
@@ -771,7 +786,7 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page)
     decode(t, page);
     if (!t->n)
         return true; /* the caller sees n_insns 0 */
-    find_live_flags(t);
+    find_live_flags(t, page);
     for (unsigned n = 0; n < t->n; n++)
         b->uses_fpu |= uses_units(&t->insn[n]);
     t->live = t->live_before[0];

@@ -1,0 +1,287 @@
+/*
+ * dbt_test.c - what goes wrong in a translator and not in an interpreter: translations that are no longer true, loops that
+ * cannot be left, faults in the middle of a block.
+ */
+#include "accel/dbt/dbt.h"
+#include "accel/interp/test_guest.h"
+
+#define PROGRAM(name, mode, text)                                                                                      \
+    asm(".pushsection .rodata\n.balign 16\n.local " #name "\n.local " #name "_end\n" #name ":\n" mode "\n" text        \
+        "\nhlt\n" #name "_end:\n.code64\n.popsection\n");                                                              \
+    extern const uint8_t name[], name##_end[]
+
+static uint64_t gpr(const Guest *g, unsigned reg) { return guest_vcpu(g, 0)->s.gpr[reg]; }
+
+static CpuState state_with_sse(const Guest *g)
+{
+    CpuState s = guest_state(g);
+    s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
+    s.cr0 |= CR0_MP | CR0_NE;
+    return s;
+}
+
+static void load(const Guest *g, const uint8_t *program, const uint8_t *end)
+{
+    g_assert_true(dma_write(g->m, GUEST_CODE, program, end - program));
+}
+
+static void run_state(const Guest *g, const CpuState *s)
+{
+    guest_set(g, 0, s);
+    guest_run(g);
+}
+#define RUN(g, name)                                                                                                   \
+    do {                                                                                                               \
+        load(&(g), name, name##_end);                                                                                  \
+        CpuState state_ = state_with_sse(&(g));                                                                        \
+        run_state(&(g), &state_);                                                                                      \
+    } while (0)
+
+static uint64_t stack(const Guest *g, unsigned slot)
+{
+    uint64_t value;
+    memcpy(&value, g->ram + gpr(g, GPR_RSP) + 8 * slot, 8);
+    return value;
+}
+
+/* ---- translations depend on more than their bytes: the jump table must not bring back one of another mode */
+PROGRAM(task_switched, ".code64",
+        "lea 5f(%rip), %rbx\n mov $3, %edi\n 1: call *%rbx\n dec %edi\n jnz 1b\n"
+        "mov %cr0, %rdx\n or $8, %rdx\n mov %rdx, %cr0\n call *%rbx\n hlt\n 5: inc %eax\n addps %xmm0, %xmm1\n ret");
+PROGRAM(sse_unmasked, ".code64",
+        "lea 5f(%rip), %rbx\n mov $3, %edi\n xorps %xmm0, %xmm0\n movl $0x1f80, 0x20000\n"
+        "1: pcmpeqd %xmm1, %xmm1\n pslld $25, %xmm1\n psrld $2, %xmm1\n call *%rbx\n dec %edi\n jnz 1b\n"
+        "movl $0x1d80, 0x20000\n ldmxcsr 0x20000\n pcmpeqd %xmm1, %xmm1\n pslld $25, %xmm1\n psrld $2, %xmm1\n"
+        "fld1\n fstp %st(0)\n call *%rbx\n hlt\n 5: inc %eax\n divps %xmm0, %xmm1\n ret");
+PROGRAM(x87_unmasked, ".code64",
+        "lea 5f(%rip), %rbx\n mov $3, %edi\n 1: fninit\n call *%rbx\n dec %edi\n jnz 1b\n"
+        "fninit\n movl $0x037b, 0x20000\n fldcw 0x20000\n xorps %xmm0, %xmm0\n call *%rbx\n hlt\n 5: inc %eax\n fld1\n fldz\n fdivrp\n fwait\n ret");
+
+static void test_mode_changes(void)
+{
+    static const struct { const uint8_t *program, *end; int vector; } rows[] = {
+        { task_switched, task_switched_end, EXC_NM },
+        { sse_unmasked, sse_unmasked_end, EXC_XM },
+        { x87_unmasked, x87_unmasked_end, EXC_MF },
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows); n++) {
+        Guest g = guest_create(1, CODE64);
+        g_test_message("row %u", n);
+        load(&g, rows[n].program, rows[n].end);
+        CpuState s = state_with_sse(&g);
+        run_state(&g, &s);
+        g_assert_cmpint(guest_vector(&g), ==, rows[n].vector);
+        g_assert_cmpuint(gpr(&g, GPR_RAX), ==, 4);
+        guest_destroy(&g);
+    }
+}
+
+/* ---- flags: what follows a block says which are dead, and may be written anew */
+PROGRAM(later_reader, ".code64",
+        "1: clc\n mov 0x20000, %rcx\n jmp 2f\n .balign 64\n .space 128, 0x90\n"
+        "2: xor %edx, %edx\n nop\n jmp 3f\n .balign 64\n .space 128, 0x90\n"
+        "3: test %esi, %esi\n jnz 4f\n inc %esi\n movw $0x920f, 2b(%rip)\n movb $0xc2, 2b+2(%rip)\n jmp 1b\n 4:");
+
+static void test_later_reader(void)
+{
+    Guest g = guest_create(1, CODE64);
+    RUN(g, later_reader);
+    g_assert_cmpint(guest_vector(&g), ==, -1);
+    g_assert_cmphex(gpr(&g, GPR_RDX), ==, 0);
+    guest_destroy(&g);
+}
+
+/* CF and ZF live through a chain of conditional jumps, loads between them, and LEA, to a reader far away. */
+PROGRAM(flag_chain, ".code64",
+        "mov $100, %edi\n xor %r10d, %r10d\n xor %r11d, %r11d\n"
+        "1: cmp $50, %edi\n mov 0x20000, %rcx\n je 2f\n mov 0x20008, %rcx\n ja 3f\n push %rdi\n pop %rsi\n jmp 4f\n"
+        "2: mov 0x20010, %rdx\n jmp 4f\n 3: lea 1(%rcx), %rcx\n push $3\n pop %rcx\n 4: mov 0x20018, %rdx\n"
+        "adc $0, %r10\n dec %edi\n mov 0x20020, %rdx\n jnz 1b");
+
+static void test_flag_chain(void)
+{
+    Guest g = guest_create(1, CODE64);
+    RUN(g, flag_chain);
+    g_assert_cmpuint(gpr(&g, GPR_R10), ==, 49); /* below 50: 1 to 49 */
+    guest_destroy(&g);
+}
+
+/* ---- code that changes */
+PROGRAM(next_changes, ".code64", /* the very next instruction, in one block */
+        "mov $40, %edi\n 1: mov %dil, 2f+1(%rip)\n 2: mov $0, %eax\n add %eax, %ebx\n dec %edi\n jnz 1b");
+PROGRAM(target_changes, ".code64", /* of a linked jump */
+        "mov $40, %edi\n 1: jmp 2f\n .space 100, 0x90\n 2: mov $0, %eax\n add %eax, %ebx\n dec %edi\n mov %dil, 2b+1(%rip)\n jnz 1b");
+PROGRAM(called_changes, ".code64", /* through a register, in another page */
+        "mov $40, %edi\n mov $0x9000, %esi\n movl $0x000000b8, (%rsi)\n movl $0xc300, 4(%rsi)\n"
+        "1: call *%rsi\n add %eax, %ebx\n dec %edi\n mov %dil, 1(%rsi)\n jnz 1b");
+PROGRAM(crossing_changes, ".code64", /* the immediate lies in the next page */
+        "mov $40, %edi\n mov $0x9ffe, %esi\n movw $0xb890, (%rsi)\n movl $0, 2(%rsi)\n movb $0xc3, 6(%rsi)\n"
+        "1: call *%rsi\n add %eax, %ebx\n dec %edi\n mov %dil, 2(%rsi)\n jnz 1b");
+PROGRAM(string_changes, ".code64", /* by REP MOVSB over the block that runs */
+        "mov $40, %edx\n 1: mov %dl, 0x20000\n mov $0x20000, %esi\n lea 2f+1(%rip), %rdi\n mov $1, %ecx\n rep movsb\n"
+        "2: mov $0, %eax\n add %eax, %ebx\n dec %edx\n jnz 1b");
+PROGRAM(beside_data, ".code64", /* data that is written all the time in the page of the code */
+        "mov $1000, %edi\n 1: mov %rdi, 2f(%rip)\n add 2f(%rip), %rbx\n dec %edi\n jnz 1b\n hlt\n .balign 64\n 2: .quad 0");
+
+static void test_code_changes(void)
+{
+    static const struct { const uint8_t *program, *end; unsigned sum; } rows[] = {
+        { next_changes, next_changes_end, 820 },         { target_changes, target_changes_end, 780 },
+        { called_changes, called_changes_end, 780 },     { crossing_changes, crossing_changes_end, 780 },
+        { string_changes, string_changes_end, 820 },     { beside_data, beside_data_end, 500500 },
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows); n++) {
+        Guest g = guest_create(1, CODE64);
+        g_test_message("row %u", n);
+        load(&g, rows[n].program, rows[n].end);
+        CpuState s = state_with_sse(&g);
+        run_state(&g, &s);
+        g_assert_cmpint(guest_vector(&g), ==, -1);
+        g_assert_cmpuint(gpr(&g, GPR_RBX), ==, rows[n].sum);
+        guest_destroy(&g);
+    }
+}
+
+/* A device writes the immediate of an instruction in a loop that leaves itself only then. */
+PROGRAM(waits_for_dma, ".code64", "xor %ebx, %ebx\n 1: inc %rbx\n 2: mov $0, %eax\n test %eax, %eax\n jz 1b");
+
+static void test_dma_into_code(void)
+{
+    Guest g = guest_create(1, CODE64);
+    load(&g, waits_for_dma, waits_for_dma_end);
+    CpuState s = guest_state(&g);
+    guest_set(&g, 0, &s);
+    machine_start(g.m);
+    g_usleep(5000);
+    uint8_t seven = 7;
+    g_assert_true(dma_write(g.m, GUEST_CODE + 6, &seven, 1));
+    for (unsigned ms = 0; *(volatile uint8_t *)&guest_vcpu(&g, 0)->s.activity == CPU_RUNNING; ms++) {
+        g_assert_cmpuint(ms, <, 5000);
+        g_usleep(1000);
+    }
+    machine_stop(g.m);
+    g_assert_cmpuint(gpr(&g, GPR_RAX), ==, 7);
+    guest_destroy(&g);
+}
+
+/* ---- loops that only a poll can end */
+PROGRAM(loop_jmp, ".code64", "1: jmp 1b");
+PROGRAM(loop_flags, ".code64", "xor %eax, %eax\n stc\n 1: mov 0x20000, %rcx\n jc 1b");
+PROGRAM(loop_loop, ".code64", "mov $-1, %rcx\n 1: loop 1b\n jmp 1b");
+PROGRAM(loop_jrcxz, ".code64", "xor %ecx, %ecx\n 1: jrcxz 1b");
+PROGRAM(loop_indirect, ".code64", "lea 1f(%rip), %rax\n 1: jmp *%rax");
+PROGRAM(loop_ret, ".code64", "1: lea 1b(%rip), %rax\n push %rax\n ret");
+PROGRAM(loop_call, ".code64", "1: mov $0xf000, %esp\n call 2f\n 2: jmp 1b");
+PROGRAM(loop_fpu, ".code64", "1: addps %xmm0, %xmm1\n jmp 1b");
+PROGRAM(loop_pages, ".code64", "movl $0xfffffbe9, 0xa000\n movb $0xef, 0xa001\n movb $0xff, 0xa004\n 1: mov $0xa000, %eax\n jmp *%rax");
+PROGRAM(loop_rep, ".code64", "1: mov $0x20000, %edi\n mov $0x100000, %ecx\n rep stosb\n jmp 1b");
+
+static void test_loops_can_be_left(void)
+{
+    static const struct { const uint8_t *program, *end; } rows[] = {
+        { loop_jmp, loop_jmp_end },       { loop_flags, loop_flags_end }, { loop_loop, loop_loop_end },
+        { loop_jrcxz, loop_jrcxz_end },   { loop_indirect, loop_indirect_end }, { loop_ret, loop_ret_end },
+        { loop_call, loop_call_end },     { loop_fpu, loop_fpu_end },     { loop_pages, loop_pages_end },
+        { loop_rep, loop_rep_end },
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows); n++) {
+        Guest g = guest_create(1, CODE64);
+        g_test_message("row %u", n);
+        load(&g, rows[n].program, rows[n].end);
+        CpuState s = state_with_sse(&g);
+        guest_set(&g, 0, &s);
+        for (unsigned k = 0; k < 3; k++) {
+            machine_start(g.m);
+            g_usleep(3000);
+            machine_stop(g.m); /* hangs if it cannot */
+        }
+        g_assert_cmpint(guest_vcpu(&g, 0)->s.activity, ==, CPU_RUNNING);
+        if (rows[n].program == loop_flags)
+            g_assert_true(guest_vcpu(&g, 0)->s.rflags & RFLAGS_CF);
+        guest_destroy(&g);
+    }
+}
+
+/* ---- faults in the middle of a block: RIP, registers and memory as if nothing after had been begun */
+PROGRAM(fault_push, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rsp\n push %r11\n inc %eax");
+PROGRAM(fault_push_imm, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rsp\n push $5\n inc %eax");
+PROGRAM(fault_pop, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rsp\n pop %r11\n inc %eax");
+PROGRAM(fault_call, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rsp\n call 1f\n 1: inc %eax");
+PROGRAM(fault_call_reg, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rsp\n call *%r11\n 1: inc %eax");
+PROGRAM(fault_ret, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rsp\n ret $16\n inc %eax");
+PROGRAM(fault_leave, ".code64", "inc %eax\n mov $0x77, %r11\n mov %rdi, %rbp\n leave\n inc %eax");
+PROGRAM(fault_add, ".code64", "inc %eax\n mov $0x77, %r11\n nop\n nop\n nop\n add %r11, (%rdi)\n inc %eax");
+PROGRAM(fault_load, ".code64", "inc %eax\n mov $0x77, %r11\n nop\n nop\n nop\n mov (%rdi), %r11\n inc %eax");
+PROGRAM(fault_xchg, ".code64", "inc %eax\n mov $0x77, %r11\n nop\n nop\n nop\n xchg %r11, (%rdi)\n inc %eax");
+PROGRAM(fault_jmp, ".code64", "inc %eax\n mov $0x77, %r11\n nop\n nop\n nop\n jmp *(%rdi)\n inc %eax");
+
+enum { FAULT_OFF = 2 + 7 + 3, IST_STACK = 0xe000 };
+
+static void test_faults(void)
+{
+    static const struct { const uint8_t *program, *end; uint64_t rsp; } rows[] = {
+        { fault_push, fault_push_end, 1 },     { fault_push_imm, fault_push_imm_end, 1 }, { fault_pop, fault_pop_end, 1 },
+        { fault_call, fault_call_end, 1 },     { fault_call_reg, fault_call_reg_end, 1 }, { fault_ret, fault_ret_end, 1 },
+        { fault_leave, fault_leave_end, 0 },   { fault_add, fault_add_end, 0 },           { fault_load, fault_load_end, 0 },
+        { fault_xchg, fault_xchg_end, 0 },     { fault_jmp, fault_jmp_end, 0 },
+    };
+    static const uint64_t wild[] = { 0x40000800, 0x7ffffffffff0, 0x800000000000, 0x8000000000000000, 0xffff800000000000,
+                                     0xfffffffffffffff0, 0x4000000000000000, 0x0001000000020000 };
+    Guest g = guest_create(1, CODE64);
+    uint64_t ist = IST_STACK;
+    memcpy(g.ram + 0x7800 + 0x24, &ist, 8);
+    for (unsigned vector = 0; vector < 32; vector++)
+        g.ram[GUEST_IDT + 16 * vector + 4] = 1;
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows) * G_N_ELEMENTS(wild); n++) {
+        unsigned row = n / G_N_ELEMENTS(wild);
+        uint64_t address = wild[n % G_N_ELEMENTS(wild)];
+        bool canonical = (uint64_t)((int64_t)(address << 16) >> 16) == address, on_stack = rows[row].rsp || rows[row].program == fault_leave;
+        if ((address == 0x800000000000 || address == 0xffff800000000000) && (row < 2 || row == 3 || row == 4))
+            canonical = !canonical; /* it is the address below that is written */
+        g_test_message("row %u, address %lx", row, address);
+        load(&g, rows[row].program, rows[row].end);
+        CpuState s = state_with_sse(&g);
+        s.gpr[GPR_RDI] = address;
+        run_state(&g, &s);
+        g_assert_cmpint(guest_vector(&g), ==, canonical ? EXC_PF : on_stack ? EXC_SS : EXC_GP);
+        g_assert_cmphex(stack(&g, 1), ==, GUEST_CODE + FAULT_OFF);
+        g_assert_cmphex(stack(&g, 4), ==, rows[row].rsp ? address : GUEST_STACK);
+        g_assert_cmphex(gpr(&g, GPR_R11), ==, 0x77);
+        g_assert_cmpuint(gpr(&g, GPR_RAX), ==, 1);
+    }
+    guest_destroy(&g);
+}
+
+/* ---- more code than there is room for */
+PROGRAM(flood, ".code64", /* 1 MiB of `add $n, %ebx; jmp next`, made anew each round */
+        "mov $64, %r9d\n 1: mov $0x100000, %edi\n mov $60000, %ecx\n"
+        "2: movl $0x01c383, (%rdi)\n movl $0x000008e9, 3(%rdi)\n movb $0, 7(%rdi)\n add $16, %edi\n dec %ecx\n jnz 2b\n"
+        "movl $0xe6ff, (%rdi)\n lea 3f(%rip), %rsi\n mov $0x100000, %edi\n jmp *%rdi\n 3: dec %r9d\n jnz 1b");
+
+static void test_flood(void)
+{
+    Guest g = guest_create(1, CODE64);
+    RUN(g, flood);
+    g_assert_cmpint(guest_vector(&g), ==, -1);
+    g_assert_cmpuint(gpr(&g, GPR_RBX), ==, 64 * 60000);
+    if (test_accel() == &accel_dbt)
+        g_test_message("%" G_GUINT64_FORMAT " evictions", ((DbtVcpu *)guest_vcpu(&g, 0))->stats.evictions);
+    guest_destroy(&g);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct { const char *name; void (*test)(void); } tests[] = {
+        { "mode-changes", test_mode_changes },   { "later-reader", test_later_reader },
+        { "flag-chain", test_flag_chain },       { "code-changes", test_code_changes },
+        { "dma-into-code", test_dma_into_code }, { "loops-can-be-left", test_loops_can_be_left },
+        { "faults", test_faults },               { "flood", test_flood },
+    };
+    g_setenv("ATOLL_TEST_ACCEL", "dbt", false);
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned n = 0; n < G_N_ELEMENTS(tests); n++) {
+        g_autofree char *path = g_strconcat("/dbt/", tests[n].name, NULL);
+        g_test_add_func(path, tests[n].test);
+    }
+    return g_test_run();
+}
