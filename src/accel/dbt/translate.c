@@ -312,7 +312,8 @@ static bool passes(const Translator *t, const Insn *i)
 {
     enum { NEVER = ROW_BRANCH | ROW_SYSTEM | ROW_IO | ROW_STRING | ROW_MEM_SIDE };
     const InsnRow *row = insn_row(i);
-    if (!(row->attrs & ROW_PASS) || row->attrs & NEVER || row->cpl < 3 || is_special(i) || lacks_64bit_form(i))
+    bool pass = row->attrs & ROW_PASS || i->op == OP_CMPXCHG8B || i->op == OP_CMPXCHG16B;
+    if (!pass || row->attrs & NEVER || row->cpl < 3 || is_special(i) || lacks_64bit_form(i))
         return false;
     if (!unit_usable(t, i) || !model_has(t, row) || (t->size != CODE64 && i->prefixes & PFX_VEX))
         return false;
@@ -457,6 +458,22 @@ static bool emit_inc_dec(Translator *t, const Insn *i)
     return true;
 }
 
+/* ---- selectors */
+
+/* Selectors stand in CpuState.  Into a register only: zero-extended, but 16-bit forms leave the rest. */
+static bool emit_mov_from_segment(Translator *t, const Insn *i)
+{
+    const Operand *to = &i->opnd[0], *from = &i->opnd[1];
+    if (from->kind != OPND_REG || from->cls != RC_SEG || to->kind != OPND_REG || i->opsize == 2)
+        return false;
+    e1(&t->e, 0x65);
+    e_rex(&t->e, false, SCRATCH_U, 0, 0);
+    e1(&t->e, 0x0f), e1(&t->e, 0xb7); /* movzx u32, word gs:[selector] */
+    e_gs_modrm(&t->e, SCRATCH_U, GS_OFF(i.s.seg) + from->reg * sizeof(Segment) + offsetof(Segment, selector));
+    store_gpr(t, to->reg, SCRATCH_U);
+    return true;
+}
+
 /* ---- stack */
 
 /* Address of the new top of the stack to SCRATCH_U, translated for writing. */
@@ -500,6 +517,62 @@ static bool emit_push(Translator *t, const Insn *i)
     } else {
         store_top(t, o->reg);
     }
+    emit_move_stack(t, wide(t) ? -8 : -4);
+    return true;
+}
+
+static void op_imm32(Translator *t, unsigned digit, unsigned reg, uint32_t imm) /* 32 bits: upper half becomes 0 */
+{
+    e_rex(&t->e, false, 0, 0, reg);
+    e1(&t->e, 0x81), e1(&t->e, 0xc0 | digit << 3 | (reg & 7)), e4(&t->e, imm);
+}
+
+static void shift_imm(Translator *t, unsigned digit, unsigned reg, uint8_t count)
+{
+    e_rex(&t->e, false, 0, 0, reg);
+    e1(&t->e, 0xc1), e1(&t->e, 0xc0 | digit << 3 | (reg & 7)), e1(&t->e, count);
+}
+
+static void or_reg(Translator *t, unsigned to, unsigned from)
+{
+    e_rex(&t->e, false, from, 0, to);
+    e1(&t->e, 0x09), e1(&t->e, 0xc0 | (from & 7) << 3 | (to & 7));
+}
+
+/* The guest's flags as PUSHF shows them, from flags_tmp (LAHF's byte, OF) and CpuState, to `resume`. */
+static void emit_flags_image(Translator *t)
+{
+    enum { AND = 4, SHL = 4, SHR = 5, LAHF_BITS = RFLAGS_STATUS & 0xff, OF_SHIFT = 11 };
+    e_load32_gs(&t->e, SCRATCH_T, GS_OFF(flags_tmp));
+    e_mov32(&t->e, SCRATCH_U, SCRATCH_T);
+    shift_imm(t, SHR, SCRATCH_T, 8);
+    op_imm32(t, AND, SCRATCH_T, LAHF_BITS);
+    op_imm32(t, AND, SCRATCH_U, 1);
+    shift_imm(t, SHL, SCRATCH_U, OF_SHIFT);
+    or_reg(t, SCRATCH_T, SCRATCH_U);
+    e_load32_gs(&t->e, SCRATCH_U, GS_OFF(i.s.rflags));
+    op_imm32(t, AND, SCRATCH_U, ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF));
+    or_reg(t, SCRATCH_T, SCRATCH_U);
+    e_store_gs(&t->e, SCRATCH_T, GS_OFF(resume));
+}
+
+/* Outside virtual-8086 mode PUSHF has no condition. */
+static bool emit_pushf(Translator *t, const Insn *i)
+{
+    if (i->opsize != (wide(t) ? 8 : 4))
+        return false;
+    flags_to_memory(t);
+    if (!t->flags_in_memory)
+        return false; /* cannot be: it reads all flags */
+    emit_flags_image(t);
+    e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, wide(t) ? -8 : -4);
+    emit_translate(t, wide(t) ? 8 : 4, DTLB_WRITE, 1);
+    enum { RBX = 3 };
+    e_store_gs(&t->e, RBX, GS_OFF(borrow));
+    e_load_gs(&t->e, RBX, GS_OFF(resume));
+    store_top(t, RBX);
+    e_load_gs(&t->e, RBX, GS_OFF(borrow));
+    flags_from_memory(t);
     emit_move_stack(t, wide(t) ? -8 : -4);
     return true;
 }
@@ -643,7 +716,7 @@ static bool emit_loop(Translator *t, const Insn *i)
 }
 
 static const struct { uint16_t op; bool (*emit)(Translator *t, const Insn *i); bool ends; } own[] = {
-    { OP_LEA, emit_lea, false }, { OP_PUSH, emit_push, false }, { OP_POP, emit_pop, false }, { OP_LEAVE, emit_leave, false },
+    { OP_LEA, emit_lea, false }, { OP_MOV_SEG, emit_mov_from_segment, false }, { OP_PUSHF, emit_pushf, false }, { OP_PUSH, emit_push, false }, { OP_POP, emit_pop, false }, { OP_LEAVE, emit_leave, false },
     { OP_CLI, emit_cli, false },
     { OP_JMP, emit_jmp, true }, { OP_CALL, emit_call, true }, { OP_RET, emit_ret, true }, { OP_JCC, emit_jcc, true },
     { OP_LOOP, emit_loop, true }, { OP_LOOPE, emit_loop, true }, { OP_LOOPNE, emit_loop, true }, { OP_JCXZ, emit_loop, true },
