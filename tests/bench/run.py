@@ -170,6 +170,15 @@ def clock_rate(times):
     return round((guest_end - guest) / (ours_end - ours), 4)
 
 
+def process_memory(pid):
+    """Bytes that a process holds, pages that it maps twice counted once."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+            return int(re.search(r"^Pss: *(\d+) kB", file.read(), re.MULTILINE).group(1)) * 1024
+    except (OSError, AttributeError):
+        return None
+
+
 def attempt(emulator, names, kernel, initramfs):
     """One boot: figures of the workloads that ended, the first that did not (or None), and other facts."""
     stream = Stream(command(emulator, names, kernel, initramfs), cwd=FILES)
@@ -186,6 +195,7 @@ def attempt(emulator, names, kernel, initramfs):
             facts["clock"] = line.split()[-1]
         elif "BENCH-TIME" in line:
             times.append((float(line.split()[1]), time.monotonic()))
+            facts["memory"] = process_memory(stream.process.pid)  # the last one, before the guest powers off, stays
         found = re.search(r"BENCH (\S+) (- .*|\d+ \d+ [0-9a-f]{16})", line)
         if found and found.group(1) in left:
             left = left[left.index(take(figures, found)) + 1:]
@@ -307,6 +317,17 @@ def failures(data):
     return found
 
 
+def remarks(data):
+    """Lines for below the table."""
+    lines = []
+    for emulator, rounds in data["facts"].items():
+        held = [facts["memory"] for facts in rounds if facts.get("memory")]
+        if held:
+            lines.append(f"{emulator}: {statistics.median(held) / 1e6:.0f} MB held by the process at the end, with the guest's memory as far as "
+                         f"it was touched; guest's clock source {rounds[-1].get('clock', '-')}")
+    return lines
+
+
 def reach(data):
     """Groups of workloads against their floors; empty where that was not measured."""
     lines = [["group", "floor", "tcg/dbt", "least", "in"]]
@@ -331,8 +352,9 @@ def print_tables(data):
     if reach(data):
         print()
         print_lines(reach(data))
-    for failure in failures(data):
-        print("failed: " + failure)
+    print()
+    for line in remarks(data) + ["failed: " + failure for failure in failures(data)]:
+        print(line)
 
 
 def markdown(lines):
@@ -351,7 +373,7 @@ def write_doc(path):
             f"atoll {host['atoll']}; {host['qemu']}; {host['compiler']}.",
             f"Medians of {rounds}, time an iteration. `tcg/dbt` says how many times as fast as TCG we are, `dbt/native` how far from",
             "the hardware.", "",
-            *markdown(cells(data)), "", *markdown(reach(data)), "", *(f"* Failed: {failure}" for failure in failures(data))]
+            *markdown(cells(data)), "", *markdown(reach(data)), "", *(f"* {line}" for line in remarks(data)), *(f"* Failed: {failure}" for failure in failures(data))]
     with open(DOC, encoding="utf-8") as file:
         before, _, after = file.read().partition(BEGIN)
     with open(DOC, "w", encoding="utf-8") as out:
