@@ -325,6 +325,10 @@ def remarks(data):
         if held:
             lines.append(f"{emulator}: {statistics.median(held) / 1e6:.0f} MB held by the process at the end, with the guest's memory as far as "
                          f"it was touched; guest's clock source {rounds[-1].get('clock', '-')}")
+    for emulator in data["emulators"]:
+        spread = [row[emulator]["most"] / row[emulator]["least"] for row in data["workloads"].values() if row.get(emulator, {}).get("least")]
+        if spread and data["rounds"] > 1:
+            lines.append(f"{emulator}: from round to round its figures differ by a factor of {statistics.median(spread):.2f} (median over workloads)")
     return lines
 
 
@@ -373,7 +377,8 @@ def write_doc(path):
             f"atoll {host['atoll']}; {host['qemu']}; {host['compiler']}.",
             f"Medians of {rounds}, time an iteration. `tcg/dbt` says how many times as fast as TCG we are, `dbt/native` how far from",
             "the hardware.", "",
-            *markdown(cells(data)), "", *markdown(reach(data)), "", *(f"* {line}" for line in remarks(data)), *(f"* Failed: {failure}" for failure in failures(data))]
+            *markdown(cells(data)), "", *markdown(reach(data)), "", *(f"* {line}" for line in remarks(data)),
+             *(f"* Failed: {failure}" for failure in failures(data))]
     with open(DOC, encoding="utf-8") as file:
         before, _, after = file.read().partition(BEGIN)
     with open(DOC, "w", encoding="utf-8") as out:
