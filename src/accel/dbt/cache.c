@@ -212,17 +212,21 @@ static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const uint8_t *host)
     enum { MOST_EXITS = 128 };
     if (v->cache->used + sizeof(DbtBlock) + MOST_EXITS * sizeof(DbtExit) > ARENA_BYTES)
         cache_empty(v);
+    size_t used = v->cache->used;
     DbtBlock *b = dbt_arena_alloc(v, sizeof(*b));
     *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
     if (!dbt_translate(v, b, page)) {
         cache_empty(v);
+        used = v->cache->used;
         b = dbt_arena_alloc(v, sizeof(*b));
         *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
         if (!dbt_translate(v, b, page))
             return NULL;
     }
-    if (!b->n_insns)
+    if (!b->n_insns) { /* asked for at every execution: it must not fill the arena */
+        v->cache->used = used;
         return NULL;
+    }
     insert(v->cache, b);
     v->stats.blocks++;
     return b;
