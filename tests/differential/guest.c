@@ -332,3 +332,8 @@ void guest_run(Guest *g, const Case *c, Outcome *ret)
 {
     go(g, c, SEQUENCE_PHYS, SEQUENCE_BYTES, run, ret);
 }
+
+void guest_kick(Guest *g)
+{
+    g->vcpu->accel->ops->kick(g->vcpu);
+}

@@ -20,3 +20,4 @@ void guest_step(Guest *g, const Case *c, Outcome *ret);
 #define SEQUENCE_BYTES (2 * PAGE)
 uint8_t *guest_sequence(Guest *g);
 void guest_run(Guest *g, const Case *c, Outcome *ret);
+void guest_kick(Guest *g); /* from another thread */

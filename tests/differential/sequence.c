@@ -7,6 +7,7 @@
  * A sequence is a function of seed and number.  What fails is made as small as possible and printed.
  */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,8 @@ typedef struct Run {
     RowList rows;
     uint64_t seed, number, failed, vectors[32], lost;
     gint64 count, seconds, first, most_failures;
-    gboolean trace;
+    gboolean trace, kick;
+    atomic_bool done;
 } Run;
 
 /* ---- comparing */
@@ -249,6 +251,7 @@ static bool parse_options(Run *run, int *argc, char ***argv, GError **err)
         { "count", 0, 0, G_OPTION_ARG_INT64, &run->count, "sequences, instead of a time", "N" },
         { "seconds", 0, 0, G_OPTION_ARG_INT64, &run->seconds, "how long", "N" },
         { "failures", 0, 0, G_OPTION_ARG_INT64, &run->most_failures, "end after so many", "N" },
+        { "kick", 0, 0, G_OPTION_ARG_NONE, &run->kick, "make the translator leave its blocks all the time", NULL },
         { "trace", 0, 0, G_OPTION_ARG_NONE, &run->trace, "print each sequence before it runs", NULL },
         { NULL },
     };
@@ -259,6 +262,17 @@ static bool parse_options(Run *run, int *argc, char ***argv, GError **err)
     if (seed)
         run->seed = g_ascii_strtoull(seed, NULL, 0);
     return true;
+}
+
+/* Blocks end early wherever this finds them. */
+static gpointer kicker(gpointer arg)
+{
+    Run *run = arg;
+    while (!run->done) {
+        guest_kick(run->dbt.guest);
+        g_usleep(1);
+    }
+    return NULL;
 }
 
 static void run_all(Run *run)
@@ -293,7 +307,11 @@ int main(int argc, char **argv)
     row_list_fill(&run.rows);
     printf("seed %" G_GUINT64_FORMAT "\n", run.seed);
     fflush(stdout);
+    GThread *thread = run.kick ? g_thread_new("kick", kicker, &run) : NULL;
     run_all(&run);
+    run.done = true;
+    if (thread)
+        g_thread_join(thread);
     row_list_free(&run.rows);
     guest_destroy(run.interp.guest);
     guest_destroy(run.dbt.guest);

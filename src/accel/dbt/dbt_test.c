@@ -252,6 +252,93 @@ static void test_faults(void)
     guest_destroy(&g);
 }
 
+/* ---- memory of this process: the guest may compute its addresses and must not come to it */
+PROGRAM(reads_plain, ".code64", "mov (%rdi), %rax\n mov %rax, %rbx");
+PROGRAM(reads_indexed, ".code64", "xor %esi, %esi\n mov (%rdi,%rsi,8), %rax\n mov %rax, %rbx");
+PROGRAM(reads_slots, ".code64", "mov %rdi, %r11\n xor %r10d, %r10d\n mov (%r11,%r10), %rax\n mov %rax, %rbx");
+PROGRAM(reads_doubled, ".code64", "mov %rdi, %r10\n shr $1, %r10\n mov (,%r10,2), %rax\n mov %rax, %rbx");
+PROGRAM(reads_far, ".code64", "sub $0x12345678, %rdi\n mov 0x12345678(%rdi), %rax\n mov %rax, %rbx");
+PROGRAM(reads_fs, ".code64", "mov %fs:(%rdi), %rax\n mov %rax, %rbx");
+PROGRAM(reads_vector, ".code64", "movups (%rdi), %xmm0\n movq %xmm0, %rax\n mov %rax, %rbx");
+PROGRAM(reads_popped, ".code64", "mov %rdi, %rsp\n pop %rax\n mov %rax, %rbx");
+PROGRAM(jumps_there, ".code64", "jmp *%rdi");
+PROGRAM(writes_there, ".code64", "movq $0, (%rdi)");
+PROGRAM(swaps_there, ".code64", "mov %rdi, %r10\n lock xadd %rbx, (%r10)");
+
+static void test_own_memory(void)
+{
+    static const struct { const uint8_t *program, *end; } rows[] = {
+        { reads_plain, reads_plain_end },     { reads_indexed, reads_indexed_end }, { reads_slots, reads_slots_end },
+        { reads_doubled, reads_doubled_end }, { reads_far, reads_far_end },         { reads_fs, reads_fs_end },
+        { reads_vector, reads_vector_end },   { reads_popped, reads_popped_end },   { jumps_there, jumps_there_end },
+        { writes_there, writes_there_end },   { swaps_there, swaps_there_end },
+    };
+    static volatile uint64_t fixed_canary = 0x5ca1ab1e0ddba11;
+    g_autofree uint64_t *heap_canary = g_new(uint64_t, 512);
+    volatile uint64_t stack_canary = fixed_canary;
+    *heap_canary = fixed_canary;
+    Guest g = guest_create(1, CODE64);
+    uint64_t ist = IST_STACK;
+    memcpy(g.ram + 0x7800 + 0x24, &ist, 8);
+    for (unsigned vector = 0; vector < 32; vector++)
+        g.ram[GUEST_IDT + 16 * vector + 4] = 1;
+    const void *const places[] = { (void *)&fixed_canary, (void *)&stack_canary, heap_canary, g.ram, guest_vcpu(&g, 0), g.m,
+                                   (void *)(uintptr_t)test_own_memory };
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows) * G_N_ELEMENTS(places); n++) {
+        unsigned row = n / G_N_ELEMENTS(places);
+        g_test_message("row %u, place %u", row, n % (unsigned)G_N_ELEMENTS(places));
+        load(&g, rows[row].program, rows[row].end);
+        CpuState s = state_with_sse(&g);
+        s.gpr[GPR_RDI] = (uintptr_t)places[n % G_N_ELEMENTS(places)];
+        s.gpr[GPR_RAX] = s.gpr[GPR_RBX] = 0;
+        run_state(&g, &s);
+        g_assert_cmpint(guest_vector(&g), ==, EXC_PF);
+        g_assert_cmphex(gpr(&g, GPR_RAX), ==, 0);
+        g_assert_cmphex(gpr(&g, GPR_RBX), ==, 0);
+    }
+    g_assert_cmphex(*heap_canary, ==, fixed_canary);
+    g_assert_cmphex(stack_canary, ==, 0x5ca1ab1e0ddba11);
+    guest_destroy(&g);
+}
+
+/* ---- mappings that change: seen by the next access and the next jump */
+PROGRAM(remapped, ".code64", /* 0xa00000 is mapped to 2 MiB at 0x200000, then at 0x400000, in each of which another routine stands */
+        "mov $0xa00000, %edi\n mov $2, %ecx\n 1: call *%rdi\n add %eax, %ebx\n mov 0x100(%rdi), %eax\n add %eax, %edx\n"
+        "dec %ecx\n jnz 1b\n movq $0x400087, 0x3028\n invlpg (%rdi)\n call *%rdi\n add %eax, %ebx\n mov 0x100(%rdi), %eax\n"
+        "add %eax, %edx\n movq $0x200087, 0x3028\n mov %cr3, %rax\n mov %rax, %cr3\n call *%rdi\n add %eax, %ebx\n"
+        "mov 0x100(%rdi), %eax\n add %eax, %edx");
+
+static void test_remapped(void)
+{
+    Guest g = guest_create(1, CODE64);
+    for (unsigned n = 1; n <= 2; n++) {
+        const uint8_t routine[] = { 0xb8, (uint8_t)(n == 1 ? 1 : 100), 0, 0, 0, 0xc3 };
+        memcpy(g.ram + n * 0x200000, routine, sizeof(routine));
+        g.ram[n * 0x200000 + 0x100] = n == 1 ? 2 : 90;
+    }
+    uint64_t pde = 0x200087;
+    memcpy(g.ram + 0x3028, &pde, 8);
+    RUN(g, remapped);
+    g_assert_cmpint(guest_vector(&g), ==, -1);
+    g_assert_cmpuint(gpr(&g, GPR_RBX), ==, 103);
+    g_assert_cmpuint(gpr(&g, GPR_RDX), ==, 96);
+    guest_destroy(&g);
+}
+
+/* An instruction that goes on in the next page belongs to no block; asking for one must cost nothing. */
+PROGRAM(crossing, ".code64",
+        "mov $0x9fff, %esi\n movl $0xc301c383, (%rsi)\n mov $2000000, %edi\n 1: call *%rsi\n dec %edi\n jnz 1b");
+
+static void test_crossing_keeps_the_cache(void)
+{
+    Guest g = guest_create(1, CODE64);
+    RUN(g, crossing);
+    g_assert_cmpuint(gpr(&g, GPR_RBX), ==, 2000000);
+    if (test_accel() == &accel_dbt)
+        g_assert_cmpuint(((DbtVcpu *)guest_vcpu(&g, 0))->stats.evictions, ==, 0);
+    guest_destroy(&g);
+}
+
 /* ---- more code than there is room for */
 PROGRAM(flood, ".code64", /* 1 MiB of `add $n, %ebx; jmp next`, made anew each round */
         "mov $64, %r9d\n 1: mov $0x100000, %edi\n mov $60000, %ecx\n"
@@ -276,6 +363,8 @@ int main(int argc, char **argv)
         { "flag-chain", test_flag_chain },       { "code-changes", test_code_changes },
         { "dma-into-code", test_dma_into_code }, { "loops-can-be-left", test_loops_can_be_left },
         { "faults", test_faults },               { "flood", test_flood },
+        { "own-memory", test_own_memory },       { "remapped", test_remapped },
+        { "crossing-keeps-the-cache", test_crossing_keeps_the_cache },
     };
     g_setenv("ATOLL_TEST_ACCEL", "dbt", false);
     g_test_init(&argc, &argv, NULL);
