@@ -353,7 +353,7 @@ static void test_lock_elsewhere(Fixture *f, const void *arg)
         _exit(1);
     }
     g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", child);
-    for (unsigned i = 0; i < 500; i++) {
+    for (unsigned i = 0; i < 3000; i++) {
         g_autofree char *comm = NULL;
         g_file_get_contents(comm_path, &comm, NULL, NULL);
         if (comm && g_str_has_prefix(comm, "sleep"))

@@ -39,7 +39,7 @@ static const ChardevFrontend reader = { reader_room, reader_receive, reader_even
 
 static void run_until(bool (*done)(void *opaque), void *opaque)
 {
-    for (int i = 0; i < 2000 && !done(opaque); i++) {
+    for (int i = 0; i < 20000 && !done(opaque); i++) {
         g_main_context_iteration(NULL, FALSE);
         g_usleep(1000);
     }

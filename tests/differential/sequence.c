@@ -19,7 +19,7 @@
 #include "guest.h"
 #include "program.h"
 
-enum { DEFAULT_SECONDS = 15, MOST_SHOWN = 10, HANG_S = 10 };
+enum { DEFAULT_SECONDS = 15, MOST_SHOWN = 10, HANG_S = 30 };
 
 typedef struct Side {
     Guest *guest;
@@ -297,7 +297,9 @@ static void run_all(Run *run)
 int main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
-    Run run = { .seed = (uint64_t)time(NULL), .seconds = DEFAULT_SECONDS, .most_failures = MOST_SHOWN };
+    const char *fixed = g_getenv("ATOLL_SEED");
+    Run run = { .seed = fixed ? g_ascii_strtoull(fixed, NULL, 0) : (uint64_t)time(NULL),
+                .seconds = DEFAULT_SECONDS, .most_failures = MOST_SHOWN };
     if (!parse_options(&run, &argc, &argv, &err) || !open_side(&run.interp, "interp", &err) ||
         !open_side(&run.dbt, "dbt", &err)) {
         fprintf(stderr, "sequence: %s\n", err->message);

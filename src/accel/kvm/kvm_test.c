@@ -115,7 +115,7 @@ static void run_until(Rig *r, uint8_t value)
     set_start(r);
     machine_start(r->machine);
     volatile uint8_t *mark = r->machine->ram->host + 0xa000;
-    for (int i = 0; i < 5000 && *mark != value; i++)
+    for (int i = 0; i < 30000 && *mark != value; i++)
         g_usleep(1000);
     machine_stop(r->machine);
     g_assert_cmphex(*mark, ==, value);
@@ -186,7 +186,7 @@ static void test_triple_fault(void)
     set_start(&r);
     enter_protected_mode(&r);
     machine_start(r.machine);
-    for (int i = 0; i < 5000 && !atomic_load(&r.cause); i++)
+    for (int i = 0; i < 30000 && !atomic_load(&r.cause); i++)
         g_usleep(1000);
     machine_stop(r.machine);
     g_assert_cmpint(atomic_load(&r.cause), ==, CAUSE_TRIPLE_FAULT);

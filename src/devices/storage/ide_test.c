@@ -117,7 +117,7 @@ static uint8_t alt_status(Fixture *f, unsigned base) { return in(f, base + CONTR
 /* The status once the drive is no longer busy. */
 static uint8_t wait_idle(Fixture *f, unsigned base)
 {
-    for (unsigned i = 0; i < 50000 && alt_status(f, base) & BSY; i++)
+    for (unsigned i = 0; i < 300000 && alt_status(f, base) & BSY; i++)
         g_usleep(100);
     return alt_status(f, base);
 }
@@ -125,7 +125,7 @@ static uint8_t wait_idle(Fixture *f, unsigned base)
 static uint8_t wait_irq(Fixture *f, unsigned base)
 {
     unsigned n = base == SECONDARY;
-    for (unsigned i = 0; i < 50000 && !f->level[n]; i++)
+    for (unsigned i = 0; i < 300000 && !f->level[n]; i++)
         g_usleep(100);
     g_assert_true(f->level[n]);
     uint8_t status = in(f, base + STATUS, 1);
