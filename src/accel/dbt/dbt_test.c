@@ -106,6 +106,22 @@ static void test_flag_chain(void)
     guest_destroy(&g);
 }
 
+/* SYSCALL writes all flags, but first it keeps them in R11. */
+PROGRAM(flags_into_syscall, ".code64", "xor %edx, %edx\n cmp %eax, %eax\n mov 0x20000, %rbx\n syscall");
+
+static void test_flags_into_syscall(void)
+{
+    Guest g = guest_create(1, CODE64);
+    load(&g, flags_into_syscall, flags_into_syscall_end);
+    CpuState s = state_with_sse(&g);
+    s.efer |= EFER_SCE;
+    s.star = 8ull << 32;
+    s.lstar = GUEST_HANDLERS;
+    run_state(&g, &s);
+    g_assert_cmphex(gpr(&g, GPR_R11) & RFLAGS_STATUS, ==, RFLAGS_ZF | RFLAGS_PF);
+    guest_destroy(&g);
+}
+
 /* ---- code that changes */
 PROGRAM(next_changes, ".code64", /* the very next instruction, in one block */
         "mov $40, %edi\n 1: mov %dil, 2f+1(%rip)\n 2: mov $0, %eax\n add %eax, %ebx\n dec %edi\n jnz 1b");
@@ -360,6 +376,7 @@ int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*test)(void); } tests[] = {
         { "mode-changes", test_mode_changes },   { "later-reader", test_later_reader },
+        { "flags-into-syscall", test_flags_into_syscall },
         { "flag-chain", test_flag_chain },       { "code-changes", test_code_changes },
         { "dma-into-code", test_dma_into_code }, { "loops-can-be-left", test_loops_can_be_left },
         { "faults", test_faults },               { "flood", test_flood },
