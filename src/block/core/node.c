@@ -43,9 +43,18 @@ static int write_zeros(BlkNode *n, const BlkReq *r)
     return status;
 }
 
+static void note_growth(BlkNode *n, uint64_t end)
+{
+    g_mutex_lock(&n->lock);
+    n->size = MAX(n->size, end);
+    g_mutex_unlock(&n->lock);
+}
+
 static int perform_checked(BlkNode *n, BlkReq *r)
 {
     int status = n->driver->perform(n, r);
+    if (!status && n->grows && r->op == BLK_WRITE)
+        note_growth(n, r->off + r->len);
     if (status == -ENOTSUP && r->op == BLK_ZERO)
         return write_zeros(n, r);
     return status == -ENOTSUP && r->op == BLK_DISCARD ? 0 : status; /* only a hint */

@@ -12,7 +12,7 @@
 
 enum { MAX_CHAIN = 200, HEAD_BYTES = 4096 };
 
-static const BlkDriver *const drivers[] = { &file_driver, &raw_driver, &snapshot_driver };
+static const BlkDriver *const drivers[] = { &file_driver, &raw_driver, &snapshot_driver, &qcow2_driver };
 
 const BlkDriver *blk_driver(const char *name, BlkKind kind)
 {

@@ -1,0 +1,246 @@
+/* refcount.c - which clusters of the file are in use ("Host cluster management"), and giving out free ones. */
+#include <errno.h>
+
+#include "block/format/qcow2/qcow2.h"
+
+/* Entry i of a block with 2^order bits an entry; widths below a byte count from the least significant bit. */
+static uint64_t get_entry(const uint8_t *block, unsigned order, uint64_t i)
+{
+    if (order < 3)
+        return block[i >> (3 - order)] >> ((i << order) & 7) & ((1u << (1u << order)) - 1);
+    uint64_t value = 0;
+    unsigned bytes = 1u << (order - 3);
+    for (unsigned b = 0; b < bytes; b++)
+        value = value << 8 | block[i * bytes + b];
+    return value;
+}
+
+static void set_entry(uint8_t *block, unsigned order, uint64_t i, uint64_t value)
+{
+    if (order < 3) {
+        unsigned shift = (i << order) & 7, mask = (1u << (1u << order)) - 1;
+        uint8_t *byte = &block[i >> (3 - order)];
+        *byte = (*byte & ~(mask << shift)) | value << shift;
+        return;
+    }
+    unsigned bytes = 1u << (order - 3);
+    for (unsigned b = 0; b < bytes; b++)
+        block[i * bytes + b] = value >> 8 * (bytes - 1 - b);
+}
+
+static uint64_t in_block(const Qcow2 *q, uint64_t cluster) { return cluster & ((1ull << q->block_bits) - 1); }
+
+/* *ret is NULL where no block covers the cluster. */
+static int find_block(Qcow2 *q, uint64_t cluster, Table **ret)
+{
+    uint64_t i = cluster >> q->block_bits;
+    *ret = NULL;
+    return i < q->reftable_size && q->reftable[i] ? cache_get(q, &q->blocks, q->reftable[i], ret) : 0;
+}
+
+int qcow2_refcount(Qcow2 *q, uint64_t cluster, uint64_t *ret)
+{
+    Table *t;
+    int status = find_block(q, cluster, &t);
+    *ret = t && !status ? get_entry(t->data, q->h.refcount_order, in_block(q, cluster)) : 0;
+    return status;
+}
+
+int qcow2_set_refcount(Qcow2 *q, uint64_t cluster, uint64_t value)
+{
+    Table *t;
+    int status = find_block(q, cluster, &t);
+    if (status || !t)
+        return status ? status : -EIO;
+    if (q->h.refcount_order < 6 && value >> (1u << q->h.refcount_order))
+        return -ERANGE;
+    set_entry(t->data, q->h.refcount_order, in_block(q, cluster), value);
+    t->dirty = true;
+    if (!value)
+        q->hint = MIN(q->hint, cluster);
+    return 0;
+}
+
+static bool within(uint64_t off, uint64_t table, uint64_t bytes, uint64_t cluster)
+{
+    return off + cluster > table && off < table + bytes;
+}
+
+/* For images that lie about what is free. */
+bool qcow2_is_metadata(const Qcow2 *q, uint64_t off)
+{
+    return off < q->cluster_bytes || within(off, q->h.l1_off, q->h.l1_size * 8ull, q->cluster_bytes) ||
+           within(off, q->h.reftable_off, q->reftable_size * 8, q->cluster_bytes);
+}
+
+/* A new block at cluster `where`, which counts itself if it can. */
+static int add_block(Qcow2 *q, uint64_t cluster, uint64_t where)
+{
+    Table *t;
+    uint64_t i = cluster >> q->block_bits;
+    int status = cache_new(q, &q->blocks, where << q->cluster_bits, &t);
+    if (status)
+        return status;
+    q->reftable[i] = where << q->cluster_bits;
+    dirty_add(&q->reftable_dirty, i);
+    q->end = MAX(q->end, where + 1);
+    return where >> q->block_bits == i ? qcow2_set_refcount(q, where, 1) : 0;
+}
+
+static int grow_reftable(Qcow2 *q, uint64_t entries);
+
+static uint64_t uncovered(const Qcow2 *q, uint64_t from, uint64_t clusters)
+{
+    uint64_t n = 0;
+    for (uint64_t i = from >> q->block_bits; i <= (from + clusters - 1) >> q->block_bits; i++)
+        n += i >= q->reftable_size || !q->reftable[i];
+    return n;
+}
+
+/* How many blocks a region of `clusters` needs that holds these blocks as well. */
+static uint64_t blocks_needed(const Qcow2 *q, uint64_t from, uint64_t clusters)
+{
+    uint64_t blocks = 0, more;
+    while ((more = uncovered(q, from, clusters + blocks)) > blocks)
+        blocks = more;
+    return blocks;
+}
+
+static int fill_region(Qcow2 *q, uint64_t from, uint64_t clusters, uint64_t blocks)
+{
+    uint64_t next = from + clusters, total = clusters + blocks;
+    int status = 0;
+    for (uint64_t i = from >> q->block_bits; !status && i <= (from + total - 1) >> q->block_bits; i++)
+        if (!q->reftable[i])
+            status = add_block(q, i << q->block_bits, next++);
+    for (uint64_t c = from; !status && c < from + total; c++)
+        status = qcow2_set_refcount(q, c, 1);
+    q->end = MAX(q->end, from + total);
+    return status;
+}
+
+int qcow2_alloc_region(Qcow2 *q, uint64_t clusters, uint64_t *ret_off)
+{
+    uint64_t from = q->end, blocks = blocks_needed(q, from, clusters);
+    uint64_t last = (from + clusters + blocks - 1) >> q->block_bits;
+    if (last >= q->reftable_size) {
+        int status = grow_reftable(q, last + 1);
+        return status ? status : qcow2_alloc_region(q, clusters, ret_off);
+    }
+    *ret_off = from << q->cluster_bits;
+    return fill_region(q, from, clusters, blocks);
+}
+
+/* Everything that the new table names is in the file before the header names the table. */
+static int switch_reftable(Qcow2 *q, uint64_t off, uint64_t entries)
+{
+    q->reftable_dirty = (Dirty){ 0 };
+    g_autofree uint64_t *raw = g_new(uint64_t, entries);
+    for (uint64_t i = 0; i < entries; i++)
+        raw[i] = GUINT64_TO_BE(q->reftable[i]);
+    int status = qcow2_sync_refcounts(q);
+    if (!status && !(status = blk_pwrite(q->file, off, raw, entries * 8)))
+        status = blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0);
+    if (status)
+        return status;
+    qcow2_free(q, q->h.reftable_off, (uint64_t)q->h.reftable_clusters << q->cluster_bits);
+    q->h.reftable_off = off;
+    q->h.reftable_clusters = entries * 8 >> q->cluster_bits;
+    status = qcow2_write_header(q);
+    return status ? status : blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0);
+}
+
+static int grow_reftable(Qcow2 *q, uint64_t entries)
+{
+    uint64_t per_cluster = q->cluster_bytes / 8;
+    uint64_t clusters = div_up(MAX(entries + entries / 2, entries + 2), per_cluster), from = q->end;
+    for (;;) { /* the table must also reach the blocks of its own region */
+        uint64_t reach = (from + clusters + blocks_needed(q, from, clusters)) >> q->block_bits;
+        if (reach < clusters * per_cluster)
+            break;
+        clusters = div_up(reach + 1, per_cluster);
+    }
+    if (clusters << q->cluster_bits > QCOW2_MAX_REFTABLE_BYTES)
+        return -EFBIG;
+    uint64_t blocks = blocks_needed(q, from, clusters), size = clusters * per_cluster;
+    q->reftable = g_renew(uint64_t, q->reftable, size);
+    for (uint64_t i = q->reftable_size; i < size; i++)
+        q->reftable[i] = 0;
+    uint64_t old = q->reftable_size;
+    q->reftable_size = size;
+    int status = fill_region(q, from, clusters, blocks);
+    if (!status)
+        status = switch_reftable(q, from << q->cluster_bits, size);
+    if (status) { /* the blocks behind the old end are not in any table on the disk */
+        q->reftable_size = old;
+        q->reftable_dirty = (Dirty){ 0, old };
+    }
+    return status;
+}
+
+int qcow2_cover_at_end(Qcow2 *q, uint64_t cluster)
+{
+    Table *t;
+    int status = find_block(q, cluster, &t);
+    if (status || t)
+        return status;
+    if (cluster >> q->block_bits >= q->reftable_size)
+        return -EFBIG;
+    uint64_t where;
+    status = qcow2_alloc_region(q, 1, &where); /* may bring the block itself */
+    if (!status)
+        status = find_block(q, cluster, &t);
+    if (status || t)
+        return status;
+    return add_block(q, cluster, where >> q->cluster_bits);
+}
+
+int qcow2_alloc(Qcow2 *q, uint64_t *ret_off)
+{
+    for (uint64_t c = q->hint;; c++) {
+        uint64_t i = c >> q->block_bits, count;
+        if (c > (uint64_t)INT64_MAX >> q->cluster_bits)
+            return -EFBIG;
+        int status = i >= q->reftable_size ? grow_reftable(q, i + 1) : 0;
+        if (status)
+            return status;
+        bool usable = !qcow2_is_metadata(q, c << q->cluster_bits);
+        if (!q->reftable[i]) { /* becomes the block that counts it; nothing before it was in use */
+            status = usable ? add_block(q, c, c) : 0;
+            if (status)
+                return status;
+            continue;
+        }
+        status = qcow2_refcount(q, c, &count);
+        if (status)
+            return status;
+        if (count || !usable)
+            continue;
+        q->hint = c + 1;
+        q->end = MAX(q->end, c + 1);
+        *ret_off = c << q->cluster_bits;
+        return qcow2_set_refcount(q, c, 1);
+    }
+}
+
+void qcow2_free(Qcow2 *q, uint64_t off, uint64_t bytes)
+{
+    for (uint64_t c = off >> q->cluster_bits; bytes && c <= (off + bytes - 1) >> q->cluster_bits; c++)
+        g_array_append_val(q->freed, c);
+}
+
+int qcow2_apply_freed(Qcow2 *q)
+{
+    GArray *freed = q->freed;
+    q->freed = g_array_new(FALSE, FALSE, sizeof(uint64_t)); /* for what a sync on the way may add */
+    int status = 0;
+    for (unsigned i = 0; i < freed->len; i++) {
+        uint64_t cluster = g_array_index(freed, uint64_t, i), count;
+        if (!status && !(status = qcow2_refcount(q, cluster, &count)) && count)
+            status = qcow2_set_refcount(q, cluster, count - 1);
+        if (status)
+            g_array_append_val(q->freed, cluster);
+    }
+    g_array_unref(freed);
+    return status;
+}

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""qcow2 in both directions: images by qemu-img read by us, images by us checked and read by qemu-img, and the same random
+writes by us and by qemu-io into twins."""
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import tap
+
+BLKIO = os.path.join(os.environ.get("ATOLL_BUILD", "build"), "tests/interop/blkio")
+SIZE = 6 << 20
+QEMU = unittest.skipUnless(shutil.which("qemu-img") and shutil.which("qemu-io"), "needs qemu-img and qemu-io (package qemu-utils)")
+VARIANTS = ["", "compat=0.10", "compat=0.10,cluster_size=512", "cluster_size=512", "cluster_size=4k", "cluster_size=2M", "cluster_size=1M",
+            "preallocation=metadata", "preallocation=falloc", "preallocation=full", "lazy_refcounts=on", "cluster_size=512,refcount_bits=64"] + \
+           [f"refcount_bits={1 << order},cluster_size=1k" for order in range(7)]
+
+
+def call(*args, text=None, ok=True):
+    result = subprocess.run([str(arg) for arg in args], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if ok and result.returncode:
+        raise AssertionError(f"{' '.join(map(str, args))}: {result.returncode}\n{result.stdout[-2000:]}")
+    return result.stdout
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def random_data(seed, size=SIZE):
+    """Holes, repeating text and noise."""
+    rand, data = random.Random(seed), bytearray(size)
+    for _ in range(24):
+        at, length = rand.randrange(size), rand.randrange(1, 200000)
+        piece = rand.randbytes(length) if rand.random() < .4 else (b"%d lines of text\n" % at) * (length // 16)
+        data[at:at + length] = piece[:max(0, size - at)][:length]
+    return bytes(data[:size])
+
+
+def steps(rand, count, size):
+    """One workload in both languages: ours and qemu-io's."""
+    ours, theirs = [], []
+    for _ in range(count):
+        off = rand.randrange(size // 512) * 512
+        length = min(size - off, rand.choice([512, 1024, 4096, 65536, rand.randrange(1, 300) * 512]))
+        byte, kind = rand.randrange(1, 256), rand.choice(["write"] * 6 + ["zero", "unmap", "flush"])
+        ours.append(f"{kind} {off} {length} {byte}")
+        theirs.append({"write": f"write -P {byte} {off} {length}", "zero": f"write -z {off} {length}", "unmap": f"write -zu {off} {length}",
+                       "flush": "flush"}[kind])
+    return "\n".join(ours) + "\n", "\n".join(theirs) + "\nquit\n"
+
+
+@QEMU
+class Interop(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="atoll-interop-")
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def ours(self, image, fmt="qcow2"):
+        call(BLKIO, "read", fmt, image, self.path("ours.raw"))
+        return content(self.path("ours.raw"))
+
+    def theirs(self, image):
+        call("qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, self.path("theirs.raw"))
+        return content(self.path("theirs.raw"))
+
+    def assert_sound(self, image):
+        call("qemu-img", "check", "-f", "qcow2", image)
+        self.assertIn("leaks 0 fixed 0 corruptions 0 fixed 0", call(BLKIO, "check", "qcow2", image))
+
+    def test_read_theirs(self):
+        with open(self.path("a.raw"), "wb") as out:
+            out.write(random_data(1))
+        for variant in VARIANTS + ["compressed", "compressed,cluster_size=4k", "compressed,cluster_size=512", "compressed,cluster_size=2M"]:
+            with self.subTest(variant):
+                words = variant.split(",")
+                flags = ["-c"] if "compressed" in words else []
+                options = ",".join(word for word in words if word and word != "compressed")
+                image = self.path("a.qcow2")
+                call("qemu-img", "convert", *flags, "-O", "qcow2", *(["-o", options] if options else []), self.path("a.raw"), image)
+                self.assertTrue(self.ours(image) == random_data(1), "read")
+                self.assertTrue(self.ours(image, "-") == random_data(1), "read with a guessed format")
+                self.assertIn("leaks 0 fixed 0 corruptions 0 fixed 0", call(BLKIO, "check", "qcow2", image))
+
+    def test_write_theirs(self):
+        """Also over compressed clusters."""
+        with open(self.path("a.raw"), "wb") as out:
+            out.write(random_data(2))
+        for number, variant in enumerate(VARIANTS + ["compressed", "compressed,cluster_size=4k"]):
+            with self.subTest(variant):
+                words = variant.split(",")
+                options = ",".join(word for word in words if word and word != "compressed")
+                a, b = self.path("a.qcow2"), self.path("b.qcow2")
+                call("qemu-img", "convert", *(["-c"] if "compressed" in words else []), "-O", "qcow2", *(["-o", options] if options else []),
+                     self.path("a.raw"), a)
+                shutil.copy(a, b)
+                self.twins(a, b, number, 60)
+
+    def twins(self, a, b, seed, count):
+        ours, theirs = steps(random.Random(seed), count, SIZE)
+        call(BLKIO, "run", "qcow2", a, text=ours)
+        call("qemu-io", "-f", "qcow2", b, text=theirs)
+        self.assert_sound(a)
+        want = self.theirs(b)
+        self.assertTrue(self.theirs(a) == want, "as qemu-img reads it")
+        self.assertTrue(self.ours(a) == want, "as we read it")
+
+    def test_write_ours(self):
+        for number, variant in enumerate(VARIANTS):
+            with self.subTest(variant):
+                a, b = self.path("a.qcow2"), self.path("b.qcow2")
+                call(BLKIO, "create", "qcow2", a, f"size={SIZE}" + ("," + variant if variant else ""))
+                self.assert_sound(a)
+                call("qemu-img", "create", "-f", "qcow2", b, SIZE)
+                self.twins(a, b, 100 + number, 120)
+
+    def test_backing_chain(self):
+        """Three layers, each side making one; the base is smaller than what stands on it."""
+        with open(self.path("base.raw"), "wb") as out:
+            out.write(random_data(3, 5 << 20))
+        for number, variant in enumerate(["", "cluster_size=4k", "compat=0.10", "cluster_size=512"]):
+            with self.subTest(variant):
+                tail = "," + variant if variant else ""
+                call("qemu-img", "create", "-f", "qcow2", "-o", "backing_file=base.raw,backing_fmt=raw" + tail, self.path("mid.qcow2"), SIZE)
+                call("qemu-io", "-f", "qcow2", self.path("mid.qcow2"), text=steps(random.Random(7), 20, SIZE)[1])
+                a, b = self.path("a.qcow2"), self.path("b.qcow2")
+                call(BLKIO, "create", "qcow2", a, "backing_file=mid.qcow2,backing_fmt=qcow2" + tail)
+                call("qemu-img", "create", "-f", "qcow2", "-o", "backing_file=mid.qcow2,backing_fmt=qcow2" + tail, b)
+                self.twins(a, b, 200 + number, 60)
+                self.assertIn("format was not given", call(BLKIO, "read", "-", a, self.path("x"), ok=False))
+
+    def test_resize(self):
+        for variant in ["", "cluster_size=512", "compat=0.10"]:
+            with self.subTest(variant):
+                a = self.path("a.qcow2")
+                call(BLKIO, "create", "qcow2", a, "size=1M" + ("," + variant if variant else ""))
+                call(BLKIO, "run", "qcow2", a, text="write 0 1048576 7\n")
+                call(BLKIO, "resize", "qcow2", a, 64 << 20)
+                call(BLKIO, "run", "qcow2", a, text="write 60000000 1048576 9\n")
+                self.assert_sound(a)
+                data = self.theirs(a)
+                self.assertTrue(data == self.ours(a) and len(data) == 64 << 20)
+                self.assertEqual((data[0], data[1048576], data[60000000], data[61048575]), (7, 0, 9, 9))
+
+    def test_leaks(self):
+        """A leak made by hand is found and repaired."""
+        a = self.path("a.qcow2")
+        call(BLKIO, "create", "qcow2", a, "size=1M")
+        with open(a, "r+b") as file:
+            file.truncate(60 * 65536)
+            file.seek(2 * 65536 + 2 * 50)
+            file.write(b"\0\1")
+        self.assertIn("leaks 1 fixed 0 corruptions 0", call(BLKIO, "check", "qcow2", a))
+        self.assertIn("leaks 1 fixed 1", call(BLKIO, "check", "qcow2", a, "leaks"))
+        self.assert_sound(a)
+
+    def test_refusals(self):
+        """What we cannot do is refused by its name."""
+        a = self.path("a.qcow2")
+        for options, words in (("extended_l2=on", "extended L2"), ("data_file=" + self.path("d"), "external data file"),
+                               ("compression_type=zstd", "compression type")):
+            call("qemu-img", "create", "-f", "qcow2", "-o", options, a, "1M")
+            self.assertIn(words, call(BLKIO, "read", "qcow2", a, self.path("x"), ok=False))
+        call("qemu-img", "create", "-f", "qcow2", a, "1M")
+        call("qemu-img", "snapshot", "-c", "one", a)
+        self.assertIn("internal snapshots", call(BLKIO, "run", "qcow2", a, text="", ok=False))
+        self.assertEqual(len(self.ours(a)), 1 << 20)
+        call("qemu-img", "create", "-f", "qcow2", a, "1M")
+        call("qemu-img", "rebase", "-u", "-f", "qcow2", "-b", a, "-F", "qcow2", a)
+        self.assertIn("leads back", call(BLKIO, "read", "qcow2", a, self.path("x"), ok=False))
+
+
+if __name__ == "__main__":
+    tap.main()
