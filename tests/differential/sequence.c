@@ -86,22 +86,33 @@ static bool faults_at_target(const Outcome *a, const Outcome *b)
     return a->vector == EXC_GP && b->vector == EXC_GP && (uint64_t)((int64_t)(b->rip << 16) >> 16) != b->rip;
 }
 
-/* Has the program written over the instruction at RIP, or behind its end?  Then nobody knows which flags it reads. */
-static bool is_foreign(const Program *p, const Side *s)
+/* Has the program written over itself other than where it means to?  The translator knows which flags are dead from code
+ * that a store of the same block may change, so those may then differ (docs/dbt.md). */
+static bool wrote_over_itself(const Program *p, const Side *s)
 {
-    uint64_t rip = s->outcome.rip, end = p->at[p->n];
-    for (unsigned n = 0; n < p->n; n++)
+    for (unsigned n = 0; n < p->n; n++) {
+        const Insn *i = &p->item[n].insn;
+        const uint8_t *code = s->code + (p->at[n] - SEQUENCE_AT);
+        bool patchable = (i->bytes[i->opcode_off] & 0xf8) == 0xb8;
+        if (memcmp(i->bytes, code, patchable ? i->imm_off : i->length))
+            return true;
+    }
+    return s->code[p->at[p->n] - SEQUENCE_AT] != 0xcc;
+}
+
+/* Within the code, but at none of its instructions. */
+static bool is_foreign(const Program *p, uint64_t rip)
+{
+    for (unsigned n = 0; n <= p->n; n++)
         if (p->at[n] == rip)
-            return memcmp(p->item[n].insn.bytes, s->code + (rip - SEQUENCE_AT), p->item[n].insn.opcode_off + 1u);
-    if (rip == end + 1)
-        return s->code[end - SEQUENCE_AT] != 0xcc;
-    return rip >= SEQUENCE_AT && rip < SEQUENCE_AT + SEQUENCE_BYTES;
+            return false;
+    return rip != p->at[p->n] + 1 && rip >= SEQUENCE_AT && rip < SEQUENCE_AT + SEQUENCE_BYTES;
 }
 
 static bool sides_differ(const Program *p, const Side *x, const Side *y, GString *t)
 {
     const Outcome *a = &x->outcome, *b = &y->outcome;
-    if (faults_at_target(a, b))
+    if (faults_at_target(a, b) || wrote_over_itself(p, x))
         return false;
     uint64_t width = p->size == CODE64 ? ~0ull : 0xffffffff;
     bool d = differ(t, "vector", -1, (uint64_t)(int64_t)a->vector, (uint64_t)(int64_t)b->vector);
@@ -111,7 +122,7 @@ static bool sides_differ(const Program *p, const Side *x, const Side *y, GString
         d |= differ(t, "cr2", -1, a->cr2, b->cr2);
     for (int n = 0; n < (p->size == CODE64 ? 16 : 8); n++)
         d |= differ(t, gpr_names[n], -1, a->gpr[n] & width, b->gpr[n] & width);
-    uint64_t flags = ~(uint64_t)RFLAGS_STATUS | (is_foreign(p, x) ? 0 : program_flags_at(p, a->rip));
+    uint64_t flags = ~(uint64_t)RFLAGS_STATUS | (is_foreign(p, a->rip) ? 0 : program_flags_at(p, a->rip));
     d |= differ(t, "rflags", -1, a->rflags & flags, b->rflags & flags);
     d |= fpu_differs(p, &a->fpu, &b->fpu, t);
     d |= bytes_differ(t, "data", -1, x->memory.data, y->memory.data, DATA_BYTES);
