@@ -307,8 +307,9 @@ static uint64_t segment_base(const Case *c, unsigned seg, uint64_t fs_base)
     return seg == SEG_FS ? fs_base : seg == SEG_GS ? GS_BASE : selector_base(selectors[seg]);
 }
 
-/* Makes the memory operand stand at `target` by its base register, or where it has none by its displacement. */
-static void aim(Case *c, uint64_t target, uint64_t fs_base, uint8_t *code)
+/* Makes the memory operand stand at `target` by its base register, or where it has none by its displacement; false
+ * if that cannot reach it: FS keeps the host's base, and what stands near that is mapped for the host alone. */
+static bool aim(Case *c, uint64_t target, uint64_t fs_base, uint8_t *code)
 {
     Insn *i = &c->insn;
     uint64_t *gpr = c->state.gpr, index = 0;
@@ -321,7 +322,10 @@ static void aim(Case *c, uint64_t target, uint64_t fs_base, uint8_t *code)
         uint64_t disp = target - index - (i->base == INSN_RIP ? c->state.rip + i->length : 0);
         memcpy(code + i->disp_off, &disp, i->disp_len);
         insn_decode(code, i->length, c->size, i);
+        if (i->seg == SEG_FS && c->size == CODE64)
+            return i->addrsize == 8 && (uint64_t)i->disp == disp;
     }
+    return true;
 }
 
 /* An offset in the stack segment. */
@@ -585,7 +589,8 @@ bool case_generate(Random *r, unsigned row, CodeSize size, uint64_t fs_base, con
         if (is_xsave(&ret->insn) && !aim_xsave(r, m, ret, &target))
             return false;
         aim_selector(r, m, ret, target, code);
-        aim(ret, target, fs_base, code);
+        if (!aim(ret, target, fs_base, code))
+            return false;
     } else {
         aim_selector(r, m, ret, 0, code);
     }
