@@ -3,6 +3,8 @@
 
 #include "block/format/qcow2/qcow2.h"
 
+enum { MAX_LEAKED = 1 << 20 };
+
 /* Entry i of a block with 2^order bits an entry; widths below a byte count from the least significant bit. */
 static uint64_t get_entry(const uint8_t *block, unsigned order, uint64_t i)
 {
@@ -199,8 +201,8 @@ int qcow2_alloc(Qcow2 *q, uint64_t *ret_off)
 {
     for (uint64_t c = q->hint;; c++) {
         uint64_t i = c >> q->block_bits, count;
-        if (c > (uint64_t)INT64_MAX >> q->cluster_bits)
-            return -EFBIG;
+        if (c > (uint64_t)INT64_MAX >> q->cluster_bits || c > q->end + MAX_LEAKED)
+            return -EFBIG; /* an image that counts that much behind its end is made to keep us busy */
         int status = i >= q->reftable_size ? grow_reftable(q, i + 1) : 0;
         if (status)
             return status;
