@@ -39,8 +39,6 @@ static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
     d->cdrom = medium == 1;
     if (!d->file && !d->cdrom)
         return error_set(err, ERR_INVALID, "-drive: a disk needs file=IMAGE");
-    if (d->format && !g_str_equal(d->format, "raw"))
-        return error_set(err, ERR_UNSUPPORTED, "-drive: format '%s' of '%s' is not built yet; convert the image to raw", d->format, d->file);
     if (d->interface == DRIVE_NONE && !d->id)
         return error_set(err, ERR_INVALID, "-drive: if=none needs id=, by which a -device names the drive");
     return true;

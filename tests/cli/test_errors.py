@@ -176,7 +176,7 @@ class Images(Case):
         self.refused(["-hda", self.folder.name], r"director")
 
     def test_format(self):
-        self.refused(["-drive", f"file={self.path('d', bytes(4096))},format=qcow2"], r"format 'qcow2' of '.*/d' is not built yet")
+        self.refused(["-drive", f"file={self.path('d', bytes(4096))},format=vmdk"], r"format 'vmdk' is not known; known are raw, qcow2")
 
     def test_properties(self):
         self.refused(["-drive", "fiel=x"], r"-drive: no property 'fiel', did you mean 'file'\?")
