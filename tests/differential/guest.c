@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <asm/prctl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -284,8 +285,11 @@ static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
     const AccelOps *ops = g->vcpu->accel->ops;
     unsigned long gs;
     syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
+    sigset_t mask; /* the translator's threads take no signals; this one has handlers with a stack of their own */
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
     if (ops->thread_start)
         ops->thread_start(g->vcpu);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
     bool ok = go(g) == RUN_HALTED;
     syscall(SYS_arch_prctl, ARCH_SET_GS, gs);
     return ok;

@@ -232,11 +232,13 @@ static void last_words(int sig)
     _exit(3);
 }
 
-static void install_handlers(void)
+/* In translated code RSP is the guest's. */
+enum { SIGNAL_STACK_BYTES = 65536 };
+
+static void install_handlers(void *stack)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM, SIGABRT };
-    enum { BYTES = 65536 };
-    stack_t alt = { .ss_sp = g_malloc0(BYTES), .ss_size = BYTES };
+    stack_t alt = { .ss_sp = stack, .ss_size = SIGNAL_STACK_BYTES };
     sigaltstack(&alt, NULL);
     struct sigaction a = { .sa_handler = last_words, .sa_flags = SA_ONSTACK };
     for (unsigned n = 0; n < G_N_ELEMENTS(signals); n++)
@@ -316,7 +318,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "sequence: %s\n", err->message);
         return 2;
     }
-    install_handlers();
+    g_autofree void *signal_stack = g_malloc0(SIGNAL_STACK_BYTES);
+    install_handlers(signal_stack);
     row_list_fill(&run.rows);
     printf("seed %" G_GUINT64_FORMAT "\n", run.seed);
     fflush(stdout);

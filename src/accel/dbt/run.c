@@ -4,6 +4,7 @@
 #include "accel/dbt/dbt.h"
 
 #include <asm/prctl.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -177,8 +178,21 @@ static void dbt_vcpu_finish(Vcpu *vcpu)
     interp_vcpu_finish(vcpu);
 }
 
+/* In translated code RSP is the guest's, and a signal handler would write wherever it points: so none may run on this thread.
+ * What the thread itself causes (SIGSEGV and its like) has no handler and ends the process. */
+static void block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
 /* GS is nobody's in a 64-bit process; threads of this accelerator keep their DbtVcpu there. */
-static void dbt_thread_start(Vcpu *vcpu) { syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)vcpu); }
+static void dbt_thread_start(Vcpu *vcpu)
+{
+    block_signals();
+    syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)vcpu);
+}
 
 static void dbt_kick(Vcpu *vcpu) { atomic_store(&((DbtVcpu *)vcpu)->poll, 1); }
 
