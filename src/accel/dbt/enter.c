@@ -61,7 +61,6 @@ static void take_flags(DbtVcpu *v, const DbtExit *x)
 
 /* ---- in and out */
 
-
 DbtExit *dbt_run_code(DbtVcpu *v, const void *code, bool uses_fpu)
 {
     if (uses_fpu)

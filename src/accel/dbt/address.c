@@ -1,0 +1,90 @@
+/*
+ * address.c - the linear address of a memory operand, and the guest flags around what spoils them.
+ */
+#include "accel/dbt/translate.h"
+
+void tr_flags_to_memory(Translator *t)
+{
+    if (t->flags_in_memory || !t->live)
+        return;
+    e_mov(&t->e, SCRATCH_T, RAX);
+    e_flags_to_rax(&t->e);
+    e_store_gs(&t->e, RAX, GS_OFF(flags_tmp));
+    e_mov(&t->e, RAX, SCRATCH_T);
+    t->flags_in_memory = true;
+}
+
+/* Leaves the scratch registers alone. */
+void tr_flags_from_memory(Translator *t)
+{
+    if (!t->flags_in_memory)
+        return;
+    e_store_gs(&t->e, RAX, GS_OFF(borrow));
+    e_load_gs(&t->e, RAX, GS_OFF(flags_tmp));
+    e_flags_from_rax(&t->e);
+    e_load_gs(&t->e, RAX, GS_OFF(borrow));
+    t->flags_in_memory = false;
+}
+
+/* Can this operand be addressed by translated code? */
+bool tr_addressable(const Translator *t, const Insn *i)
+{
+    if (i->vsib || i->addrsize == 2 || !mode_flat(t->mode, i->seg))
+        return false;
+    return i->disp == (int32_t)i->disp || (i->base == INSN_NO_REG && i->index == INSN_NO_REG);
+}
+
+static unsigned load_slot(Translator *t, unsigned reg, unsigned scratch)
+{
+    if (!is_slot(reg))
+        return reg;
+    e_load_gs(&t->e, scratch, GS_GPR(reg));
+    return scratch;
+}
+
+/* The linear address of the memory operand to SCRATCH_U.  Spoils SCRATCH_T; keeps flags. */
+void tr_emit_address(Translator *t, const Insn *i)
+{
+    bool w = i->addrsize == 8;
+    if (i->base == INSN_RIP) {
+        uint64_t ea = t->rip + i->length + i->disp;
+        e_mov_imm(&t->e, SCRATCH_U, w ? ea : (uint32_t)ea);
+    } else if (i->base == INSN_NO_REG && i->index == INSN_NO_REG) {
+        e_mov_imm(&t->e, SCRATCH_U, w ? (uint64_t)i->disp : (uint32_t)i->disp);
+    } else {
+        unsigned base = i->base == INSN_NO_REG ? 0xff : load_slot(t, i->base, SCRATCH_U);
+        unsigned index = i->index == INSN_NO_REG ? 0xff : load_slot(t, i->index, SCRATCH_T);
+        e_lea(&t->e, w, SCRATCH_U, base, index, i->scale, (int32_t)i->disp);
+    }
+    if (i->seg >= SEG_FS) {
+        e_load_gs(&t->e, SCRATCH_T, GS_OFF(i.base) + 8 * i->seg);
+        e_lea(&t->e, wide(t), SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+    }
+}
+
+/* Both, with the guest's flags put aside if somebody needs them. */
+void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align)
+{
+    tr_flags_to_memory(t);
+    tr_emit_address(t, i);
+    tr_emit_translate(t, size, access, align);
+    if (i->op == OP_DIV)
+        tr_emit_division_check(t, i);
+    tr_flags_from_memory(t);
+}
+
+void tr_load_gpr(Translator *t, unsigned to, unsigned reg)
+{
+    if (is_slot(reg))
+        e_load_gs(&t->e, to, GS_GPR(reg));
+    else
+        e_mov(&t->e, to, reg);
+}
+
+void tr_store_gpr(Translator *t, unsigned reg, unsigned from)
+{
+    if (is_slot(reg))
+        e_store_gs(&t->e, from, GS_GPR(reg));
+    else
+        e_mov(&t->e, reg, from);
+}

@@ -1,0 +1,67 @@
+/*
+ * exits.c - ways out of a block: jumps to known and unknown addresses, exits to C, and the cold code behind the block.
+ */
+#include "accel/dbt/translate.h"
+
+DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip)
+{
+    DbtExit *x = dbt_arena_alloc(t->v, sizeof(*x));
+    *x = (DbtExit){ .kind = kind, .rip = rip, .block = t->b, .flags_saved = t->flags_in_memory };
+    return x;
+}
+
+ColdSite *tr_add_site(Translator *t, uint8_t *jump, DbtExit *exit)
+{
+    ColdSite *s = &t->site[t->n_sites++];
+    *s = (ColdSite){ .jump = jump, .exit = exit };
+    return s;
+}
+
+void tr_emit_exit(Translator *t, const DbtExit *x)
+{
+    e_mov_imm(&t->e, SCRATCH_T, (uintptr_t)x);
+    patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_exit(t->v->glue)));
+}
+
+/* To the guest RIP in SCRATCH_U. */
+void tr_emit_indirect(Translator *t)
+{
+    if (t->mode & MODE_SINGLE) {
+        patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
+        return;
+    }
+    uint32_t table = GS_OFF(jump_table) + mode_who(t->mode) * JUMP_SIZE * 8;
+    e_movzx16(&t->e, SCRATCH_T, SCRATCH_U);
+    e1(&t->e, 0x65);
+    e_rex(&t->e, false, 4, SCRATCH_T, 0);
+    e1(&t->e, 0xff); /* jmp gs:[T * 8 + table] */
+    e1(&t->e, 0x24), e1(&t->e, 0xc5 | (SCRATCH_T & 7) << 3);
+    e4(&t->e, table);
+}
+
+static bool in_page_of_block(const Translator *t, uint64_t rip) { return ((rip ^ t->b->rip) & ~0xfffull) == 0; }
+
+/* A jump whose displacement stands at `jump`, to a guest RIP known now. */
+void tr_jump_to(Translator *t, uint8_t *jump, uint64_t rip)
+{
+    DbtExit *x = tr_new_exit(t, EXIT_JUMP, cut_rip(t, rip));
+    x->linkable = in_page_of_block(t, x->rip) && !(t->mode & MODE_SINGLE);
+    x->jump = jump;
+    if (x->linkable)
+        t->b->jumps[t->b->jumps[0] != NULL] = x;
+    tr_add_site(t, jump, x)->indirect = !x->linkable;
+}
+
+void tr_emit_cold(Translator *t, const ColdSite *s)
+{
+    patch_rel32(s->jump, t->e.p);
+    memcpy(&s->exit->unlinked, s->jump, 4);
+    if (s->restore_ea)
+        e_gs_indexed(&t->e, 0x03, SCRATCH_U, SCRATCH_T, s->tags);
+    if (s->indirect) {
+        e_mov_imm(&t->e, SCRATCH_U, s->exit->rip);
+        tr_emit_indirect(t);
+    } else {
+        tr_emit_exit(t, s->exit);
+    }
+}

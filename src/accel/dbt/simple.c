@@ -1,0 +1,61 @@
+/*
+ * simple.c - LEA, INC and DEC of one byte, selectors, IF.
+ */
+#include "accel/dbt/translate.h"
+
+/* ---- LEA, INC and DEC with one byte, moffs */
+
+bool tr_emit_lea(Translator *t, const Insn *i)
+{
+    Insn plain = *i;
+    plain.seg = SEG_DS; /* no segment base */
+    if (i->addrsize == 2 || i->opsize < 4 || !tr_addressable(t, &plain))
+        return false;
+    tr_emit_address(t, &plain);
+    if (i->opsize == 4)
+        e_mov32(&t->e, SCRATCH_U, SCRATCH_U);
+    tr_store_gpr(t, i->opnd[0].reg, SCRATCH_U);
+    return true;
+}
+
+/* 40-4f: a REX prefix in 64-bit mode.  FF /0 and /1 are the same. */
+bool tr_emit_inc_dec(Translator *t, const Insn *i)
+{
+    if (i->opsize == 2)
+        e1(&t->e, 0x66);
+    e1(&t->e, 0xff);
+    e1(&t->e, 0xc0 | (i->op == OP_DEC) << 3 | i->opnd[0].reg);
+    return true;
+}
+
+/* ---- selectors */
+
+/* Selectors stand in CpuState.  Into a register only: zero-extended, but 16-bit forms leave the rest. */
+bool tr_emit_mov_from_segment(Translator *t, const Insn *i)
+{
+    const Operand *to = &i->opnd[0], *from = &i->opnd[1];
+    if (from->kind != OPND_REG || from->cls != RC_SEG || to->kind != OPND_REG || i->opsize == 2)
+        return false;
+    e1(&t->e, 0x65);
+    e_rex(&t->e, false, SCRATCH_U, 0, 0);
+    e1(&t->e, 0x0f), e1(&t->e, 0xb7); /* movzx u32, word gs:[selector] */
+    e_gs_modrm(&t->e, SCRATCH_U, GS_OFF(i.s.seg) + from->reg * sizeof(Segment) + offsetof(Segment, selector));
+    tr_store_gpr(t, to->reg, SCRATCH_U);
+    return true;
+}
+
+/* ---- IF */
+
+/* At CPL 0 nothing is checked.  The bit lives in CpuState. */
+bool tr_emit_cli(Translator *t, const Insn *i)
+{
+    (void)i;
+    if (!(t->mode & MODE_CPL0))
+        return false;
+    tr_flags_to_memory(t);
+    e1(&t->e, 0x65), e1(&t->e, 0x81); /* and dword gs:[rflags], ~IF */
+    e_gs_modrm(&t->e, 4, GS_OFF(i.s.rflags));
+    e4(&t->e, ~RFLAGS_IF);
+    tr_flags_from_memory(t);
+    return true;
+}

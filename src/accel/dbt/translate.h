@@ -1,0 +1,99 @@
+#pragma once
+#include "accel/dbt/dbt.h"
+#include "accel/dbt/emit.h"
+/*
+ * translate.h - between the files that write host code: translate.c (blocks), pass.c, simple.c, stack.c, control.c (an
+ * emitter an instruction), address.c, mem_*.c (memory operands), exits.c.
+ *
+ * An emitter returns false, having written nothing, for forms that it leaves to the interpreter.
+ */
+enum { BLOCK_INSNS = 32, MOST_SITES = 3 * BLOCK_INSNS + 8, RAX = 0, RSP = 4 };
+
+/* Code that is reached seldom stands behind the block. */
+typedef struct ColdSite {
+    uint8_t *jump;    /* its displacement */
+    DbtExit *exit;
+    bool restore_ea;  /* SCRATCH_U is EA minus a tag: add it again */
+    bool indirect;    /* not an exit: go on at exit->rip through the jump table */
+    uint32_t tags;    /* GS offset of the table */
+} ColdSite;
+
+typedef struct Translator {
+    DbtVcpu *v;
+    DbtBlock *b;
+    Emit e;
+    uint32_t mode;
+    CodeSize size;
+    uint64_t rip;        /* of the current instruction */
+    uint32_t live;       /* status flags that it or a later one may read */
+    bool flags_in_memory; /* host flags are spoilt; the guest's stand in flags_tmp */
+    Insn insn[BLOCK_INSNS];
+    uint32_t live_before[BLOCK_INSNS + 1];
+    unsigned n;
+    ColdSite site[MOST_SITES];
+    unsigned n_sites;
+} Translator;
+
+static inline bool wide(const Translator *t) { return t->size == CODE64; }
+static inline uint64_t cut_rip(const Translator *t, uint64_t rip) { return wide(t) ? rip : (uint32_t)rip; }
+static inline const uint8_t *page_end(const uint8_t *p) { return (const uint8_t *)(((uintptr_t)p | 0xfff) + 1); }
+static inline bool is_slot(unsigned reg) { return reg == SCRATCH_T || reg == SCRATCH_U; }
+static inline bool natural_size(const Translator *t, const Insn *i) { return i->opsize == (wide(t) ? 8 : 4); }
+
+/* ---- exits.c */
+DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip);
+ColdSite *tr_add_site(Translator *t, uint8_t *jump, DbtExit *exit);
+void tr_emit_exit(Translator *t, const DbtExit *x);
+void tr_emit_indirect(Translator *t); /* to the guest RIP in SCRATCH_U */
+/* A jump whose displacement stands at `jump`, to a guest RIP known now. */
+void tr_jump_to(Translator *t, uint8_t *jump, uint64_t rip);
+void tr_emit_jump(Translator *t, uint64_t rip);
+void tr_emit_cold(Translator *t, const ColdSite *s);
+
+/* ---- address.c */
+void tr_flags_to_memory(Translator *t);   /* before flags are spoilt, if somebody needs them.  Spoils SCRATCH_T */
+void tr_flags_from_memory(Translator *t); /* leaves the scratch registers alone */
+bool tr_addressable(const Translator *t, const Insn *i); /* can translated code address this operand? */
+void tr_emit_address(Translator *t, const Insn *i); /* linear address to SCRATCH_U.  Spoils SCRATCH_T; keeps flags */
+/* Both, with the guest's flags put aside if somebody needs them. */
+void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align);
+void tr_load_gpr(Translator *t, unsigned to, unsigned reg);
+void tr_store_gpr(Translator *t, unsigned reg, unsigned from);
+
+/* ---- mem_tag.c */
+/* SCRATCH_U: linear address -> host memory is [SCRATCH_T + SCRATCH_U].  Spoils flags; `align`: a power of 2 or 1. */
+void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned align);
+
+/* ---- pass.c */
+/* One field that may name a slot, in the form with a memory operand: at most two are needed. */
+typedef struct Borrowed {
+    unsigned host, slot;
+    bool written;
+    uint32_t save;
+} Borrowed;
+Borrowed tr_borrow(Translator *t, const GprFields *f, unsigned slot, uint8_t access, unsigned taken);
+void tr_give_back(Translator *t, const Borrowed *b);
+bool tr_passes(const Translator *t, const Insn *i);
+void tr_emit_pass(Translator *t, const Insn *i);
+void tr_emit_division_check(Translator *t, const Insn *i);
+
+/* ---- stack.c */
+void tr_emit_push_access(Translator *t); /* host address of the new top, for writing; RSP stays */
+void tr_emit_load_top(Translator *t);    /* the top of the stack to SCRATCH_U */
+void tr_emit_move_stack(Translator *t, int32_t bytes);
+void tr_store_top_imm(Translator *t, uint64_t imm);
+
+/* ---- emitters */
+bool tr_emit_lea(Translator *t, const Insn *i);
+bool tr_emit_inc_dec(Translator *t, const Insn *i);
+bool tr_emit_mov_from_segment(Translator *t, const Insn *i);
+bool tr_emit_cli(Translator *t, const Insn *i);
+bool tr_emit_push(Translator *t, const Insn *i);
+bool tr_emit_pushf(Translator *t, const Insn *i);
+bool tr_emit_pop(Translator *t, const Insn *i);
+bool tr_emit_leave(Translator *t, const Insn *i);
+bool tr_emit_jmp(Translator *t, const Insn *i);
+bool tr_emit_call(Translator *t, const Insn *i);
+bool tr_emit_ret(Translator *t, const Insn *i);
+bool tr_emit_jcc(Translator *t, const Insn *i);
+bool tr_emit_loop(Translator *t, const Insn *i);
