@@ -152,6 +152,22 @@ const char **keyvals_rest(KeyVals *kv)
     return (const char **)g_ptr_array_free(rest, FALSE);
 }
 
+char *keyvals_take_tree(KeyVals *kv, const char *prefix)
+{
+    GString *text = g_string_new(NULL);
+    g_autofree char *dotted = g_strconcat(prefix, ".", NULL);
+    for (unsigned i = 0; i < kv->pairs->len; i++) {
+        Pair *p = &g_array_index(kv->pairs, Pair, i);
+        if (p->taken || !g_str_has_prefix(p->key, dotted))
+            continue;
+        p->taken = true;
+        g_auto(GStrv) parts = g_strsplit(p->value, ",", -1);
+        g_autofree char *value = g_strjoinv(",,", parts);
+        g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", p->key + strlen(dotted), value);
+    }
+    return g_string_free(text, !text->len);
+}
+
 bool keyvals_end(KeyVals *kv, GError **err)
 {
     for (unsigned i = 0; i < kv->pairs->len; i++) {

@@ -25,6 +25,8 @@ bool keyvals_take_number(KeyVals *kv, const char *key, uint64_t min, uint64_t ma
 bool keyvals_take_choice(KeyVals *kv, const char *key, const char *const *words, unsigned *ret, GError **err);
 /* What nobody took, as "key", "value", ..., NULL; takes it.  Strings are owned by kv, the array by the caller. */
 const char **keyvals_rest(KeyVals *kv);
+/* What stands under "prefix.", as text that keyvals_parse() takes, or NULL: nothing; takes it.  Caller frees. */
+char *keyvals_take_tree(KeyVals *kv, const char *prefix);
 /* False if something is left, naming it and the nearest key that was asked for. */
 bool keyvals_end(KeyVals *kv, GError **err);
 

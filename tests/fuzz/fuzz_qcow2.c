@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FuzzInput in = { data, size };
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_assert_true(blk_create("qcow2", path, kinds[fuzz_take(&in, 1) % G_N_ELEMENTS(kinds)], NULL));
+    g_assert_true(blk_create("qcow2", path, kinds[fuzz_take(&in, 1) % G_N_ELEMENTS(kinds)], NULL, NULL));
     BlkNode *n = blk_open(&(BlkOpenOptions){ .filename = path, .format = "qcow2", .share = true }, NULL);
     for (unsigned i = 0; i < 4; i++)
         blk_write(n, i * 200000, "data", 4, NULL);

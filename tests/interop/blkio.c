@@ -41,7 +41,7 @@ static BlkNode *open_image(char **arg, bool read_only)
 static bool create(char **arg)
 {
     GError *err = NULL;
-    return blk_create(arg[2], arg[3], arg[4], &err) || fail(err);
+    return blk_create(arg[2], arg[3], arg[4], NULL, &err) || fail(err);
 }
 
 static bool read_out(char **arg)
@@ -67,7 +67,7 @@ static bool resize(char **arg)
 {
     GError *err = NULL;
     BlkNode *n = open_image(arg, false);
-    bool ok = n && (blk_resize(n, strtoull(arg[4], NULL, 0), &err) || fail(err));
+    bool ok = n && (blk_resize(n, strtoull(arg[4], NULL, 0), 0, &err) || fail(err));
     blk_close(n);
     return ok;
 }

@@ -1,15 +1,6 @@
-/*
- * node.c - the workers and the accounting of requests: all that is the same for every kind of image.
- *
- * Workers come from a GThreadPool that is not exclusive, so the threads of idle images serve busy ones.
- */
-#include <errno.h>
-
-#include "base/checked.h"
+/* node.c - a node's life, what it says of itself, and the tree it is part of. */
 #include "base/error.h"
 #include "block/driver.h"
-
-enum { WORKERS = 4, ZEROS_BYTES = 1 << 20 };
 
 BlkNode *node_create(const BlkDriver *driver, const char *filename)
 {
@@ -18,99 +9,36 @@ BlkNode *node_create(const BlkDriver *driver, const char *filename)
     n->state = driver->state_bytes ? g_malloc0(driver->state_bytes) : NULL;
     n->filename = g_strdup(filename);
     g_mutex_init(&n->lock);
-    g_cond_init(&n->idle);
     return n;
 }
 
-static int check(const BlkNode *n, const BlkReq *r)
+static bool has_bitmaps_to_store(BlkNode *n)
 {
-    if (r->op == BLK_FLUSH)
-        return 0;
-    if (!range_within(r->off, r->len, n->grows ? INT64_MAX : n->size))
-        return -EINVAL;
-    return r->op != BLK_READ && n->read_only ? -EROFS : 0;
-}
-
-/* For drivers that cannot zero by themselves. */
-static int write_zeros(BlkNode *n, const BlkReq *r)
-{
-    g_autofree char *zeros = g_malloc0(MIN(r->len, ZEROS_BYTES));
-    int status = 0;
-    for (uint64_t done = 0; done < r->len && !status; done += ZEROS_BYTES) {
-        struct iovec iov = { zeros, MIN(r->len - done, ZEROS_BYTES) };
-        status = blk_perform(n, BLK_WRITE, 0, r->off + done, iov.iov_len, &iov, 1);
+    BlkBitmapInfo info;
+    bool any = n->bitmaps_changed;
+    for (BlkBitmap *b = NULL; !any && (b = blk_bitmap_next(n, b));) {
+        blk_bitmap_info(b, &info);
+        any = info.persistent;
     }
-    return status;
+    return any && n->driver->store_bitmaps && !n->read_only;
 }
 
-static void note_growth(BlkNode *n, uint64_t end)
+bool node_store_bitmaps(BlkNode *n, GError **err)
 {
-    g_mutex_lock(&n->lock);
-    n->size = MAX(n->size, end);
-    g_mutex_unlock(&n->lock);
+    if (!has_bitmaps_to_store(n))
+        return true;
+    if (!n->driver->store_bitmaps(n, err))
+        return false;
+    n->bitmaps_changed = false;
+    return true;
 }
 
-static int perform_checked(BlkNode *n, BlkReq *r)
+static void node_free(BlkNode *n)
 {
-    int status = n->driver->perform(n, r);
-    if (!status && n->grows && r->op == BLK_WRITE)
-        note_growth(n, r->off + r->len);
-    if (status == -ENOTSUP && r->op == BLK_ZERO)
-        return write_zeros(n, r);
-    return status == -ENOTSUP && r->op == BLK_DISCARD ? 0 : status; /* only a hint */
-}
-
-static int perform(BlkNode *n, BlkReq *r)
-{
-    int status = check(n, r);
-    if (!status && (r->len || r->op == BLK_FLUSH))
-        status = perform_checked(n, r);
-    if (!status && (r->flags & BLK_FUA) && (r->op == BLK_WRITE || r->op == BLK_ZERO))
-        status = n->driver->perform(n, &(BlkReq){ .op = BLK_FLUSH, .node = n });
-    return status;
-}
-
-int blk_perform(BlkNode *n, BlkOp op, unsigned flags, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov)
-{
-    return perform(n, &(BlkReq){ .op = op, .flags = flags, .off = off, .len = len, .iov = iov, .niov = niov, .node = n });
-}
-
-static void work(void *request, void *node)
-{
-    BlkNode *n = node;
-    BlkReq *r = request;
-    r->done(r, perform(n, r)); /* r may be gone now */
-    g_mutex_lock(&n->lock);
-    if (!--n->in_flight)
-        g_cond_broadcast(&n->idle);
-    g_mutex_unlock(&n->lock);
-}
-
-void node_start(BlkNode *n) { n->pool = g_thread_pool_new(work, n, WORKERS, FALSE, NULL); }
-
-int blk_pread(BlkNode *n, uint64_t off, void *buf, size_t len)
-{
-    return blk_perform(n, BLK_READ, 0, off, len, &(struct iovec){ buf, len }, 1);
-}
-
-int blk_pwrite(BlkNode *n, uint64_t off, const void *buf, size_t len)
-{
-    return blk_perform(n, BLK_WRITE, 0, off, len, &(struct iovec){ (void *)buf, len }, 1);
-}
-
-void blk_close(BlkNode *n)
-{
-    if (!n)
-        return;
-    if (n->pool) {
-        blk_drain(n);
-        g_thread_pool_free(n->pool, FALSE, TRUE);
-    }
-    n->driver->close(n);
-    blk_close(n->file);
-    blk_close(n->backing);
     g_mutex_clear(&n->lock);
-    g_cond_clear(&n->idle);
+    g_clear_pointer(&n->bitmaps, g_ptr_array_unref);
+    ranges_free(n->ranges);
+    g_free(n->node_name);
     g_free(n->filename);
     g_free(n->warning);
     g_free(n->backing_name);
@@ -119,88 +47,125 @@ void blk_close(BlkNode *n)
     g_free(n);
 }
 
-void blk_info(BlkNode *n, BlkInfo *ret)
+void blk_close(BlkNode *n)
 {
-    BlkNode *format = n;
-    while (format->driver->kind == BLK_FILTER)
-        format = format->file;
-    *ret = (BlkInfo){ n->size, n->read_only, n->snapshot, n->filename, format->driver->name, n->warning };
+    g_autoptr(GError) err = NULL;
+    if (!n)
+        return;
+    if (n->root)
+        blk_drain(n);
+    if (!node_store_bitmaps(n, &err))
+        g_message("%s", err->message); /* nobody is left to fail */
+    n->driver->close(n);
+    blk_close(n->file);
+    blk_close(n->data);
+    blk_close(n->backing);
+    node_free(n);
 }
 
-void blk_submit(BlkNode *n, BlkReq *r)
+BlkNode *past_filters(BlkNode *n)
 {
-    r->node = n;
-    g_mutex_lock(&n->lock);
-    n->in_flight++;
-    g_mutex_unlock(&n->lock);
-    g_thread_pool_push(n->pool, r, NULL);
-}
-
-void blk_drain(BlkNode *n)
-{
-    g_mutex_lock(&n->lock);
-    while (n->in_flight)
-        g_cond_wait(&n->idle, &n->lock);
-    g_mutex_unlock(&n->lock);
-}
-
-static bool sync_op(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len, const char *verb, GError **err)
-{
-    struct iovec iov = { buf, len };
-    int status = blk_perform(n, op, 0, off, len, &iov, 1);
-    if (status)
-        return error_set_errno(err, -status, "cannot %s disk image '%s' at offset %" G_GUINT64_FORMAT, verb,
-                               n->filename, off);
-    return true;
-}
-
-bool blk_read(BlkNode *n, uint64_t off, void *buf, size_t len, GError **err)
-{
-    return sync_op(n, BLK_READ, off, buf, len, "read", err);
-}
-
-bool blk_write(BlkNode *n, uint64_t off, const void *buf, size_t len, GError **err)
-{
-    return sync_op(n, BLK_WRITE, off, (void *)buf, len, "write", err);
-}
-
-bool blk_flush(BlkNode *n, GError **err) { return sync_op(n, BLK_FLUSH, 0, NULL, 0, "flush", err); }
-
-static BlkNode *past_filters(BlkNode *n, bool has)
-{
-    while (!has && n->driver->kind == BLK_FILTER)
+    while (n->driver->kind == BLK_FILTER && n->file)
         n = n->file;
     return n;
 }
 
-bool blk_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret, GError **err)
+static const char *warning_of(BlkNode *n)
 {
-    BlkNode *at = past_filters(n, n->driver->map);
-    if (!len || !range_within(off, len, n->size))
-        return error_set(err, ERR_INVALID, "cannot map disk image '%s' at offset %" G_GUINT64_FORMAT ": outside of it",
-                         n->filename, off);
-    *ret = (BlkExtent){ .off = off, .len = len, .allocated = true };
-    int status = at->driver->map ? at->driver->map(at, off, len, ret) : 0;
-    return !status || error_set_errno(err, -status, "cannot map disk image '%s'", n->filename);
+    while (!n->warning && n->driver->kind == BLK_FILTER && n->file)
+        n = n->file;
+    return n->warning;
 }
 
-bool blk_resize(BlkNode *n, uint64_t size, GError **err)
+static bool is_snapshot(BlkNode *n)
 {
-    if (n->read_only)
-        return error_set(err, ERR_DENIED, "cannot resize disk image '%s': it is open read-only", n->filename);
-    if (!n->driver->resize)
-        return error_set(err, ERR_UNSUPPORTED, "cannot resize disk image '%s': %s images cannot change their size",
-                         n->filename, n->driver->name);
-    return n->driver->resize(n, size, err);
+    while (!n->snapshot && n->driver->kind == BLK_FILTER && n->file)
+        n = n->file;
+    return n->snapshot;
 }
 
-bool blk_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err)
+static const char *name_of(BlkNode *n)
 {
-    *ret = (BlkCheck){ 0 };
-    if (repair && n->read_only)
-        return error_set(err, ERR_DENIED, "cannot repair disk image '%s': it is open read-only", n->filename);
-    if (!n->driver->check)
-        return error_set(err, ERR_UNSUPPORTED, "cannot check disk image '%s': format %s holds nothing that could be checked",
-                         n->filename, n->driver->name);
-    return n->driver->check(n, repair, ret, err);
+    while (!n->node_name && n->driver->kind == BLK_FILTER && n->file)
+        n = n->file;
+    return n->node_name;
+}
+
+void blk_info(BlkNode *n, BlkInfo *ret)
+{
+    BlkNode *image = past_filters(n), *bottom = image;
+    while (bottom->file)
+        bottom = bottom->file;
+    *ret = (BlkInfo){ .size = n->size, .read_only = n->read_only, .snapshot = is_snapshot(n), .filename = image->filename,
+                      .format = image->driver->name, .node_name = name_of(n), .warning = warning_of(n),
+                      .backing_name = image->backing_name, .backing_format = image->backing_format,
+                      .protocol = bottom->driver->name, .disk_bytes = UINT64_MAX, .file_bytes = bottom->size };
+    if (bottom->driver->info)
+        bottom->driver->info(bottom, ret);
+    if (image != bottom && image->driver->info)
+        image->driver->info(image, ret);
+}
+
+/* ---- the tree */
+
+BlkNode *blk_backing(BlkNode *n)
+{
+    BlkNode *image = past_filters(n);
+    return image->backing;
+}
+
+void blk_walk(BlkNode *n, void (*visit)(BlkNode *n, void *arg), void *arg)
+{
+    visit(n, arg);
+    BlkNode *const children[] = { n->file, n->data, n->backing };
+    for (unsigned i = 0; i < G_N_ELEMENTS(children); i++)
+        if (children[i])
+            blk_walk(children[i], visit, arg);
+}
+
+typedef struct Search {
+    const char *name;
+    BlkNode *found;
+} Search;
+
+static void compare(BlkNode *n, void *arg)
+{
+    Search *s = arg;
+    if (!s->found && n->node_name && g_str_equal(n->node_name, s->name))
+        s->found = n;
+}
+
+BlkNode *blk_find(BlkNode *n, const char *node_name)
+{
+    Search s = { .name = node_name };
+    blk_walk(n, compare, &s);
+    return s.found;
+}
+
+/* ---- what a format says of itself */
+
+static void fact_clear(void *fact)
+{
+    g_free(((BlkFact *)fact)->key);
+    g_free(((BlkFact *)fact)->text);
+}
+
+static void fact_add(GArray *facts, const char *key, BlkOptionType type, const char *text, uint64_t number)
+{
+    BlkFact f = { g_strdup(key), type, g_strdup(text), number };
+    g_array_append_val(facts, f);
+}
+
+void fact_string(GArray *facts, const char *key, const char *value) { fact_add(facts, key, BLK_STRING, value, 0); }
+void fact_number(GArray *facts, const char *key, uint64_t value) { fact_add(facts, key, BLK_NUMBER, NULL, value); }
+void fact_bool(GArray *facts, const char *key, bool value) { fact_add(facts, key, BLK_BOOL, NULL, value); }
+
+GArray *blk_info_specific(BlkNode *n)
+{
+    BlkNode *image = past_filters(n);
+    GArray *facts = g_array_new(FALSE, FALSE, sizeof(BlkFact));
+    g_array_set_clear_func(facts, fact_clear);
+    if (image->driver->info_specific)
+        image->driver->info_specific(image, facts);
+    return facts;
 }

@@ -12,60 +12,98 @@
 
 enum { MAX_CHAIN = 200, HEAD_BYTES = 4096 };
 
-static const BlkDriver *const drivers[] = { &file_driver, &raw_driver, &snapshot_driver, &qcow2_driver };
+/* What a node takes over from where it will stand. */
+typedef struct Place {
+    BlkMode mode;
+    bool read_only, create;
+    const BlkEnv *env;
+    BlkNode *overlay; /* whose backing it will be */
+} Place;
 
-const BlkDriver *blk_driver(const char *name, BlkKind kind)
+static Place place_below(const Place *p)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++)
-        if (drivers[i]->kind == kind && g_str_equal(drivers[i]->name, name))
-            return drivers[i];
-    return NULL;
+    return (Place){ .mode = mode_of_child(&p->mode), .read_only = p->read_only, .env = p->env };
 }
 
-static char *names_of(BlkKind kind)
+/* A backing file: only read, and used as its overlay is. */
+static Place place_backing(BlkNode *n)
 {
-    GString *names = g_string_new(NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++)
-        if (drivers[i]->kind == kind)
-            g_string_append_printf(names, "%s%s", names->len ? ", " : "", drivers[i]->name);
-    return g_string_free(names, FALSE);
+    return (Place){ .mode = mode_of_child(&n->mode), .read_only = true, .env = n->env, .overlay = n };
 }
 
 static const BlkDriver *find_format(const char *name, const char *filename, GError **err)
 {
     const BlkDriver *d = blk_driver(name, BLK_FORMAT);
-    g_autofree char *known = names_of(BLK_FORMAT);
+    g_autofree char *known = driver_names(BLK_FORMAT);
     if (!d)
         error_set(err, ERR_UNSUPPORTED, "cannot open disk image '%s': format '%s' is not known; known are %s", filename, name, known);
     return d;
 }
 
+/* ---- single nodes */
+
+static bool open_node(BlkNode *n, KeyVals *options, GError **err)
+{
+    g_autoptr(KeyVals) none = options ? NULL : keyvals_parse("", NULL, n->driver->name, NULL);
+    if (!n->driver->open(n, options ? options : none, err))
+        return false;
+    if (n->align > 1 && !n->ranges)
+        n->ranges = ranges_new();
+    return !n->driver->load_bitmaps || n->driver->load_bitmaps(n, err);
+}
+
 static BlkNode *open_or_close(BlkNode *n, KeyVals *options, GError **err)
 {
-    if (!n->driver->open(n, options, err))
+    if (!open_node(n, options, err))
         g_clear_pointer(&n, blk_close);
     return n;
 }
 
-BlkNode *blk_stack(const BlkDriver *driver, BlkNode *file, KeyVals *options, GError **err)
+static BlkNode *stack_at(const BlkDriver *driver, BlkNode *file, KeyVals *options, const BlkMode *mode, GError **err)
 {
     BlkNode *n = node_create(driver, file->filename);
     n->file = file;
-    n->read_only = file->read_only;
-    n->share = file->share;
+    n->env = file->env;
+    n->mode = mode ? *mode : file->mode;
+    n->read_only = file->read_only && !driver->reads_file;
     n->probed = file->probed;
     n->warning = g_strdup(file->warning);
     file->grows = driver->grows_file;
     return open_or_close(n, options, err);
 }
 
-static BlkNode *open_file(const char *filename, bool read_only, bool share, bool create, GError **err)
+BlkNode *blk_stack(const BlkDriver *driver, BlkNode *file, KeyVals *options, GError **err)
 {
-    BlkNode *n = node_create(&file_driver, filename);
+    return stack_at(driver, file, options, NULL, err);
+}
+
+static bool nothing_left(BlkNode *n, KeyVals *options, GError **err) { return !options || keyvals_end(options, err) || (blk_close(n), false); }
+
+/* options: NULL: none. */
+static BlkNode *open_protocol(const BlkDriver *d, const char *filename, KeyVals *options, const Place *p, GError **err)
+{
+    BlkMode mode = p->mode;
+    bool read_only = p->read_only;
+    const char *name = NULL;
+    if (options && !mode_take(options, &mode, &read_only, &name, err))
+        return NULL;
+    BlkNode *n = node_create(d, filename ? filename : d->name);
+    n->env = p->env;
+    n->mode = mode;
     n->read_only = read_only;
-    n->share = share;
-    n->may_be_empty = create;
-    return open_or_close(n, NULL, err);
+    n->may_be_empty = p->create;
+    n->node_name = g_strdup(name);
+    n = open_or_close(n, options, err);
+    return n && nothing_left(n, options, err) ? n : NULL;
+}
+
+/* A path, "file:PATH", or a URI of a protocol. */
+static BlkNode *open_named(const char *filename, KeyVals *options, const Place *p, GError **err)
+{
+    const BlkDriver *d = driver_of_uri(filename);
+    if (d == &file_driver && g_str_has_prefix(filename, "file:"))
+        filename += strlen("file:");
+    return open_protocol(d, filename, options, p, err);
 }
 
 static const BlkDriver *guess(BlkNode *file, GError **err)
@@ -77,49 +115,97 @@ static const BlkDriver *guess(BlkNode *file, GError **err)
         return NULL;
     }
     file->probed = true;
-    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++)
-        if (drivers[i]->probe && drivers[i]->probe(head, sizeof(head)))
-            return drivers[i];
-    const char *other = format_guess(head, sizeof(head));
+    const BlkDriver *d = driver_of_head(head, sizeof(head));
+    const char *other = d ? NULL : format_guess(head, sizeof(head));
     if (other && !file->warning)
         file->warning = g_strdup_printf("disk image '%s' looks like format %s, but is used as raw: the guest sees its "
                                         "container; say format=raw if that is meant", file->filename, other);
-    return &raw_driver;
+    return d ? d : &raw_driver;
 }
+
+/* ---- images: a format over its file, with its chain */
 
 static bool open_chain(BlkNode *n, GError **err);
 
-static BlkNode *open_image(const BlkOpenOptions *o, BlkNode *overlay, GError **err)
+/* The words of an image, taken apart: what belongs to its file and to its backing file. */
+typedef struct Words {
+    char *file, *backing; /* NULL: nothing */
+    Place place;          /* with what the words say of it */
+    const char *name;
+} Words;
+
+static void words_clear(Words *w)
 {
-    const BlkDriver *format = o->format ? find_format(o->format, o->filename, err) : NULL;
-    if (o->format && !format)
-        return NULL;
-    BlkNode *file = open_file(o->filename, o->read_only || o->snapshot, o->share, false, err);
-    if (!file || (!format && !(format = guess(file, err)))) {
+    g_free(w->file);
+    g_free(w->backing);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Words, words_clear)
+
+static bool take_words(Words *w, KeyVals *kv, const Place *p, GError **err)
+{
+    w->place = *p;
+    w->file = keyvals_take_tree(kv, "file");
+    w->backing = keyvals_take_tree(kv, "backing");
+    return mode_take(kv, &w->place.mode, &w->place.read_only, &w->name, err);
+}
+
+static BlkNode *open_tree(const char *text, const Place *p, GError **err);
+
+static bool open_backing(BlkNode *n, const Words *w, GError **err)
+{
+    if (n->mode.no_backing)
+        return true;
+    if (!w->backing)
+        return open_chain(n, err);
+    Place below = place_backing(n);
+    n->backing = open_tree(w->backing, &below, err);
+    return n->backing;
+}
+
+/* format NULL: guess; takes the file over. */
+static BlkNode *finish_image(const BlkDriver *format, BlkNode *file, KeyVals *kv, const Words *w, GError **err)
+{
+    if (!format && !(format = guess(file, err))) {
         blk_close(file);
         return NULL;
     }
-    BlkNode *n = blk_stack(format, file, NULL, err);
-    if (n)
-        n->overlay = overlay;
-    if (n && !open_chain(n, err))
+    BlkNode *n = stack_at(format, file, kv, &w->place.mode, err);
+    if (!n)
+        return NULL;
+    n->overlay = w->place.overlay;
+    n->node_name = g_strdup(w->name);
+    if (!nothing_left(n, kv, err))
+        return NULL;
+    if (n->driver->kind == BLK_FORMAT && !open_backing(n, w, err))
         g_clear_pointer(&n, blk_close);
     return n;
 }
 
-/* The path of the backing file, seen from the directory of the image that names it. */
-static char *backing_path(const BlkNode *n, GError **err)
+static KeyVals *parse(const char *text, const char *owner, GError **err) { return keyvals_parse(text ? text : "", NULL, owner, err); }
+
+static BlkNode *open_image(const char *filename, const char *format, const char *options, const Place *p, GError **err)
 {
-    const char *name = n->backing_name;
+    const BlkDriver *d = format ? find_format(format, filename, err) : NULL;
+    g_autoptr(KeyVals) kv = d || !format ? parse(options, "image options", err) : NULL;
+    g_auto(Words) w = { 0 };
+    if (!kv || !take_words(&w, kv, p, err))
+        return NULL;
+    g_autoptr(KeyVals) file_options = parse(w.file, "file options", err);
+    Place below = place_below(&w.place);
+    BlkNode *file = file_options ? open_named(filename, file_options, &below, err) : NULL;
+    return file ? finish_image(d, file, kv, &w, err) : NULL;
+}
+
+/* The path of a file that the image names, seen from the directory of the image. */
+static char *path_from(const BlkNode *n, const char *name)
+{
+    if (driver_of_uri(name) != &file_driver)
+        return g_strdup(name);
     if (g_str_has_prefix(name, "file:"))
         name += strlen("file:");
-    else if (strcspn(name, ":") < strcspn(name, "/") && strchr(name, ':')) {
-        error_set(err, ERR_UNSUPPORTED, "cannot open backing file '%s' of '%s': only files of the host can be backing files",
-                  n->backing_name, n->filename);
-        return NULL;
-    }
     g_autofree char *directory = g_path_get_dirname(n->filename);
-    return g_path_is_absolute(name) || g_str_equal(directory, ".") ? g_strdup(name) : g_build_filename(directory, name, NULL);
+    g_autofree char *path = g_path_is_absolute(name) || g_str_equal(directory, ".") ? g_strdup(name) : g_build_filename(directory, name, NULL);
+    return g_strconcat(strchr(path, ':') ? "file:" : "", path, NULL);
 }
 
 static bool in_chain(const BlkNode *n, const char *path)
@@ -133,128 +219,131 @@ static bool in_chain(const BlkNode *n, const char *path)
     return false;
 }
 
+static bool may_name_files(const BlkNode *n, const char *what, const char *name, GError **err)
+{
+    return !n->probed ||
+           error_set(err, ERR_DENIED, "disk image '%s' looks like format %s and names the %s '%s', but its format was not given, and its "
+                     "guest may have written that: say format=%s to follow it, or format=raw",
+                     n->filename, n->driver->name, what, name, n->driver->name);
+}
+
 static bool open_chain(BlkNode *n, GError **err)
 {
     if (!n->backing_name)
         return true;
-    if (n->probed)
-        return error_set(err, ERR_DENIED, "disk image '%s' looks like format %s and names the backing file '%s', but its format "
-                         "was not given, and its guest may have written that: say format=%s to follow it, or format=raw",
-                         n->filename, n->driver->name, n->backing_name, n->driver->name);
-    g_autofree char *path = backing_path(n, err);
-    if (!path)
+    if (!may_name_files(n, "backing file", n->backing_name, err))
         return false;
-    if (in_chain(n, path))
+    g_autofree char *path = path_from(n, n->backing_name);
+    if (in_chain(n, g_str_has_prefix(path, "file:") ? path + strlen("file:") : path))
         return error_set(err, ERR_INVALID, "cannot open disk image '%s': its backing file '%s' leads back to it, or the chain "
                          "has more than %d images", n->filename, path, MAX_CHAIN);
-    n->backing = open_image(&(BlkOpenOptions){ .filename = path, .format = n->backing_format, .read_only = true, .share = n->share },
-                            n, err);
+    Place p = place_backing(n);
+    n->backing = open_image(path, n->backing_format, NULL, &p, err);
     if (!n->backing)
         g_prefix_error(err, "backing file of '%s': ", n->filename);
     return n->backing;
+}
+
+BlkNode *blk_open_child(BlkNode *n, KeyVals *options, const char *name, const char *filename, GError **err)
+{
+    g_autofree char *tree = options ? keyvals_take_tree(options, name) : NULL;
+    Place p = { .mode = mode_of_child(&n->mode), .read_only = n->read_only, .env = n->env };
+    if (tree)
+        return open_tree(tree, &p, err);
+    if (!filename || !may_name_files(n, name, filename, err)) {
+        if (!filename)
+            error_set(err, ERR_INVALID, "disk image '%s' does not name its %s: give %s.filename=", n->filename, name, name);
+        return NULL;
+    }
+    g_autofree char *path = path_from(n, filename);
+    return open_named(path, NULL, &p, err);
+}
+
+/* ---- a tree of key=value */
+
+static bool unknown_driver(const char *text, GError **err)
+{
+    g_autofree char *protocols = driver_names(BLK_PROTOCOL), *formats = driver_names(BLK_FORMAT), *filters = driver_names(BLK_FILTER);
+    return error_set(err, ERR_UNSUPPORTED, "'%s' names no known driver: give driver=%s, %s, %s", text, protocols, formats, filters);
+}
+
+/* d NULL: a format that is to be guessed. */
+static BlkNode *tree_image(const BlkDriver *d, KeyVals *kv, const char *text, const Place *p, GError **err)
+{
+    g_auto(Words) w = { 0 };
+    if (!take_words(&w, kv, p, err))
+        return NULL;
+    if (!w.file) {
+        error_set(err, ERR_INVALID, "'%s' does not say what lies under %s: give file.driver=file,file.filename=...", text,
+                  d ? d->name : "it");
+        return NULL;
+    }
+    Place below = place_below(&w.place);
+    below.read_only |= d && d->reads_file;
+    BlkNode *file = open_tree(w.file, &below, err);
+    return file ? finish_image(d, file, kv, &w, err) : NULL;
+}
+
+static BlkNode *open_tree(const char *text, const Place *p, GError **err)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse(text, "driver", "image options", err);
+    const char *name = kv ? keyvals_take(kv, "driver") : NULL;
+    const BlkDriver *d = name ? driver_named(name) : NULL;
+    if (!kv || (name && !d)) {
+        if (kv)
+            unknown_driver(text, err);
+        return NULL;
+    }
+    const char *filename = d && d->kind != BLK_PROTOCOL ? NULL : keyvals_take(kv, "filename");
+    if (d == &file_driver && !filename) {
+        error_set(err, ERR_INVALID, "'%s': driver %s needs filename=...", text, d->name);
+        return NULL;
+    }
+    if (d && d->kind == BLK_PROTOCOL)
+        return open_protocol(d, filename, kv, p, err);
+    return filename ? open_named(filename, kv, p, err) : tree_image(d, kv, text, p, err);
 }
 
 static BlkNode *finish(BlkNode *n, bool snapshot, GError **err)
 {
     if (n && snapshot)
         n = blk_stack(&snapshot_driver, n, NULL, err);
-    if (n)
-        node_start(n);
-    return n;
+    return n ? node_root(n) : NULL;
 }
 
-BlkNode *blk_open(const BlkOpenOptions *o, GError **err) { return finish(open_image(o, NULL, err), o->snapshot, err); }
-
-/* ---- a tree of key=value */
-
-static BlkNode *open_tree(const char *text, bool read_only, BlkNode *overlay, GError **err);
-
-/* What is left of kv under "prefix.", as the text of a tree of its own; NULL: nothing. */
-static char *subtree(const char *const *rest, const char *prefix)
+static Place place_of(const BlkOpenOptions *o)
 {
-    GString *text = g_string_new(NULL);
-    g_autofree char *dotted = g_strconcat(prefix, ".", NULL);
-    for (unsigned i = 0; rest[i]; i += 2) {
-        if (!g_str_has_prefix(rest[i], dotted))
-            continue;
-        g_auto(GStrv) parts = g_strsplit(rest[i + 1], ",", -1);
-        g_autofree char *value = g_strjoinv(",,", parts);
-        g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", rest[i] + strlen(dotted), value);
-    }
-    return g_string_free(text, !text->len);
+    return (Place){ .mode = { .share = o->share, .no_backing = o->no_backing }, .read_only = o->read_only || o->snapshot, .env = o->env };
 }
 
-static bool only_children(const char *const *rest, const char *text, GError **err)
+BlkNode *blk_open(const BlkOpenOptions *o, GError **err)
 {
-    for (unsigned i = 0; rest[i]; i += 2)
-        if (!g_str_has_prefix(rest[i], "file.") && !g_str_has_prefix(rest[i], "backing."))
-            return error_set(err, ERR_INVALID, "unknown key '%s' in '%s'; known are driver, filename, read-only, file.*, backing.*",
-                             rest[i], text);
-    return true;
+    Place p = place_of(o);
+    return finish(open_image(o->filename, o->format, o->options, &p, err), o->snapshot, err);
 }
 
-static BlkNode *tree_format(const BlkDriver *d, const char *const *rest, const char *text, bool read_only, BlkNode *overlay, GError **err)
+BlkNode *blk_open_tree(const char *text, const BlkOpenOptions *o, GError **err)
 {
-    g_autofree char *file_text = subtree(rest, "file"), *backing_text = subtree(rest, "backing");
-    if (!file_text) {
-        error_set(err, ERR_INVALID, "'%s' does not say what lies under %s: give file.driver=file,file.filename=...", text, d->name);
-        return NULL;
-    }
-    BlkNode *file = open_tree(file_text, read_only, NULL, err);
-    BlkNode *n = file ? blk_stack(d, file, NULL, err) : NULL;
-    if (!n)
-        return NULL;
-    n->overlay = overlay;
-    bool ok = backing_text ? (n->backing = open_tree(backing_text, true, n, err)) != NULL : open_chain(n, err);
-    if (!ok)
-        g_clear_pointer(&n, blk_close);
-    return n;
-}
-
-static const BlkDriver *tree_driver(const char *name, const char *text, GError **err)
-{
-    for (unsigned i = 0; name && i < G_N_ELEMENTS(drivers); i++)
-        if (g_str_equal(drivers[i]->name, name))
-            return drivers[i];
-    g_autofree char *formats = names_of(BLK_FORMAT), *filters = names_of(BLK_FILTER);
-    error_set(err, name ? ERR_UNSUPPORTED : ERR_INVALID, "'%s' names no known driver: give driver=file, %s, %s", text, formats, filters);
-    return NULL;
-}
-
-static BlkNode *open_tree(const char *text, bool read_only, BlkNode *overlay, GError **err)
-{
-    g_autoptr(KeyVals) kv = keyvals_parse(text, "driver", "image options", err);
-    if (!kv || !keyvals_take_bool(kv, "read-only", &read_only, err))
-        return NULL;
-    const BlkDriver *d = tree_driver(keyvals_take(kv, "driver"), text, err);
-    const char *filename = keyvals_take(kv, "filename");
-    g_autofree const char **rest = keyvals_rest(kv);
-    if (!d || !only_children(rest, text, err))
-        return NULL;
-    if (d->kind != BLK_PROTOCOL)
-        return tree_format(d, rest, text, read_only || d->kind == BLK_FILTER, overlay, err);
-    if (!filename || rest[0]) {
-        error_set(err, ERR_INVALID, "'%s': driver %s needs filename=... and nothing else", text, d->name);
-        return NULL;
-    }
-    return open_file(filename, read_only, false, false, err);
-}
-
-BlkNode *blk_open_tree(const char *text, bool read_only, GError **err)
-{
-    return finish(open_tree(text, read_only, NULL, err), false, err);
+    Place p = o ? place_of(o) : (Place){ 0 };
+    return finish(open_tree(text, &p, err), o && o->snapshot, err);
 }
 
 /* ---- creating */
 
-bool blk_create(const char *format, const char *filename, const char *options, GError **err)
+bool blk_create(const char *format, const char *filename, const char *options, const BlkEnv *env, GError **err)
 {
     const BlkDriver *d = find_format(format, filename, err);
     g_autoptr(KeyVals) kv = d ? keyvals_parse(options, NULL, format, err) : NULL;
-    if (!kv || !file_create(filename, err))
+    Place p = { .create = true, .env = env };
+    bool on_host = driver_of_uri(filename) == &file_driver;
+    if (!kv)
         return false;
-    BlkNode *file = open_file(filename, false, false, true, err); /* the lock, before anything is lost */
-    bool ok = file && (file->grows = true) && blk_resize(file, 0, err) && d->create(file, kv, err);
+    if (!d->create)
+        return error_set(err, ERR_UNSUPPORTED, "cannot create disk image '%s': format %s can only be read", filename, format);
+    if (on_host && !file_create(g_str_has_prefix(filename, "file:") ? filename + strlen("file:") : filename, err))
+        return false;
+    BlkNode *file = open_named(filename, NULL, &p, err); /* the lock, before anything is lost */
+    bool ok = file && (file->grows = on_host, true) && (!on_host || blk_resize(file, 0, BLK_SHRINK, err)) && d->create(file, kv, err);
     blk_close(file);
     return ok;
 }

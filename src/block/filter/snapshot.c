@@ -161,6 +161,7 @@ const BlkDriver snapshot_driver = {
     .name = "snapshot",
     .summary = "a temporary layer: what is written is gone in the end",
     .kind = BLK_FILTER,
+    .reads_file = true,
     .state_bytes = sizeof(Overlay),
     .open = overlay_open,
     .close = overlay_close,

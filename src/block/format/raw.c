@@ -1,7 +1,7 @@
 /* raw.c - the image is the file, byte for byte. */
 #include "block/driver.h"
 
-#include "base/error.h"
+#include <errno.h>
 
 static bool raw_open(BlkNode *n, KeyVals *options, GError **err)
 {
@@ -9,11 +9,17 @@ static bool raw_open(BlkNode *n, KeyVals *options, GError **err)
     return true;
 }
 
+static bool raw_submit(BlkNode *n, BlkReq *r) { return node_submit(n->file, r); }
 static void raw_close(BlkNode *n) {}
 
 static int raw_perform(BlkNode *n, BlkReq *r)
 {
-    return blk_perform(n->file, r->op, r->flags & BLK_MAY_UNMAP, r->off, r->len, r->iov, r->niov); /* FUA is the core's */
+    return blk_perform(n->file, r->op, r->flags, r->off, r->len, r->iov, r->niov);
+}
+
+static int raw_copy_range(BlkNode *n, BlkNode *from_file, uint64_t from_off, uint64_t off, uint64_t len)
+{
+    return n->file->driver->copy_range ? n->file->driver->copy_range(n->file, from_file, from_off, off, len) : -ENOTSUP;
 }
 
 static int raw_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
@@ -23,11 +29,9 @@ static int raw_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
     return 0;
 }
 
-static bool raw_resize(BlkNode *n, uint64_t size, GError **err)
+static bool raw_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
 {
-    if (size < n->size)
-        return error_set(err, ERR_UNSUPPORTED, "cannot make disk image '%s' smaller: its end would be lost", n->filename);
-    if (!blk_resize(n->file, size, err))
+    if (!blk_resize(n->file, size, flags, err))
         return false;
     n->size = n->file->size;
     return true;
@@ -37,7 +41,7 @@ static bool raw_create(BlkNode *file, KeyVals *options, GError **err)
 {
     uint64_t size = 0;
     return keyvals_take_number(options, "size", 0, INT64_MAX, &size, err) && keyvals_end(options, err) &&
-           blk_resize(file, size, err);
+           blk_resize(file, size, 0, err);
 }
 
 static const BlkOption raw_options[] = {
@@ -49,11 +53,14 @@ const BlkDriver raw_driver = {
     .name = "raw",
     .summary = "the disk's bytes and nothing else",
     .kind = BLK_FORMAT,
+    .flags = BLK_FUA,
     .options = raw_options,
     .create = raw_create,
     .open = raw_open,
     .close = raw_close,
     .perform = raw_perform,
+    .submit = raw_submit,
+    .copy_range = raw_copy_range,
     .map = raw_map,
     .resize = raw_resize,
 };

@@ -171,10 +171,10 @@ static bool file_open(BlkNode *n, KeyVals *options, GError **err)
     if (fd < 0)
         return open_failed(n->filename, write, errno, err);
     f->fd = fd ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return find_size(n, err) && (n->share || image_lock(f->fd, n->filename, write, &n->warning, err));
+    return find_size(n, err) && (n->mode.share || image_lock(f->fd, n->filename, write, &n->warning, err));
 }
 
-static bool file_resize(BlkNode *n, uint64_t size, GError **err)
+static bool file_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
 {
     if (size > INT64_MAX - SECTOR || ftruncate(file_fd(n), size))
         return error_set_errno(err, size > INT64_MAX - SECTOR ? EFBIG : errno, "cannot resize '%s'", n->filename);

@@ -119,7 +119,7 @@ static int preallocate(BlkNode *n, unsigned how)
             status = qcow2_set_entry(q, at, host | QCOW2_COPIED);
     }
     uint64_t end = q->end << q->cluster_bits, had = q->file->size;
-    if (!status && end > had && !blk_resize(q->file, end, NULL))
+    if (!status && end > had && !blk_resize(q->file, end, 0, NULL))
         status = -ENOSPC;
     if (!status && how >= PREALLOCATE_FALLOC && end > had)
         status = blk_perform(q->file, BLK_ZERO, 0, had, end - had, NULL, 0);
@@ -131,7 +131,7 @@ static bool finish(BlkNode *file, const Create *c, GError **err)
 {
     BlkNode *n = node_create(&qcow2_driver, file->filename);
     n->file = file;
-    bool ok = qcow2_driver.open(n, NULL, err) && qcow2_resize(n, c->size, err);
+    bool ok = qcow2_driver.open(n, NULL, err) && qcow2_resize(n, c->size, 0, err);
     int status = ok && c->preallocation ? preallocate(n, c->preallocation) : 0;
     if (status)
         ok = error_set_errno(err, -status, "cannot preallocate '%s'", file->filename);
@@ -214,7 +214,7 @@ static int grow(BlkNode *n, uint64_t size)
     return status ? status : blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0);
 }
 
-bool qcow2_resize(BlkNode *n, uint64_t size, GError **err)
+bool qcow2_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
 {
     Qcow2 *q = n->state;
     if (size < n->size)

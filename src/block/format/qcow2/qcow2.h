@@ -105,7 +105,7 @@ int qcow2_perform(BlkNode *n, BlkReq *r);
 /* create.c */
 extern const BlkOption qcow2_options[];
 bool qcow2_create(BlkNode *file, KeyVals *options, GError **err);
-bool qcow2_resize(BlkNode *n, uint64_t size, GError **err);
+bool qcow2_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err);
 
 /* check.c */
 bool qcow2_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err);

@@ -1,0 +1,145 @@
+/*
+ * root.c - the node that users hold: its workers, its requests under way, and the gate before which they wait while the
+ * nodes below are exchanged.
+ *
+ * Workers come from a GThreadPool that is not exclusive, so the threads of idle images serve busy ones.
+ */
+#include "block/driver.h"
+
+enum { WORKERS = 16 };
+
+struct BlkRoot {
+    GThreadPool *pool;
+    GMutex lock;
+    GCond changed;
+    unsigned in_flight, closed; /* closed: how many hold the gate */
+    GQueue waiting;             /* of BlkReq */
+};
+
+/* Caller has the lock. */
+static bool may_enter(BlkRoot *r)
+{
+    if (r->closed)
+        return false;
+    r->in_flight++;
+    return true;
+}
+
+void root_enter(BlkNode *n)
+{
+    BlkRoot *r = n->root;
+    g_mutex_lock(&r->lock);
+    while (!may_enter(r))
+        g_cond_wait(&r->changed, &r->lock);
+    g_mutex_unlock(&r->lock);
+}
+
+void root_leave(BlkNode *n)
+{
+    BlkRoot *r = n->root;
+    g_mutex_lock(&r->lock);
+    if (!--r->in_flight)
+        g_cond_broadcast(&r->changed);
+    g_mutex_unlock(&r->lock);
+}
+
+static void start(BlkNode *n, BlkReq *req)
+{
+    if (!node_submit(n, req))
+        g_thread_pool_push(n->root->pool, req, NULL);
+}
+
+void blk_submit(BlkNode *n, BlkReq *req)
+{
+    BlkRoot *r = n->root;
+    req->node = n;
+    g_mutex_lock(&r->lock);
+    bool now = may_enter(r);
+    if (!now)
+        g_queue_push_tail(&r->waiting, req);
+    g_mutex_unlock(&r->lock);
+    if (now)
+        start(n, req);
+}
+
+void blk_drain(BlkNode *n)
+{
+    BlkRoot *r = n->root;
+    g_mutex_lock(&r->lock);
+    while (r->in_flight || r->waiting.length)
+        g_cond_wait(&r->changed, &r->lock);
+    g_mutex_unlock(&r->lock);
+}
+
+void root_drain_begin(BlkNode *n)
+{
+    BlkRoot *r = n->root;
+    g_mutex_lock(&r->lock);
+    r->closed++;
+    while (r->in_flight)
+        g_cond_wait(&r->changed, &r->lock);
+    g_mutex_unlock(&r->lock);
+}
+
+void root_drain_end(BlkNode *n)
+{
+    BlkRoot *r = n->root;
+    GQueue now = G_QUEUE_INIT;
+    g_mutex_lock(&r->lock);
+    if (!--r->closed) {
+        now = r->waiting;
+        g_queue_init(&r->waiting);
+        r->in_flight += now.length;
+        g_cond_broadcast(&r->changed);
+    }
+    g_mutex_unlock(&r->lock);
+    for (BlkReq *req; (req = g_queue_pop_head(&now));)
+        start(n, req);
+}
+
+static void work(void *request, void *node)
+{
+    BlkReq *r = request;
+    blk_done(r, node_perform(node, r));
+}
+
+static int root_perform(BlkNode *n, BlkReq *r)
+{
+    return blk_perform(n->file, r->op, r->flags, r->off, r->len, r->iov, r->niov);
+}
+
+static bool root_submit(BlkNode *n, BlkReq *r) { return node_submit(n->file, r); }
+
+static void root_close(BlkNode *n)
+{
+    BlkRoot *r = n->root;
+    g_thread_pool_free(r->pool, FALSE, TRUE);
+    g_mutex_clear(&r->lock);
+    g_cond_clear(&r->changed);
+    g_free(r);
+}
+
+static const BlkDriver root_driver = {
+    .name = "root",
+    .summary = "what users of an image hold",
+    .kind = BLK_FILTER,
+    .flags = BLK_FUA | BLK_COMPRESS,
+    .close = root_close,
+    .perform = root_perform,
+    .submit = root_submit,
+};
+
+BlkNode *node_root(BlkNode *top)
+{
+    BlkNode *n = node_create(&root_driver, top->filename);
+    n->file = top;
+    n->env = top->env;
+    n->size = top->size;
+    n->read_only = top->read_only;
+    n->mode.writethrough = top->mode.writethrough;
+    n->root = g_new0(BlkRoot, 1);
+    g_mutex_init(&n->root->lock);
+    g_cond_init(&n->root->changed);
+    n->root->pool = g_thread_pool_new(work, n, WORKERS, FALSE, NULL);
+    return n;
+}
