@@ -10,8 +10,9 @@
  * GS holds the address of the DbtVcpu.  Whatever the translator does not know it leaves to the interpreter's handler of that
  * instruction.
  *
- * Translated code leaves through an exit (DbtExit): everything is stored into CpuState, and C code goes on as if the
- * interpreter had stopped before that instruction.
+ * Translated code leaves through an exit (DbtExit): everything is stored into CpuState, and C code (handle.c) goes on as if
+ * the interpreter had stopped before that instruction.  It tells where translated code continues: at another block, or in
+ * the same one behind the exit.
  */
 enum { SCRATCH_T = 10, SCRATCH_U = 11 };
 
@@ -36,9 +37,10 @@ typedef struct DbtBlock DbtBlock;
 typedef enum ExitKind {
     EXIT_JUMP,     /* goes to a RIP known when translated; may be linked */
     EXIT_INDIRECT, /* goes to the RIP in SCRATCH_U; the jump table did not know it */
-    EXIT_INTERP,   /* the instruction at rip is the interpreter's */
+    EXIT_INTERP,   /* a C function executes the instruction at rip */
     EXIT_MEMORY,   /* the TLB did not know address `ea` */
     EXIT_ATTENTION, /* poll or FPU not loaded: at the start of the block */
+    EXIT_KINDS
 } ExitKind;
 
 /* What an exit hands to C; belongs to its block. */
@@ -52,6 +54,12 @@ typedef struct DbtExit {
     int32_t unlinked;           /* the displacement that leads to the exit itself */
     struct DbtExit *next_in;    /* of the exits that are linked to the same block */
     DbtBlock *to;               /* linked to */
+    ExecFn *fn;                 /* EXIT_INTERP: executes insn */
+    const Insn *insn;
+    /* Host code to go on at: EXIT_MEMORY, where the access starts over; EXIT_INTERP, what follows the instruction in the
+     * block.  NULL: nowhere in this block. */
+    const void *resume;
+    DbtBlock *after;            /* EXIT_INTERP: the block that ran next lately, if that is still true */
 } DbtExit;
 
 struct DbtBlock {
@@ -70,14 +78,13 @@ struct DbtBlock {
 
 /* Counters for the benchmark and for -d exec. */
 typedef struct DbtStats {
-    uint64_t blocks, exits[8], interp_insns, tlb_fills, evictions, whole_blocks_interp;
+    uint64_t blocks, exits[EXIT_KINDS], interp_insns, tlb_fills, evictions, whole_blocks_interp;
 } DbtStats;
 
 typedef struct DbtVcpu {
     InterpVcpu i; /* first */
     /* What translated code touches through GS. */
-    uint64_t host_rsp, ea, flags_tmp, borrow, resume;
-    DbtExit *exit;
+    uint64_t host_rsp, ea, flags_tmp, borrow, resume, continue_at;
     union {
         struct { _Atomic uint8_t fpu_live, poll; };
         uint16_t entry_word; /* blocks that use the FPU compare both */
@@ -95,6 +102,7 @@ typedef struct DbtVcpu {
     uint32_t mode;
     bool page_global; /* of the block that dbt_block_get() returned last */
     bool mode_translates, remember; /* remember: the block that runs next goes into the jump table */
+    bool stepped;                   /* an instruction has been executed: enough for a single step */
     DbtStats stats;
 } DbtVcpu;
 
@@ -169,8 +177,19 @@ uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize s
 uint32_t dbt_flags_before(const Insn *i, uint32_t live_after);
 
 /* ---- enter.c */
-/* Runs translated code until it exits.  Everything of the CPU is in CpuState before and after. */
-DbtExit *dbt_run_code(DbtVcpu *v, const void *code, bool uses_fpu);
+/* The guest's FPU state to the host's registers and back to CpuState. */
+void dbt_fpu_load(DbtVcpu *v);
+void dbt_fpu_save(DbtVcpu *v);
+/* Status flags between CpuState and flags_tmp, as LAHF and SETO left them in RAX. */
+void dbt_flags_out(DbtVcpu *v);
+void dbt_flags_in(DbtVcpu *v);
+
+/* ---- handle.c: what follows an exit */
+/* Called by the exit's glue.  Returns the host code to continue at; NULL: back to the run loop. */
+const void *dbt_exit(DbtVcpu *v, DbtExit *x);
+/* Host code of the instruction at rip; NULL: it had to be interpreted. */
+const void *dbt_next_code(DbtVcpu *v);
+void dbt_interpret_one(DbtVcpu *v);
 
 /* ---- run.c */
 extern const AccelOps accel_dbt;
@@ -179,6 +198,6 @@ extern const AccelOps accel_dbt;
 struct DbtGlue *dbt_glue_create(CodeBuffer *code);
 typedef void DbtEnterFn(DbtVcpu *v, const void *code);
 DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g);
-const void *dbt_glue_exit(const struct DbtGlue *g);
+const void *dbt_glue_exit(const struct DbtGlue *g, bool flags_saved); /* SCRATCH_T holds the DbtExit */
 const void *dbt_glue_miss(const struct DbtGlue *g); /* a RIP in SCRATCH_U that no jump table entry knows */
 void dbt_glue_destroy(struct DbtGlue *g);

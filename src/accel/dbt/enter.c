@@ -1,19 +1,14 @@
 /*
- * enter.c - into translated code and out again.
- *
- * The guest's FPU registers are the host's own while translated code runs.  No function of this file may touch them, so
- * the compiler is told to use general registers only.
+ * enter.c - the guest's FPU and flags on their way into translated code and out again.
  */
 #include "accel/dbt/dbt.h"
-
-#pragma GCC target("general-regs-only")
 
 /* ---- the FPU: the guest's state stays in the host's registers while translated code uses it, and is in CpuState
  * whenever C code runs */
 
 enum { XSAVE_MASK = XCR0_X87 | XCR0_SSE | XCR0_AVX, MXCSR_HOST = 0x1f80, FSW_ES = 0x80 };
 
-static void fpu_load(DbtVcpu *v)
+void dbt_fpu_load(DbtVcpu *v)
 {
     XsaveImage *x = &v->i.s.fpu;
     uint64_t bv = x->xstate_bv, compact = x->xcomp_bv;
@@ -26,8 +21,10 @@ static void fpu_load(DbtVcpu *v)
     atomic_store_explicit(&v->fpu_live, 1, memory_order_relaxed);
 }
 
-static void fpu_save(DbtVcpu *v)
+void dbt_fpu_save(DbtVcpu *v)
 {
+    if (!atomic_load_explicit(&v->fpu_live, memory_order_relaxed))
+        return;
     XsaveImage *x = &v->i.s.fpu;
     uint64_t bv = x->xstate_bv, compact = x->xcomp_bv, fip = x->fip, fdp = x->fdp;
     uint16_t fop = x->fop;
@@ -46,34 +43,16 @@ static void fpu_save(DbtVcpu *v)
 
 /* ---- flags */
 
-/* As LAHF and SETO left them in RAX. */
-static uint64_t flags_from_lahf(uint64_t rax)
+enum { LAHF_BITS = RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF | RFLAGS_CF, OF_SHIFT = 11 };
+
+void dbt_flags_out(DbtVcpu *v)
 {
-    uint64_t flags = rax >> 8 & (RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF | RFLAGS_CF);
-    return flags | (rax & 1 ? RFLAGS_OF : 0);
+    uint64_t rax = v->flags_tmp;
+    v->i.s.rflags = (v->i.s.rflags & ~(uint64_t)RFLAGS_STATUS) | (rax >> 8 & LAHF_BITS) | (rax & 1) << OF_SHIFT;
 }
 
-static void take_flags(DbtVcpu *v, const DbtExit *x)
+void dbt_flags_in(DbtVcpu *v)
 {
-    uint64_t flags = x->flags_saved ? flags_from_lahf(v->flags_tmp) : v->resume & RFLAGS_STATUS;
-    v->i.s.rflags = (v->i.s.rflags & ~(uint64_t)RFLAGS_STATUS) | flags;
-}
-
-/* ---- in and out */
-
-DbtExit *dbt_run_code(DbtVcpu *v, const void *code, bool uses_fpu)
-{
-    if (uses_fpu)
-        fpu_load(v);
-    v->flags_tmp = (v->i.s.rflags & RFLAGS_STATUS) | RFLAGS_ONE | RFLAGS_IF;
-    dbt_glue_enter(v->glue)(v, code);
-    if (atomic_load_explicit(&v->fpu_live, memory_order_relaxed))
-        fpu_save(v);
-    DbtExit *x = v->exit;
-    take_flags(v, x);
-    v->i.s.rip = v->i.next_rip = x->kind == EXIT_INDIRECT ? v->ea : x->rip;
-    if (x->kind == EXIT_INDIRECT && v->i.code_size != CODE64)
-        v->i.s.rip = v->i.next_rip = (uint32_t)v->ea;
-    v->stats.exits[x->kind]++;
-    return x;
+    uint64_t flags = v->i.s.rflags;
+    v->flags_tmp = (flags & LAHF_BITS) << 8 | (flags >> OF_SHIFT & 1);
 }

@@ -3,11 +3,33 @@
  */
 #include "accel/dbt/translate.h"
 
+/* The current instruction, kept as long as the block; one copy for all of its exits. */
+static const Insn *keep_insn(Translator *t)
+{
+    if (!t->kept) {
+        Insn *i = dbt_arena_alloc(t->v, sizeof(*i));
+        *i = *t->now;
+        t->kept = i;
+    }
+    return t->kept;
+}
+
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip)
 {
     DbtExit *x = dbt_arena_alloc(t->v, sizeof(*x));
     *x = (DbtExit){ .kind = kind, .rip = rip, .block = t->b, .flags_saved = t->flags_in_memory };
+    if (kind == EXIT_INTERP) {
+        x->insn = keep_insn(t);
+        x->fn = dispatch((const InterpAccel *)t->v->i.vcpu.accel, x->insn);
+    }
     return x;
+}
+
+/* Where the next byte will be executed. */
+const void *tr_here(const Translator *t)
+{
+    const uint8_t *known = dbt_glue_exit(t->v->glue, false);
+    return known + (t->e.p - code_buffer_writable(dbt_code(t->v), known));
 }
 
 ColdSite *tr_add_site(Translator *t, uint8_t *jump, DbtExit *exit)
@@ -20,7 +42,17 @@ ColdSite *tr_add_site(Translator *t, uint8_t *jump, DbtExit *exit)
 void tr_emit_exit(Translator *t, const DbtExit *x)
 {
     e_mov_imm(&t->e, SCRATCH_T, (uintptr_t)x);
-    patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_exit(t->v->glue)));
+    patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_exit(t->v->glue, x->flags_saved)));
+}
+
+void tr_emit_helper(Translator *t, ExecFn *fn)
+{
+    DbtExit *x = tr_new_exit(t, EXIT_INTERP, t->rip);
+    if (fn)
+        x->fn = fn;
+    tr_emit_exit(t, x);
+    x->resume = tr_here(t);
+    t->flags_in_memory = false; /* going on loads them */
 }
 
 /* To the guest RIP in SCRATCH_U. */

@@ -1,8 +1,8 @@
 /*
- * glue.c - the two pieces of host code between C and translated code.
+ * glue.c - the pieces of host code between C and translated code.
  *
- * enter(v, code) saves what the C ABI wants kept, loads the guest's registers and flags and jumps; the exit stores them
- * and returns to enter's caller.  While translated code runs, RSP is the guest's: nothing may use the stack, and signal
+ * enter(v, code) saves what the C ABI wants kept, loads the guest's registers and flags and jumps; an exit stores them, calls
+ * dbt_exit() and goes where that says, or returns to enter's caller.  While translated code runs, RSP is the guest's: nothing may use the stack, and signal
  * handlers need a stack of their own.
  */
 #include "accel/dbt/dbt.h"
@@ -10,11 +10,11 @@
 
 struct DbtGlue {
     DbtEnterFn *enter;
-    const void *exit, *miss;
+    const void *exit, *exit_flags_saved, *miss;
     DbtExit miss_exit;
 };
 
-enum { RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
+enum { RAX = 0, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
 static const uint8_t kept_by_callee[] = { RBX, RBP, 12, 13, 14, 15 };
 
 static void push(Emit *e, unsigned reg) { e_rex(e, false, 0, 0, reg), e1(e, 0x50 | (reg & 7)); }
@@ -22,34 +22,74 @@ static void pop(Emit *e, unsigned reg) { e_rex(e, false, 0, 0, reg), e1(e, 0x58 
 
 static bool lives_in_host(unsigned reg) { return reg != SCRATCH_T && reg != SCRATCH_U; }
 
+/* Guest registers and flags, then to continue_at.  SCRATCH_U holds `ea`: an access that starts over wants it. */
+static void emit_load(Emit *e)
+{
+    e_load_gs(e, RAX, GS_OFF(flags_tmp));
+    e_flags_from_rax(e);
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (lives_in_host(reg))
+            e_load_gs(e, reg, GS_GPR(reg));
+    e_load_gs(e, SCRATCH_U, GS_OFF(ea));
+    e_jmp_gs(e, GS_OFF(continue_at));
+}
+
+/* An odd number of words is pushed, so that a call from host_rsp finds the stack as the ABI wants it. */
 static void emit_enter(Emit *e)
 {
     for (unsigned n = 0; n < sizeof(kept_by_callee); n++)
         push(e, kept_by_callee[n]);
+    push(e, RDI); /* the DbtVcpu */
     e_store_gs(e, RSP, GS_OFF(host_rsp));
-    e_store_gs(e, RSI, GS_OFF(resume));
-    e_push_gs(e, GS_OFF(flags_tmp));
-    e1(e, 0x9d); /* popfq */
-    for (unsigned reg = 0; reg < 16; reg++)
-        if (lives_in_host(reg))
-            e_load_gs(e, reg, GS_GPR(reg));
-    e_jmp_gs(e, GS_OFF(resume));
+    e_store_gs(e, RSI, GS_OFF(continue_at));
+    emit_load(e);
 }
 
-/* SCRATCH_T holds the DbtExit, SCRATCH_U what that kind says. */
-static void emit_exit(Emit *e)
+static void emit_leave(Emit *e)
 {
-    e_store_gs(e, SCRATCH_T, GS_OFF(exit));
-    e_store_gs(e, SCRATCH_U, GS_OFF(ea));
-    for (unsigned reg = 0; reg < 16; reg++)
-        if (lives_in_host(reg))
-            e_store_gs(e, reg, GS_GPR(reg));
-    e_load_gs(e, RSP, GS_OFF(host_rsp));
-    e1(e, 0x9c); /* pushfq */
-    e_pop_gs(e, GS_OFF(resume));
+    pop(e, RDI);
     for (unsigned n = sizeof(kept_by_callee); n-- > 0;)
         pop(e, kept_by_callee[n]);
     e1(e, 0xc3);
+}
+
+static void emit_call_handler(Emit *e)
+{
+    e_load_gs(e, RSP, GS_OFF(host_rsp));
+    e_op_mem(e, 0x8b, true, RDI, RSP, 0xff, 0, 0);
+    e_mov(e, RSI, SCRATCH_T);
+    e_mov_imm(e, RAX, (uintptr_t)dbt_exit);
+    e1(e, 0xff), e1(e, 0xd0); /* call rax */
+    e_rex(e, true, RAX, 0, RAX);
+    e1(e, 0x85), e1(e, 0xc0); /* test rax, rax */
+}
+
+/* SCRATCH_T holds the DbtExit, SCRATCH_U what that kind says. */
+static void emit_exit(Emit *e, bool flags_saved)
+{
+    e_store_gs(e, RAX, GS_GPR(RAX));
+    if (!flags_saved) {
+        e_flags_to_rax(e);
+        e_store_gs(e, RAX, GS_OFF(flags_tmp));
+    }
+    e_store_gs(e, SCRATCH_U, GS_OFF(ea));
+    for (unsigned reg = RAX + 1; reg < 16; reg++)
+        if (lives_in_host(reg))
+            e_store_gs(e, reg, GS_GPR(reg));
+    emit_call_handler(e);
+    uint8_t *leave = e_jcc(e, CC_E);
+    e_store_gs(e, RAX, GS_OFF(continue_at));
+    emit_load(e);
+    patch_rel32(leave, e->p);
+    emit_leave(e);
+}
+
+static const void *make_exit(CodeBuffer *code, bool flags_saved)
+{
+    Emit e = { code_buffer_reserve(code, 1024) };
+    const uint8_t *start = e.p;
+    emit_exit(&e, flags_saved);
+    return code_buffer_commit(code, e.p - start);
 }
 
 struct DbtGlue *dbt_glue_create(CodeBuffer *code)
@@ -59,9 +99,8 @@ struct DbtGlue *dbt_glue_create(CodeBuffer *code)
     uint8_t *start = e.p;
     emit_enter(&e);
     g->enter = (DbtEnterFn *)code_buffer_commit(code, e.p - start);
-    e.p = start = code_buffer_reserve(code, 1024);
-    emit_exit(&e);
-    g->exit = code_buffer_commit(code, e.p - start);
+    g->exit = make_exit(code, false);
+    g->exit_flags_saved = make_exit(code, true);
     g->miss_exit = (DbtExit){ .kind = EXIT_INDIRECT };
     e.p = start = code_buffer_reserve(code, 64);
     e_mov_imm(&e, SCRATCH_T, (uintptr_t)&g->miss_exit);
@@ -74,4 +113,4 @@ void dbt_glue_destroy(struct DbtGlue *g) { g_free(g); }
 const void *dbt_glue_miss(const struct DbtGlue *g) { return g->miss; }
 
 DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g) { return g->enter; }
-const void *dbt_glue_exit(const struct DbtGlue *g) { return g->exit; }
+const void *dbt_glue_exit(const struct DbtGlue *g, bool flags_saved) { return flags_saved ? g->exit_flags_saved : g->exit; }

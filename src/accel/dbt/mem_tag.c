@@ -7,11 +7,12 @@
 void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned align)
 {
     uint32_t tags = GS_OFF(tlb) + (2 * mode_who(t->mode) + access) * sizeof(DbtTlb) + offsetof(DbtTlb, tag);
+    const void *start = tr_here(t);
     e_rorx(&t->e, SCRATCH_T, SCRATCH_U, 12);
     e_movzx16(&t->e, SCRATCH_T, SCRATCH_T);
     e_gs_indexed(&t->e, 0x2b, SCRATCH_U, SCRATCH_T, tags); /* sub: offset in page if the tag is right */
     DbtExit *x = tr_new_exit(t, EXIT_MEMORY, t->rip);
-    x->size = size, x->access = access;
+    x->size = size, x->access = access, x->resume = start;
     if (align > 1) {
         e_rex(&t->e, false, 0, 0, SCRATCH_U);
         e1(&t->e, 0xf6), e1(&t->e, 0xc0 | (SCRATCH_U & 7)), e1(&t->e, align - 1); /* test u8, imm */

@@ -10,55 +10,6 @@
 
 #include "accel/accel.h"
 
-static void interpret_one(DbtVcpu *v)
-{
-    v->stats.interp_insns++;
-    interp_run_one(&v->i);
-}
-
-/* True: the instruction at the exit has been executed, or those before it; false: it starts over. */
-static bool handle_exit(DbtVcpu *v, DbtExit *x)
-{
-    v->last_exit = NULL;
-    switch (x->kind) {
-    case EXIT_JUMP:
-        v->last_exit = x;
-        break;
-    case EXIT_INTERP:
-        interpret_one(v);
-        break;
-    case EXIT_MEMORY:
-        if (dbt_tlb_fill(v, v->ea, x->size, x->access))
-            return false;
-        interpret_one(v);
-        break;
-    case EXIT_INDIRECT:
-        v->remember = true;
-        break;
-    case EXIT_ATTENTION:
-        return false;
-    }
-    return true;
-}
-
-static bool run_block(DbtVcpu *v)
-{
-    dbt_jump_check_mode(v);
-    DbtBlock *b = dbt_block_get(v);
-    if (!b) {
-        v->last_exit = NULL;
-        interpret_one(v);
-        return true;
-    }
-    if (v->last_exit)
-        dbt_link(v, v->last_exit, b);
-    v->last_exit = NULL;
-    if (v->remember)
-        dbt_jump_remember(v, b);
-    v->remember = false;
-    return handle_exit(v, dbt_run_code(v, b->entry, b->uses_fpu));
-}
-
 /* A request that is made from here on finds poll 0 and sets it. */
 static bool attention(DbtVcpu *v)
 {
@@ -66,12 +17,31 @@ static bool attention(DbtVcpu *v)
     return interp_wants_attention(&v->i);
 }
 
+/* To the next exit that is not handled on the spot. */
+static void run_on(DbtVcpu *v)
+{
+    if (v->i.attention || (v->i.single_step && !v->mode_translates)) {
+        dbt_interpret_one(v);
+    } else if (v->mode_translates) {
+        const void *code = dbt_next_code(v);
+        if (code)
+            dbt_glue_enter(v->glue)(v, code);
+    } else {
+        v->stats.whole_blocks_interp++;
+        interp_run_some(&v->i);
+        if (v->i.attention)
+            interp_retired(&v->i);
+    }
+}
+
 static RunExit dbt_run(Vcpu *vcpu)
 {
     DbtVcpu *v = (DbtVcpu *)vcpu;
     RunExit ret;
+    v->stepped = false;
     if (_setjmp(v->i.unwind)) {
         v->last_exit = NULL;
+        v->remember = false;
         interp_land_fault(&v->i);
         if (v->i.single_step)
             return RUN_KICKED;
@@ -83,20 +53,8 @@ static RunExit dbt_run(Vcpu *vcpu)
                 return ret;
         }
         dbt_update_mode(v);
-        if (v->i.attention) {
-            interpret_one(v);
-        } else if (v->mode_translates) {
-            if (!run_block(v))
-                continue;
-        } else if (v->i.single_step) {
-            interpret_one(v);
-        } else {
-            v->stats.whole_blocks_interp++;
-            interp_run_some(&v->i);
-        }
-        if (v->i.attention)
-            interp_retired(&v->i);
-        if (v->i.single_step)
+        run_on(v);
+        if (v->i.single_step && v->stepped)
             return RUN_KICKED;
     }
 }

@@ -148,9 +148,14 @@ static void emit_body(Translator *t)
     for (unsigned n = 0; n < t->n && progress == GOES_ON; n++) {
         const Insn *i = &t->insn[n];
         t->live = t->live_before[n];
+        t->now = i, t->kept = NULL;
         progress = emit_insn(t, i);
-        if (progress == INTERPRETED)
+        if (progress == INTERPRETED && ends_block(i)) {
             tr_emit_exit(t, tr_new_exit(t, EXIT_INTERP, t->rip));
+        } else if (progress == INTERPRETED) {
+            tr_emit_helper(t, NULL);
+            progress = GOES_ON;
+        }
         t->rip = cut_rip(t, t->rip + i->length);
     }
     if (progress == GOES_ON)

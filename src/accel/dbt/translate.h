@@ -30,6 +30,7 @@ typedef struct Translator {
     Insn insn[BLOCK_INSNS];
     uint32_t live_before[BLOCK_INSNS + 1];
     unsigned n;
+    const Insn *now, *kept; /* the current instruction; its copy in the arena, NULL if none was needed yet */
     ColdSite site[MOST_SITES];
     unsigned n_sites;
 } Translator;
@@ -44,6 +45,14 @@ static inline bool natural_size(const Translator *t, const Insn *i) { return i->
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip);
 ColdSite *tr_add_site(Translator *t, uint8_t *jump, DbtExit *exit);
 void tr_emit_exit(Translator *t, const DbtExit *x);
+const void *tr_here(const Translator *t); /* where the next byte will be executed */
+/* The current instruction is executed by fn, NULL: by the interpreter's handler; then the block goes on behind it.
+ *
+ * fn finds all of the guest in CpuState: general registers, flags, s.rip of this instruction, next_rip of the next; it may
+ * change any of it, raise a fault (interp_raise), change the mode (interp_mode_changed) or ask for attention.  Only if the
+ * next instruction is to run in the same mode, at next_rip as it was, does the block go on; else the next block is looked up.
+ * What changes the mapping of the code itself must end the block (ends_block() in translate.c).  Costs about 20 ns. */
+void tr_emit_helper(Translator *t, ExecFn *fn);
 void tr_emit_indirect(Translator *t); /* to the guest RIP in SCRATCH_U */
 /* A jump whose displacement stands at `jump`, to a guest RIP known now. */
 void tr_jump_to(Translator *t, uint8_t *jump, uint64_t rip);

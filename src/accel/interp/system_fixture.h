@@ -196,6 +196,7 @@ static inline void run_bytes(Fixture *f, const uint8_t *bytes, size_t n)
     uint64_t linear = ((f->s->efer & EFER_LMA ? 0 : f->s->seg[SEG_CS].base) + f->s->rip), gpa;
     g_assert_true(mmu_debug_translate(f->v, linear, &gpa));
     memcpy(f->ram + gpa, bytes, n);
+    test_accel()->code_changed(f->v->vcpu.accel, gpa, n);
     step(f);
 }
 #define RUN(f, ...) run_bytes((f), (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))

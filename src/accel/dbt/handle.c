@@ -1,0 +1,143 @@
+/*
+ * handle.c - what follows an exit of translated code.
+ */
+#include "accel/accel.h"
+#include "accel/dbt/dbt.h"
+
+/* ---- the next block */
+
+static const void *enter_at(DbtVcpu *v, const DbtBlock *b, const void *code)
+{
+    dbt_flags_in(v);
+    if (b->uses_fpu)
+        dbt_fpu_load(v);
+    return code;
+}
+
+const void *dbt_next_code(DbtVcpu *v)
+{
+    dbt_jump_check_mode(v);
+    DbtBlock *b = dbt_block_get(v);
+    if (!b) {
+        v->last_exit = NULL;
+        v->remember = false;
+        dbt_interpret_one(v);
+        return NULL;
+    }
+    if (v->last_exit)
+        dbt_link(v, v->last_exit, b);
+    v->last_exit = NULL;
+    if (v->remember)
+        dbt_jump_remember(v, b);
+    v->remember = false;
+    return enter_at(v, b, b->entry);
+}
+
+/* After something other than a jump: modes, mappings and requests may be others. */
+static const void *go_on(DbtVcpu *v)
+{
+    if (v->i.single_step || interp_wants_attention(&v->i))
+        return NULL;
+    dbt_update_mode(v);
+    return v->mode_translates ? dbt_next_code(v) : NULL;
+}
+
+/* ---- instructions that C code executes */
+
+static void retire(DbtVcpu *v)
+{
+    v->stats.interp_insns++;
+    v->stepped = true;
+    if (v->i.attention)
+        interp_retired(&v->i);
+}
+
+void dbt_interpret_one(DbtVcpu *v)
+{
+    interp_run_one(&v->i);
+    retire(v);
+}
+
+/* In the shadow of STI and MOV SS one more instruction runs before anything is looked at. */
+static void finish_shadow(DbtVcpu *v)
+{
+    enum { BY_STI = 1 };
+    if (v->i.attention == ATTN_SHADOW && v->i.s.interrupt_shadow == BY_STI && !v->i.single_step)
+        dbt_interpret_one(v);
+}
+
+static void run_insn(DbtVcpu *v, const DbtExit *x)
+{
+    InterpVcpu *i = &v->i;
+    i->leave_block = false;
+    i->next_rip = x->rip + x->insn->length;
+    x->fn(i, x->insn);
+    i->instructions++;
+    i->s.rip = i->code_size == CODE64 ? i->next_rip : (uint32_t)i->next_rip;
+    retire(v);
+}
+
+static const void *handle_insn(DbtVcpu *v, DbtExit *x)
+{
+    const DbtBlock *b = x->block;
+    uint64_t expected = x->rip + x->insn->length;
+    run_insn(v, x);
+    finish_shadow(v);
+    if (v->i.single_step || interp_wants_attention(&v->i))
+        return NULL;
+    dbt_update_mode(v);
+    if (x->resume && b->host && v->i.s.rip == expected && v->mode == b->mode)
+        return enter_at(v, b, x->resume);
+    return v->mode_translates ? dbt_next_code(v) : NULL;
+}
+
+static const void *handle_memory(DbtVcpu *v, DbtExit *x)
+{
+    if (!dbt_tlb_fill(v, v->ea, x->size, x->access)) {
+        dbt_interpret_one(v);
+        return go_on(v);
+    }
+    const DbtBlock *b = x->block;
+    return x->resume && b->host ? enter_at(v, b, x->resume) : dbt_next_code(v);
+}
+
+/* ---- jumps */
+
+static const void *handle_jump(DbtVcpu *v, DbtExit *x)
+{
+    v->stepped = true;
+    v->last_exit = x;
+    return v->i.single_step || interp_wants_attention(&v->i) ? NULL : dbt_next_code(v);
+}
+
+static const void *handle_indirect(DbtVcpu *v)
+{
+    v->i.s.rip = v->i.next_rip = v->i.code_size == CODE64 ? v->ea : (uint32_t)v->ea;
+    v->stepped = v->remember = true;
+    return v->i.single_step || interp_wants_attention(&v->i) ? NULL : dbt_next_code(v);
+}
+
+/* A request that is made from here on finds poll 0 and sets it. */
+static const void *handle_attention(DbtVcpu *v, const DbtExit *x)
+{
+    atomic_store(&v->poll, 0);
+    return interp_wants_attention(&v->i) ? NULL : enter_at(v, x->block, x->block->entry);
+}
+
+const void *dbt_exit(DbtVcpu *v, DbtExit *x)
+{
+    dbt_fpu_save(v);
+    dbt_flags_out(v);
+    v->i.s.rip = v->i.next_rip = x->rip;
+    v->last_exit = NULL;
+    v->stats.exits[x->kind]++;
+    switch ((ExitKind)x->kind) {
+    case EXIT_JUMP: return handle_jump(v, x);
+    case EXIT_INDIRECT: return handle_indirect(v);
+    case EXIT_INTERP: return handle_insn(v, x);
+    case EXIT_MEMORY: return handle_memory(v, x);
+    case EXIT_ATTENTION: return handle_attention(v, x);
+    case EXIT_KINDS: break;
+    }
+    g_assert_not_reached();
+}
