@@ -47,6 +47,8 @@ typedef struct AccelOps {
     bool (*get)(Vcpu *v, CpuState *ret, GError **err); /* vCPU stopped */
     bool (*set)(Vcpu *v, const CpuState *s, GError **err);
     /* Optional. */
+    void *(*vcpu_alloc)(Accel *a, GError **err); /* vcpu_size bytes of zeros at a place of its choice; left out: the heap */
+    void (*vcpu_free)(Vcpu *v);
     void (*cpu_limit)(CpuModel *ret); /* every feature that it can give, for -cpu; left out: cpu_model_max() */
     void (*thread_start)(Vcpu *v); /* on the vCPU's own thread, before the first run() */
     /* The memory map has changed (any thread, map locked): ranges that are gone, then ranges that are new.  KVM sets its

@@ -23,6 +23,7 @@ typedef struct MachineConfig {
     unsigned cpus, sockets, cores, threads, max_cpus;
     const char *name;
     CpuModel cpu_model;
+    const char *accel_options; /* KEY=VALUE,... for the accelerator, while it is made; NULL: none */
     bool manual_clock; /* tests */
 } MachineConfig;
 

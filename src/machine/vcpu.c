@@ -231,11 +231,29 @@ static void *vcpu_thread(void *opaque)
     return NULL;
 }
 
+Vcpu *vcpu_alloc(Accel *a, GError **err)
+{
+    Vcpu *v = a->ops->vcpu_alloc ? a->ops->vcpu_alloc(a, err) : g_aligned_alloc0(1, (a->ops->vcpu_size + 63) & ~(size_t)63, 64);
+    if (v) {
+        v->machine = a->machine;
+        v->accel = a;
+    }
+    return v;
+}
+
+void vcpu_free(Vcpu *v)
+{
+    if (v && v->accel->ops->vcpu_free)
+        v->accel->ops->vcpu_free(v);
+    else
+        g_aligned_free(v);
+}
+
 bool vcpu_create(Machine *m, unsigned id, GError **err)
 {
-    Vcpu *v = g_aligned_alloc0(1, m->accel->ops->vcpu_size, 64);
-    v->machine = m;
-    v->accel = m->accel;
+    Vcpu *v = vcpu_alloc(m->accel, err);
+    if (!v)
+        return false;
     v->id = v->apic_id = id;
     atomic_init(&v->request, VREQ_STOP);
     g_mutex_init(&v->lock);
@@ -243,7 +261,7 @@ bool vcpu_create(Machine *m, unsigned id, GError **err)
     if (!m->accel->ops->vcpu_init(m->accel, v, err)) {
         g_mutex_clear(&v->lock);
         g_cond_clear(&v->wake);
-        g_aligned_free(v);
+        vcpu_free(v);
         return false;
     }
     g_ptr_array_add(m->vcpus, v);
@@ -265,7 +283,7 @@ void vcpu_destroy(Vcpu *v)
     g_mutex_clear(&v->lock);
     g_cond_clear(&v->wake);
     g_free(v->broken);
-    g_aligned_free(v);
+    vcpu_free(v);
 }
 
 /* ---- accesses to devices */

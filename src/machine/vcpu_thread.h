@@ -9,6 +9,9 @@ typedef struct Exclusive {
     Vcpu *owner;
 } Exclusive;
 
+/* The memory of a vCPU, wherever its accelerator wants it. */
+Vcpu *vcpu_alloc(Accel *a, GError **err);
+void vcpu_free(Vcpu *v);
 bool vcpu_create(Machine *m, unsigned id, GError **err); /* with its thread, stopped; joins m->vcpus */
 void vcpu_destroy(Vcpu *v);
 void vcpu_wait_outside(Vcpu *v); /* after a request: returns when run() has been left */

@@ -93,7 +93,7 @@ static bool make_machine(Vm *vm, GError **err)
 {
     const VmConfig *c = vm->config;
     MachineConfig mc = { .ram_size = c->ram_bytes, .cpus = c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
-                         .max_cpus = c->cpus, .name = c->name };
+                         .max_cpus = c->cpus, .name = c->name, .accel_options = c->accel_options };
     const AccelOps *ops = choose_accel(c, err);
     if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))
         return false;

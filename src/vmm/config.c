@@ -68,7 +68,7 @@ void config_free(VmConfig *c)
     GArray *arrays[] = { c->drives, c->devices, c->chardevs, c->files };
     for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
-    char *texts[] = { c->answer, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,
+    char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,
                       c->pidfile, c->log_categories, c->log_path };
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);

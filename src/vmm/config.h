@@ -36,6 +36,7 @@ typedef struct VmConfig {
 
     const BoardType *board;
     GPtrArray *accels; /* const AccelOps, in order of preference */
+    char *accel_options; /* KEY=VALUE,... */
     char *cpu, *name;
     uint64_t ram_bytes;
     unsigned cpus, sockets, cores, threads;

@@ -49,7 +49,13 @@ bool config_accel(VmConfig *c, const char *arg, GError **err)
         c->answer = accel_list();
         return true;
     }
-    g_auto(GStrv) names = g_strsplit(arg, ":", -1);
+    const char *options = strchr(arg, ',');
+    g_autofree char *before = options ? g_strndup(arg, options - arg) : g_strdup(arg);
+    if (options) {
+        g_free(c->accel_options);
+        c->accel_options = g_strdup(options + 1);
+    }
+    g_auto(GStrv) names = g_strsplit(before, ":", -1);
     for (char **name = names; *name; name++) {
         const AccelOps *ops = accel_named(*name, err);
         if (!ops)

@@ -16,7 +16,7 @@ const VmOption vm_options[] = {
     { "version", NULL, NULL, "print the version and leave", answer_version },
     { "manual", NULL, NULL, "print the manual page (roff) and leave", answer_manual },
     { "machine", "M", "[type=]NAME[,accel=A[:B]][,acpi=on|off][,hpet=on|off]", "main board; help lists them", config_machine },
-    { "accel", NULL, "NAME[:NAME...]", "what runs the guest's instructions, the first that this host can; help lists them", config_accel },
+    { "accel", NULL, "NAME[:NAME...][,tlb=auto|tag|flat]", "what runs the guest's instructions, the first that this host can; help lists them", config_accel },
     { "enable-kvm", NULL, NULL, "the same as -accel kvm", config_enable_kvm },
     { "cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "processor model; help lists models and features", config_cpu },
     { "m", NULL, "[size=]BYTES", "RAM, in MiB or with a suffix k, M, G, T (default 128M)", config_ram },

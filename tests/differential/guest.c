@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "machine/machine.h"
+#include "machine/vcpu_thread.h"
 
 /* Physical memory. */
 enum {
@@ -183,9 +184,9 @@ static bool make_vcpu(Guest *g, const AccelOps *ops, GError **err)
     m->accel = ops->create(m, &m->config.cpu_model, err);
     if (!m->accel)
         return false;
-    g->vcpu = g_aligned_alloc0(1, (ops->vcpu_size + 63) & ~(size_t)63, 64);
-    g->vcpu->machine = m;
-    g->vcpu->accel = m->accel;
+    g->vcpu = vcpu_alloc(m->accel, err);
+    if (!g->vcpu)
+        return false;
     g_mutex_init(&g->vcpu->lock);
     g_cond_init(&g->vcpu->wake);
     return ops->vcpu_init(m->accel, g->vcpu, err);
@@ -223,9 +224,9 @@ void guest_destroy(Guest *g)
         return;
     if (g->vcpu)
         g->vcpu->accel->ops->vcpu_finish(g->vcpu);
+    vcpu_free(g->vcpu);
     if (g->machine)
         machine_destroy(g->machine);
-    g_aligned_free(g->vcpu);
     g_free(g);
 }
 
