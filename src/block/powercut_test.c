@@ -5,10 +5,12 @@
  * for leaks, and hold what the guest had flushed.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "block/driver.h"
+#include "block/format/qcow2/qcow2.h"
 
 enum { DISK = 1 << 20, SECTOR = 512, STEPS = 60, REORDERINGS = 3 };
 
@@ -103,26 +105,67 @@ static void create(Disk *d, const char *options)
 /* Each sector's history: its byte after each step, and up to which step it is flushed. */
 typedef struct History {
     uint8_t after[STEPS + 1][DISK / SECTOR];
-    unsigned flushed[STEPS + 1]; /* at the end of step i, all up to step flushed[i] is safe */
+    unsigned flushed[STEPS + 1];   /* at the end of step i, all up to step flushed[i] is safe */
+    uint64_t snapshots[STEPS + 1]; /* bit i: the one that step i made is there */
 } History;
 
-static void work(Disk *d, History *h)
+typedef enum Kind { WRITE, ZERO, FLUSH, SNAPSHOT, APPLY, DELETE } Kind;
+
+static void change_data(BlkNode *n, History *h, unsigned s, Kind kind)
 {
+    uint64_t first = g_test_rand_int_range(0, DISK / SECTOR), count = g_test_rand_int_range(1, MIN(40, DISK / SECTOR - (int)first) + 1);
+    g_autofree uint8_t *data = g_malloc(count * SECTOR);
+    memset(data, s, count * SECTOR);
+    memset(h->after[s] + first, kind == ZERO ? 0 : s, count);
+    g_assert_cmpint(blk_perform(n, kind == ZERO ? BLK_ZERO : BLK_WRITE, BLK_MAY_UNMAP, first * SECTOR, count * SECTOR,
+                                &(struct iovec){ data, count * SECTOR }, 1), ==, 0);
+}
+
+static unsigned some_snapshot(uint64_t snapshots)
+{
+    for (unsigned i = g_test_rand_int_range(0, 64);; i = (i + 1) % 64)
+        if (snapshots >> i & 1)
+            return i;
+}
+
+/* These are safe once they return. */
+static void change_snapshots(BlkNode *n, History *h, unsigned s, Kind kind)
+{
+    g_autoptr(GError) err = NULL;
+    unsigned which = kind == SNAPSHOT ? s : some_snapshot(h->snapshots[s]);
+    g_autofree char *id = g_strdup_printf("%u", which);
+    if (kind == SNAPSHOT)
+        qcow2_snapshot_create(n, &(BlkSnapshot){ .id = id, .name = (char *)"cut" }, &err);
+    else if (kind == APPLY)
+        qcow2_snapshot_apply(n, id, &err);
+    else
+        qcow2_snapshot_delete(n, id, &err);
+    g_assert_no_error(err);
+    if (kind == APPLY)
+        memcpy(h->after[s], h->after[which], sizeof(h->after[s]));
+    else
+        h->snapshots[s] ^= 1ull << which;
+    h->flushed[s] = s;
+}
+
+static void work(Disk *d, History *h, bool snapshots)
+{
+    static const Kind kinds[] = { WRITE, ZERO, WRITE, FLUSH, WRITE, WRITE, ZERO, SNAPSHOT, WRITE, WRITE, SNAPSHOT, WRITE, APPLY, WRITE, DELETE };
     BlkNode *n = open_disk(d);
     for (unsigned s = 1; s <= STEPS; s++) {
         d->step = s;
-        uint64_t first = g_test_rand_int_range(0, DISK / SECTOR), count = g_test_rand_int_range(1, MIN(40, DISK / SECTOR - (int)first) + 1);
-        unsigned kind = s % 5;
-        g_autofree uint8_t *data = g_malloc(count * SECTOR);
-        memset(data, s, count * SECTOR);
         memcpy(h->after[s], h->after[s - 1], sizeof(h->after[s]));
         h->flushed[s] = h->flushed[s - 1];
-        if (kind != 4)
-            memset(h->after[s] + first, kind == 3 ? 0 : s, count);
-        BlkOp op = kind == 4 ? BLK_FLUSH : kind == 3 ? BLK_ZERO : BLK_WRITE;
-        g_assert_cmpint(blk_perform(n, op, BLK_MAY_UNMAP, first * SECTOR, count * SECTOR, &(struct iovec){ data, count * SECTOR }, 1), ==, 0);
-        if (kind == 4)
+        h->snapshots[s] = h->snapshots[s - 1];
+        Kind kind = kinds[s % G_N_ELEMENTS(kinds)];
+        if (kind >= SNAPSHOT && snapshots)
+            change_snapshots(n, h, s, kind);
+        else if (kind == WRITE || kind == ZERO)
+            change_data(n, h, s, kind);
+        else {
+            g_assert_cmpint(blk_perform(n, BLK_FLUSH, 0, 0, 0, NULL, 0), ==, 0);
             h->flushed[s] = s;
+        }
     }
     d->step = STEPS + 1;
     blk_close(n);
@@ -143,6 +186,31 @@ static void check_content(BlkNode *n, const History *h, unsigned step)
     }
 }
 
+static uint64_t snapshots_of(BlkNode *n)
+{
+    const Qcow2 *q = n->state;
+    uint64_t there = 0;
+    for (unsigned i = 0; i < q->snapshots->len; i++)
+        there |= 1ull << atoi(((Qcow2Snapshot *)g_ptr_array_index(q->snapshots, i))->id);
+    return there;
+}
+
+/* Those that were there before this step or are after it; and one of them still holds what it held. */
+static void check_snapshots(BlkNode *n, const History *h, unsigned step)
+{
+    uint64_t there = snapshots_of(n), before = step ? h->snapshots[step - 1] : 0, after = h->snapshots[MIN(step, STEPS)];
+    g_autofree uint8_t *data = g_malloc(DISK);
+    g_assert_true(there == before || there == after);
+    if (!there)
+        return;
+    unsigned which = some_snapshot(there);
+    g_autofree char *id = g_strdup_printf("%u", which);
+    g_assert_true(qcow2_snapshot_apply(n, id, NULL));
+    g_assert_cmpint(blk_pread(n, 0, data, DISK), ==, 0);
+    for (unsigned i = 0; i < DISK / SECTOR; i++)
+        g_assert_cmpuint(data[i * SECTOR], ==, h->after[which][i]);
+}
+
 static void check_state(GByteArray *bytes, const History *h, unsigned step)
 {
     Disk d = { .bytes = bytes };
@@ -151,6 +219,7 @@ static void check_state(GByteArray *bytes, const History *h, unsigned step)
     g_assert_true(qcow2_driver.check(n, 0, &found, NULL));
     g_assert_cmpuint(found.corruptions, ==, 0);
     check_content(n, h, step);
+    check_snapshots(n, h, step);
     blk_close(n);
 }
 
@@ -200,7 +269,7 @@ static void test_cut(const void *options)
     g_autoptr(GByteArray) start = copy_of(d.bytes);
     d.events = g_array_new(FALSE, FALSE, sizeof(Event));
     g_array_set_clear_func(d.events, event_clear);
-    work(&d, h);
+    work(&d, h, !strstr(options, "refcount_bits=1,"));
     unsigned states = replay(&d, start, h);
     g_assert_cmpuint(states, >, STEPS);
     g_test_message("%u states of %u writes and flushes", states, d.events->len);

@@ -3,7 +3,9 @@
  *
  *     blkio create FORMAT FILE OPTIONS     blkio read FORMAT|- FILE OUT       blkio resize FORMAT FILE BYTES
  *     blkio map FORMAT FILE                blkio check FORMAT FILE [leaks|all]
- *     blkio run FORMAT FILE < SCRIPT       lines: write|zero|unmap|discard OFF LEN BYTE, flush
+ *     blkio snapshot FORMAT FILE create|apply|delete|list [NAME [BYTES OF VM STATE]]
+ *     blkio vmread FORMAT FILE BYTES           the machine's state, to stdout
+ *     blkio run FORMAT FILE < SCRIPT       lines: write|zero|unmap|discard|vmwrite OFF LEN BYTE, flush
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@
 #include "block/block.h"
 
 enum { CHUNK = 1 << 20 };
-static const char usage[] = "usage: blkio create|read|resize|map|check|run FORMAT FILE [ARG]\n";
+static const char usage[] = "usage: blkio create|read|resize|map|check|snapshot|vmread|run FORMAT FILE [ARG]\n";
 
 typedef struct Call {
     BlkReq req;
@@ -100,6 +102,29 @@ static bool check(char **arg)
     return ok;
 }
 
+static bool list(BlkNode *n, GError **err)
+{
+    g_autoptr(GArray) rows = blk_snapshot_list(n, err);
+    for (unsigned i = 0; rows && i < rows->len; i++) {
+        const BlkSnapshot *s = &g_array_index(rows, BlkSnapshot, i);
+        printf("%s %s size=%" G_GUINT64_FORMAT " vm=%" G_GUINT64_FORMAT " date=%" G_GUINT64_FORMAT "\n", s->id, s->name, s->size, s->vm_state_bytes, s->date_s);
+    }
+    return rows;
+}
+
+static bool snapshot(char **arg)
+{
+    GError *err = NULL;
+    BlkNode *n = open_image(arg, !strcmp(arg[4], "list"));
+    BlkSnapshot s = { .name = arg[5], .date_s = 1700000000, .icount = UINT64_MAX };
+    if (arg[5] && arg[6])
+        s.vm_state_bytes = strtoull(arg[6], NULL, 0);
+    bool ok = n && (!strcmp(arg[4], "list") ? list(n, &err) : !strcmp(arg[4], "create") ? blk_snapshot_create(n, &s, &err) :
+                    !strcmp(arg[4], "apply") ? blk_snapshot_apply(n, arg[5], &err) : blk_snapshot_delete(n, arg[5], &err));
+    blk_close(n);
+    return ok || (err && fail(err));
+}
+
 static int run_line(BlkNode *n, const char *line)
 {
     static const struct { const char *word; BlkOp op; unsigned flags; } words[] = {
@@ -110,6 +135,8 @@ static int run_line(BlkNode *n, const char *line)
     sscanf(line, "%15s %llu %llu %llu", word, &off, &len, &byte);
     g_autofree char *data = g_malloc(len + 1);
     memset(data, byte, len);
+    if (!strcmp(word, "vmwrite"))
+        return blk_vm_state(n, BLK_WRITE, off, data, len);
     for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
         if (strcmp(word, words[i].word))
             continue;
@@ -134,10 +161,21 @@ static bool run(char **arg)
     return n && !status;
 }
 
+static bool vm_read(char **arg)
+{
+    BlkNode *n = open_image(arg, true);
+    size_t len = strtoull(arg[4], NULL, 0);
+    g_autofree char *buf = g_malloc(len + 1);
+    bool ok = n && !blk_vm_state(n, BLK_READ, 0, buf, len) && fwrite(buf, 1, len, stdout) == len;
+    blk_close(n);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *word; int min; bool (*run)(char **arg); } commands[] = {
-        { "create", 5, create }, { "read", 5, read_out }, { "resize", 5, resize }, { "map", 4, map }, { "check", 4, check }, { "run", 4, run },
+        { "create", 5, create }, { "read", 5, read_out }, { "resize", 5, resize }, { "map", 4, map }, { "check", 4, check }, { "run", 4, run }, { "snapshot", 5, snapshot },
+        { "vmread", 5, vm_read },
     };
     for (unsigned i = 0; argc > 1 && i < G_N_ELEMENTS(commands); i++)
         if (!strcmp(argv[1], commands[i].word) && argc >= commands[i].min)

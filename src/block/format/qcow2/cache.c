@@ -32,6 +32,13 @@ void cache_drop(Cache *c, uint64_t off)
     g_hash_table_remove(c->tables, &off);
 }
 
+/* All, and what is dirty in them too. */
+void cache_forget(Cache *c)
+{
+    while (c->lru.tail)
+        cache_drop(c, ((Table *)c->lru.tail->data)->off);
+}
+
 static int make_room(Qcow2 *q, Cache *c)
 {
     if (c->lru.length < c->max)

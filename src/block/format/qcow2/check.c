@@ -10,131 +10,114 @@
 #include "base/error.h"
 #include "block/format/qcow2/qcow2.h"
 
-typedef struct Count {
-    Qcow2 *q;
-    BlkCheck *found;
-    uint32_t *refs; /* a cluster */
-    uint64_t clusters;
-} Count;
-
-static void add(Count *c, uint64_t off, uint64_t bytes)
+/* Whether an entry says rightly that nobody else uses its cluster.  Saying so wrongly loses data; the other way a write
+ * is only slower, yet QEMU counts both. */
+static void check_flag(Refs *r, const char *what, uint64_t i, uint64_t entry)
 {
-    if (!bytes)
+    uint64_t c = (entry & QCOW2_OFFSET) >> r->q->cluster_bits, refs;
+    if (entry & QCOW2_COMPRESSED || !c || c >= r->clusters || qcow2_refcount(r->q, c, &refs) || (refs == 1) == !!(entry & QCOW2_COPIED))
         return;
-    uint64_t first = off >> c->q->cluster_bits, last = (off + bytes - 1) >> c->q->cluster_bits;
-    if (last >= c->clusters) {
-        c->found->corruptions++;
-        return;
-    }
-    for (uint64_t i = first; i <= last; i++) {
-        c->refs[i] += c->refs[i] < UINT32_MAX;
-        c->found->end = MAX(c->found->end, (i + 1) << c->q->cluster_bits);
-    }
+    refs_wrong(r, "%s %" G_GUINT64_FORMAT " says that its cluster at 0x%" G_GINT64_MODIFIER "x is used %s, but its refcount is %"
+               G_GUINT64_FORMAT, what, i, c << r->q->cluster_bits, entry & QCOW2_COPIED ? "once" : "more than once", refs);
 }
 
-static void add_table(Count *c, uint64_t off)
+static int check_table(Refs *r, uint64_t off, BlkCheck *found)
 {
-    if (off & (c->q->cluster_bytes - 1))
-        c->found->corruptions++;
-    else
-        add(c, off, c->q->cluster_bytes);
-}
-
-static int add_entry(Count *c, uint64_t entry)
-{
-    Qcow2 *q = c->q;
-    uint64_t off = entry & QCOW2_OFFSET, bytes, refs;
-    if (entry & QCOW2_COMPRESSED) {
-        qcow2_compressed_range(q, entry, &off, &bytes);
-        add(c, off, bytes);
-        c->found->allocated++;
-        c->found->corruptions += !!(entry & QCOW2_COPIED);
-        return 0;
-    }
-    if (!off)
-        return 0;
-    add_table(c, off);
-    c->found->allocated++;
-    int status = qcow2_refcount(q, off >> q->cluster_bits, &refs);
-    c->found->corruptions += !status && (refs == 1) != !!(entry & QCOW2_COPIED);
-    return status;
-}
-
-static int add_l2(Count *c, uint64_t l1_entry)
-{
-    Qcow2 *q = c->q;
-    uint64_t off = l1_entry & QCOW2_OFFSET;
-    if (!off)
-        return 0;
-    add_table(c, off);
+    Qcow2 *q = r->q;
     Table *t;
     int status = cache_get(q, &q->l2s, off, &t);
-    if (status == -EIO) { /* not within the file, and said so */
-        c->found->corruptions++;
-        return 0;
-    }
     for (uint64_t i = 0; i < 1ull << q->l2_bits && !status; i++) {
-        uint64_t raw;
-        memcpy(&raw, t->data + i * 8, 8);
-        status = add_entry(c, GUINT64_FROM_BE(raw));
+        uint64_t entry = qcow2_entry_at(q, t, i);
+        found->allocated += entry & (QCOW2_OFFSET | QCOW2_COMPRESSED) ? 1 : 0;
+        check_flag(r, "L2 entry", i, entry);
     }
     return status;
 }
 
-static int count_all(Count *c)
+static int check_flags(Refs *r, BlkCheck *found)
 {
-    Qcow2 *q = c->q;
+    Qcow2 *q = r->q;
     int status = 0;
-    add(c, 0, q->cluster_bytes);
-    add(c, q->h.reftable_off, (uint64_t)q->h.reftable_clusters << q->cluster_bits);
-    add(c, q->h.l1_off, q->h.l1_size * 8ull);
-    for (uint64_t i = 0; i < q->reftable_size; i++)
-        if (q->reftable[i])
-            add_table(c, q->reftable[i]);
-    for (uint32_t i = 0; i < q->h.l1_size && !status; i++)
-        status = add_l2(c, q->l1[i]);
+    for (uint32_t i = 0; i < q->h.l1_size && !status; i++) {
+        uint64_t off = q->l1[i] & QCOW2_OFFSET;
+        check_flag(r, "L1 entry", i, q->l1[i]);
+        if (off && g_hash_table_contains(r->tables, &off))
+            status = check_table(r, off, found);
+    }
     return status;
 }
 
-static int compare(Count *c, unsigned repair)
+static int compare(Refs *r, BlkCheck *found)
 {
-    Qcow2 *q = c->q;
-    BlkCheck *f = c->found;
     int status = 0;
-    for (uint64_t i = 0; i < c->clusters && !status; i++) {
+    for (uint64_t i = 0; i < r->clusters && !status; i++) {
         uint64_t has;
-        status = qcow2_refcount(q, i, &has);
-        if (status || has == c->refs[i])
-            continue;
-        bool leak = has > c->refs[i], fix = repair & (BLK_REPAIR_ALL | (leak ? BLK_REPAIR_LEAKS : 0));
-        *(leak ? &f->leaks : &f->corruptions) += 1;
-        if (fix && !(status = qcow2_cover_at_end(q, i)) && !(status = qcow2_set_refcount(q, i, c->refs[i])))
-            *(leak ? &f->leaks_fixed : &f->corruptions_fixed) += 1;
+        status = qcow2_refcount(r->q, i, &has);
+        if (!status && has > r->count[i])
+            found->leaks++;
+        else if (!status && has < r->count[i])
+            refs_wrong(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %u times, but its refcount is %" G_GUINT64_FORMAT
+                       ": it could be given out again", i << r->q->cluster_bits, r->count[i], has);
     }
     return status;
 }
 
-static bool check_possible(BlkNode *n, const Count *c, GError **err)
+static int find_wrongs(Qcow2 *q, BlkCheck *found, GPtrArray *words)
 {
-    if (c->q->h.snapshots)
-        return error_set(err, ERR_UNSUPPORTED, "cannot check '%s': it holds internal snapshots, which are not supported", n->filename);
-    return c->refs || error_set(err, ERR_NO_SPACE, "no memory to check '%s'", n->filename);
+    Refs r;
+    Qcow2Next now = { q->h, q->l1, q->snapshots };
+    refs_init(&r, q, words);
+    int status = refs_tables(&r, &now);
+    if (!status)
+        status = refs_refcounts(&r);
+    if (!status)
+        status = compare(&r, found);
+    if (!status)
+        status = check_flags(&r, found);
+    found->corruptions = r.corruptions;
+    found->end = r.end;
+    refs_clear(&r);
+    return status;
 }
 
-bool qcow2_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err)
+/* Counts anew, into a place of its own: what names clusters outside of the file stays as it is. */
+static int repair_all(Qcow2 *q)
+{
+    Rebuild b;
+    int status = rebuild_begin(&b, q);
+    b.mistrust = true;
+    b.next.h.incompatible &= ~(uint64_t)QCOW2_DIRTY;
+    if (!status)
+        status = rebuild_end(&b);
+    rebuild_clear(&b);
+    return status;
+}
+
+static int repair(Qcow2 *q, BlkCheck *found)
+{
+    BlkCheck left = { 0 };
+    int status = repair_all(q);
+    if (!status)
+        status = find_wrongs(q, &left, NULL);
+    if (!status && !left.corruptions && q->h.incompatible & QCOW2_CORRUPT) {
+        q->h.incompatible &= ~(uint64_t)QCOW2_CORRUPT;
+        status = qcow2_write_header(q);
+    }
+    found->leaks_fixed = found->leaks - left.leaks;
+    found->corruptions_fixed = found->corruptions - MIN(left.corruptions, found->corruptions);
+    return status;
+}
+
+bool qcow2_check(BlkNode *n, unsigned fix, BlkCheck *ret, GError **err)
 {
     Qcow2 *q = n->state;
     *ret = (BlkCheck){ .total = div_up(n->size, q->cluster_bytes) };
-    Count c = { .q = q, .found = ret, .clusters = MAX(q->end, div_up(q->file->size, q->cluster_bytes)) + 1 };
-    g_autofree uint32_t *refs = c.refs = g_try_new0(uint32_t, c.clusters);
-    if (!check_possible(n, &c, err))
-        return false;
+    g_rw_lock_writer_lock(&q->lock);
     int status = n->read_only ? 0 : qcow2_sync(q);
     if (!status)
-        status = count_all(&c);
-    if (!status)
-        status = compare(&c, repair);
-    if (!status && repair)
-        status = qcow2_sync(q);
+        status = find_wrongs(q, ret, NULL);
+    if (!status && ((fix & BLK_REPAIR_ALL && ret->corruptions) || (fix && ret->leaks && !ret->corruptions)))
+        status = repair(q, ret);
+    g_rw_lock_writer_unlock(&q->lock);
     return !status || error_set_errno(err, -status, "cannot check qcow2 image '%s'", n->filename);
 }

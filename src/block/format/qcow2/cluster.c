@@ -7,11 +7,16 @@
 static uint64_t l1_index(const Qcow2 *q, uint64_t off) { return off >> (q->cluster_bits + q->l2_bits); }
 static uint64_t l2_index(const Qcow2 *q, uint64_t off) { return off >> q->cluster_bits & ((1ull << q->l2_bits) - 1); }
 
-static uint64_t entry_at(const Table *t, uint64_t i)
+uint64_t qcow2_entry_at(const Qcow2 *q, const Table *t, uint64_t i)
 {
     uint64_t raw;
     memcpy(&raw, t->data + i * 8, 8);
     return GUINT64_FROM_BE(raw);
+}
+
+void qcow2_put_entry(const Qcow2 *q, Table *t, uint64_t i, uint64_t entry)
+{
+    memcpy(t->data + i * 8, &(uint64_t){ GUINT64_TO_BE(entry) }, 8);
 }
 
 /* "Compressed Clusters Descriptor": the low bits are the offset, above them stand sectors besides the first. */
@@ -37,7 +42,7 @@ static uint64_t count_alike(const Qcow2 *q, const Table *t, uint64_t i, uint64_t
 {
     uint64_t n = 1, host = first->entry & QCOW2_OFFSET;
     for (; first->kind != QCOW2_IS_COMPRESSED && n < max; n++) {
-        uint64_t entry = entry_at(t, i + n);
+        uint64_t entry = qcow2_entry_at(q, t, i + n);
         bool follows = first->kind != QCOW2_IS_DATA ||
                        ((entry & QCOW2_OFFSET) == host + (n << q->cluster_bits) && !!(entry & QCOW2_COPIED) == first->in_place);
         if (kind_of(q, entry) != first->kind || !follows)
@@ -57,7 +62,7 @@ int qcow2_lookup(Qcow2 *q, uint64_t off, uint64_t len, Qcow2Run *ret)
         int status = cache_get(q, &q->l2s, table, &t);
         if (status)
             return status;
-        ret->entry = entry_at(t, i);
+        ret->entry = qcow2_entry_at(q, t, i);
         ret->kind = kind_of(q, ret->entry);
         ret->host = (ret->entry & QCOW2_OFFSET) + in_cluster;
         ret->in_place = ret->kind == QCOW2_IS_DATA && ret->entry & QCOW2_COPIED && q->l1[l1] & QCOW2_COPIED;
@@ -109,7 +114,7 @@ int qcow2_set_entry(Qcow2 *q, uint64_t off, uint64_t entry)
     int status = own_table(q, l1_index(q, off), &t);
     if (status)
         return status;
-    memcpy(t->data + l2_index(q, off) * 8, &(uint64_t){ GUINT64_TO_BE(entry) }, 8);
+    qcow2_put_entry(q, t, l2_index(q, off), entry);
     t->dirty = true;
     return 0;
 }

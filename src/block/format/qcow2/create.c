@@ -196,6 +196,15 @@ static int move_l1(BlkNode *n, uint32_t entries)
     return 0;
 }
 
+int qcow2_grow_l1(BlkNode *n, uint32_t entries)
+{
+    Qcow2 *q = n->state;
+    int status = move_l1(n, entries);
+    if (!status)
+        status = qcow2_write_header(q);
+    return status ? status : qcow2_sync(q);
+}
+
 static int grow(BlkNode *n, uint64_t size)
 {
     Qcow2 *q = n->state;

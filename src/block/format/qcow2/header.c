@@ -15,8 +15,8 @@ typedef struct Field {
 static const Field fields[] = {
     FIELD(4, 4, version),       FIELD(8, 8, backing_off), FIELD(16, 4, backing_bytes), FIELD(20, 4, cluster_bits),
     FIELD(24, 8, size),         FIELD(32, 4, crypt_method), FIELD(36, 4, l1_size),     FIELD(40, 8, l1_off),
-    FIELD(48, 8, reftable_off), FIELD(56, 4, reftable_clusters), FIELD(60, 4, snapshots), FIELD(72, 8, incompatible),
-    FIELD(80, 8, compatible),   FIELD(88, 8, autoclear),  FIELD(96, 4, refcount_order), FIELD(100, 4, length),
+    FIELD(48, 8, reftable_off), FIELD(56, 4, reftable_clusters), FIELD(60, 4, snapshots), FIELD(64, 8, snapshots_off),
+    FIELD(72, 8, incompatible), FIELD(80, 8, compatible), FIELD(88, 8, autoclear),  FIELD(96, 4, refcount_order), FIELD(100, 4, length),
 };
 
 static const char *const incompatible_names[] = { "dirty", "corrupt", "external data file", "compression type", "extended L2 entries" };
@@ -87,9 +87,6 @@ static bool check_features(const BlkNode *n, const Qcow2Header *h, GError **err)
     }
     if (h->crypt_method)
         return refuse(n, err, ERR_UNSUPPORTED, "it is encrypted (method %u), which is not supported", h->crypt_method);
-    if (h->snapshots && !n->read_only)
-        return refuse(n, err, ERR_UNSUPPORTED, "it holds %u internal snapshots, and writing such images is not supported; open it with "
-                      "readonly=on or -snapshot", h->snapshots);
     if (h->incompatible & QCOW2_CORRUPT && !n->read_only)
         return refuse(n, err, ERR_INVALID, "it is marked corrupt; open it with readonly=on, or repair it");
     return true;

@@ -116,7 +116,7 @@ static int write_new(BlkNode *n, uint64_t host, uint64_t off, uint64_t len, stru
         return blk_perform(q->file, BLK_WRITE, 0, host, len, iov, niov);
     g_autofree uint8_t *cluster = g_malloc0(q->cluster_bytes);
     uint64_t start = off & -q->cluster_bytes;
-    struct iovec whole = { cluster, MIN(q->cluster_bytes, n->size - start) };
+    struct iovec whole = { cluster, start < n->size ? MIN(q->cluster_bytes, n->size - start) : q->cluster_bytes };
     int status = read_all(n, qcow2_lookup, start, whole.iov_len, &whole, 1);
     if (status)
         return status;
@@ -264,4 +264,25 @@ int qcow2_perform(BlkNode *n, BlkReq *r)
         return flush_request(n);
     }
     return -ENOTSUP;
+}
+
+/* It stands behind the disk, from the next L1 entry on; what was never written reads as zeros. */
+int qcow2_vm_state(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len)
+{
+    Qcow2 *q = n->state;
+    uint64_t covered = 1ull << (q->cluster_bits + q->l2_bits), base = div_up(n->size, covered) * covered;
+    uint64_t entries = div_up(base + off + len, covered);
+    struct iovec iov = { buf, len };
+    int status = 0;
+    if (off > INT64_MAX - base - len || entries > QCOW2_MAX_L1_BYTES / 8)
+        return -EFBIG;
+    g_rw_lock_writer_lock(&q->lock);
+    if (op == BLK_WRITE && entries > q->h.l1_size)
+        status = qcow2_grow_l1(n, entries);
+    if (!status && op == BLK_WRITE)
+        status = write_all(n, qcow2_lookup, base + off, len, &iov, 1);
+    else if (!status)
+        status = read_all(n, qcow2_lookup, base + off, len, &iov, 1);
+    g_rw_lock_writer_unlock(&q->lock);
+    return status;
 }

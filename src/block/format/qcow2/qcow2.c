@@ -7,7 +7,7 @@
 
 enum { CACHE_BYTES = 32 << 20, MIN_TABLES = 16 };
 
-static int read_table(BlkNode *file, uint64_t off, uint64_t entries, uint64_t **ret)
+int qcow2_read_table(BlkNode *file, uint64_t off, uint64_t entries, uint64_t **ret)
 {
     *ret = g_try_new0(uint64_t, MAX(entries, 1));
     int status = *ret ? entries ? blk_pread(file, off, *ret, entries * 8) : 0 : -ENOMEM;
@@ -31,9 +31,9 @@ static void set_geometry(Qcow2 *q)
 static bool read_tables(BlkNode *n, GError **err)
 {
     Qcow2 *q = n->state;
-    int status = read_table(q->file, q->h.l1_off, q->h.l1_size, &q->l1);
+    int status = qcow2_read_table(q->file, q->h.l1_off, q->h.l1_size, &q->l1);
     if (!status)
-        status = read_table(q->file, q->h.reftable_off, q->reftable_size, &q->reftable);
+        status = qcow2_read_table(q->file, q->h.reftable_off, q->reftable_size, &q->reftable);
     for (uint64_t i = 0; i < q->reftable_size && !status; i++)
         if (q->reftable[i] & (q->cluster_bytes - 1) || q->reftable[i] > INT64_MAX)
             return error_set(err, ERR_INVALID, "cannot open qcow2 image '%s': entry %" G_GUINT64_FORMAT " of its refcount table is not aligned",
@@ -63,13 +63,14 @@ static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
     Qcow2 *q = n->state;
     q->file = n->file;
     q->freed = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    q->snapshots = g_ptr_array_new_with_free_func(qcow2_snapshot_free);
     g_rw_lock_init(&q->lock);
     g_mutex_init(&q->meta);
     if (!qcow2_read_header(n, err))
         return false;
     n->size = q->h.size;
     set_geometry(q);
-    return read_tables(n, err) && prepare_writing(n, err);
+    return read_tables(n, err) && qcow2_read_snapshots(n, err) && prepare_writing(n, err);
 }
 
 static void qcow2_close(BlkNode *n)
@@ -80,6 +81,7 @@ static void qcow2_close(BlkNode *n)
     cache_clear(&q->l2s);
     cache_clear(&q->blocks);
     g_array_unref(q->freed);
+    g_ptr_array_unref(q->snapshots);
     g_rw_lock_clear(&q->lock);
     g_mutex_clear(&q->meta);
     g_free(q->l1);
@@ -102,6 +104,15 @@ static int qcow2_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
     return status;
 }
 
+static void qcow2_info(BlkNode *n, BlkInfo *ret)
+{
+    const Qcow2 *q = n->state;
+    ret->cluster_bytes = q->cluster_bytes;
+    ret->encrypted = q->h.crypt_method;
+    ret->dirty = q->h.incompatible & QCOW2_DIRTY;
+    ret->corrupt = q->h.incompatible & QCOW2_CORRUPT;
+}
+
 const BlkDriver qcow2_driver = {
     .name = "qcow2",
     .summary = "grows as it is written, with backing files and compression",
@@ -117,4 +128,10 @@ const BlkDriver qcow2_driver = {
     .map = qcow2_map,
     .resize = qcow2_resize,
     .check = qcow2_check,
+    .info = qcow2_info,
+    .snapshot_create = qcow2_snapshot_create,
+    .snapshot_list = qcow2_snapshot_list,
+    .snapshot_apply = qcow2_snapshot_apply,
+    .snapshot_delete = qcow2_snapshot_delete,
+    .vm_state = qcow2_vm_state,
 };

@@ -17,7 +17,7 @@ static uint64_t get_entry(const uint8_t *block, unsigned order, uint64_t i)
     return value;
 }
 
-static void set_entry(uint8_t *block, unsigned order, uint64_t i, uint64_t value)
+void refcount_put(uint8_t *block, unsigned order, uint64_t i, uint64_t value)
 {
     if (order < 3) {
         unsigned shift = (i << order) & 7, mask = (1u << (1u << order)) - 1;
@@ -56,7 +56,7 @@ int qcow2_set_refcount(Qcow2 *q, uint64_t cluster, uint64_t value)
         return status ? status : -EIO;
     if (q->h.refcount_order < 6 && value >> (1u << q->h.refcount_order))
         return -ERANGE;
-    set_entry(t->data, q->h.refcount_order, in_block(q, cluster), value);
+    refcount_put(t->data, q->h.refcount_order, in_block(q, cluster), value);
     t->dirty = true;
     if (!value)
         q->hint = MIN(q->hint, cluster);
@@ -178,23 +178,6 @@ static int grow_reftable(Qcow2 *q, uint64_t entries)
         q->reftable_dirty = (Dirty){ 0, old };
     }
     return status;
-}
-
-int qcow2_cover_at_end(Qcow2 *q, uint64_t cluster)
-{
-    Table *t;
-    int status = find_block(q, cluster, &t);
-    if (status || t)
-        return status;
-    if (cluster >> q->block_bits >= q->reftable_size)
-        return -EFBIG;
-    uint64_t where;
-    status = qcow2_alloc_region(q, 1, &where); /* may bring the block itself */
-    if (!status)
-        status = find_block(q, cluster, &t);
-    if (status || t)
-        return status;
-    return add_block(q, cluster, where >> q->cluster_bits);
 }
 
 int qcow2_alloc(Qcow2 *q, uint64_t *ret_off)

@@ -1,0 +1,175 @@
+/*
+ * refs.c - counts who uses which cluster, from the tables themselves.
+ *
+ * An L2 table that several snapshots share is read once: first the L1 entries are counted, then each table adds its
+ * clusters as often as it is named.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "block/format/qcow2/qcow2.h"
+
+enum { MAX_WORDS = 100, SPARE = 1024 };
+
+void refs_init(Refs *r, Qcow2 *q, GPtrArray *words)
+{
+    *r = (Refs){ .q = q, .words = words };
+    r->limit = MAX(q->end, div_up(q->file->size, q->cluster_bytes)) + 1;
+    r->tables = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+}
+
+void refs_clear(Refs *r)
+{
+    g_free(r->count);
+    g_clear_pointer(&r->tables, g_hash_table_unref);
+}
+
+void refs_wrong(Refs *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    r->corruptions++;
+    if (r->words && r->words->len < MAX_WORDS)
+        g_ptr_array_add(r->words, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+static bool reach(Refs *r, uint64_t clusters)
+{
+    if (clusters <= r->clusters)
+        return true;
+    uint64_t more = MIN(clusters + clusters / 4 + SPARE, r->limit);
+    uint32_t *count = g_try_renew(uint32_t, r->count, more);
+    if (!count)
+        return false;
+    memset(count + r->clusters, 0, (more - r->clusters) * sizeof(*count));
+    r->count = count;
+    r->clusters = more;
+    return true;
+}
+
+bool refs_add(Refs *r, uint64_t off, uint64_t bytes, uint32_t times)
+{
+    if (!bytes)
+        return true;
+    uint64_t first = off >> r->q->cluster_bits, last = (off + bytes - 1) >> r->q->cluster_bits;
+    if (last < first || last >= r->limit || !reach(r, last + 1))
+        return false;
+    for (uint64_t i = first; i <= last; i++)
+        r->count[i] = r->count[i] > UINT32_MAX - times ? UINT32_MAX : r->count[i] + times;
+    r->end = MAX(r->end, (last + 1) << r->q->cluster_bits);
+    return true;
+}
+
+static void add_named(Refs *r, const char *what, uint64_t off, uint64_t bytes, uint32_t times)
+{
+    if (off & (r->q->cluster_bytes - 1))
+        refs_wrong(r, "%s at 0x%" G_GINT64_MODIFIER "x does not begin at a cluster", what, off);
+    else if (!refs_add(r, off, bytes, times))
+        refs_wrong(r, "%s at 0x%" G_GINT64_MODIFIER "x is not within the file", what, off);
+}
+
+static void add_entry(Refs *r, uint64_t table, uint64_t i, uint64_t entry, uint32_t times)
+{
+    uint64_t off = entry & QCOW2_OFFSET, bytes;
+    if (!(entry & QCOW2_COMPRESSED)) {
+        if (off && off & (r->q->cluster_bytes - 1))
+            refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x names 0x%" G_GINT64_MODIFIER
+                       "x, where no cluster begins", i, table, off);
+        else if (off && !refs_add(r, off, r->q->cluster_bytes, times))
+            refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x names 0x%" G_GINT64_MODIFIER
+                       "x, which is not within the file", i, table, off);
+        return;
+    }
+    qcow2_compressed_range(r->q, entry, &off, &bytes);
+    if (!refs_add(r, off, bytes, times))
+        refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x names compressed data at 0x%"
+                   G_GINT64_MODIFIER "x, which are not within the file", i, table, off);
+    if (entry & QCOW2_COPIED)
+        refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x is compressed and says that it may be "
+                   "overwritten", i, table);
+}
+
+static int add_l2(Refs *r, uint64_t off, uint32_t times)
+{
+    Qcow2 *q = r->q;
+    Table *t;
+    int status = cache_get(q, &q->l2s, off, &t);
+    for (uint64_t i = 0; i < 1ull << q->l2_bits && !status; i++) {
+        uint64_t entry = qcow2_entry_at(q, t, i);
+        if (entry)
+            add_entry(r, off, i, entry, times);
+    }
+    return status;
+}
+
+static void count_l1(Refs *r, const uint64_t *l1, uint32_t entries)
+{
+    for (uint32_t i = 0; i < entries; i++) {
+        uint64_t off = l1[i] & QCOW2_OFFSET, before = r->corruptions;
+        if (off)
+            add_named(r, "an L2 table", off, r->q->cluster_bytes, 1);
+        if (!off || r->corruptions != before)
+            continue;
+        uintptr_t times = (uintptr_t)g_hash_table_lookup(r->tables, &off);
+        g_hash_table_insert(r->tables, g_memdup2(&off, sizeof(off)), (void *)(times + 1));
+    }
+}
+
+static int add_l2_tables(Refs *r)
+{
+    GHashTableIter iter;
+    void *key, *value;
+    int status = 0;
+    g_hash_table_iter_init(&iter, r->tables);
+    while (!status && g_hash_table_iter_next(&iter, &key, &value))
+        status = add_l2(r, *(uint64_t *)key, (uintptr_t)value);
+    return status;
+}
+
+static int add_snapshots(Refs *r, const Qcow2Next *next)
+{
+    g_autoptr(GByteArray) table = qcow2_encode_snapshots(next->snapshots);
+    int status = 0;
+    if (next->h.snapshots_off)
+        add_named(r, "the snapshot table", next->h.snapshots_off, table->len, 1);
+    for (unsigned i = 0; i < next->snapshots->len && !status; i++) {
+        Qcow2Snapshot *s = g_ptr_array_index(next->snapshots, i);
+        uint64_t bytes = s->l1_size * 8ull, c = s->l1_off >> r->q->cluster_bits;
+        if (bytes && s->l1_off && c < r->clusters && r->count[c]) { /* nor is it read twice, however many name it */
+            refs_wrong(r, "the L1 table of snapshot '%s' at 0x%" G_GINT64_MODIFIER "x is another table too", s->id, s->l1_off);
+            continue;
+        }
+        if (s->l1_off)
+            add_named(r, "the L1 table of a snapshot", s->l1_off, bytes, 1);
+        bool had = s->l1 != NULL;
+        status = qcow2_snapshot_l1(r->q, s);
+        if (!status)
+            count_l1(r, s->l1, s->l1_size);
+        if (!had)
+            g_clear_pointer(&s->l1, g_free);
+    }
+    return status;
+}
+
+int refs_tables(Refs *r, const Qcow2Next *next)
+{
+    if (!reach(r, r->limit - 1))
+        return -ENOMEM;
+    refs_add(r, 0, r->q->cluster_bytes, 1);
+    if (next->h.l1_off)
+        add_named(r, "the L1 table", next->h.l1_off, next->h.l1_size * 8ull, 1);
+    count_l1(r, next->l1, next->h.l1_size);
+    int status = add_snapshots(r, next);
+    return status ? status : add_l2_tables(r);
+}
+
+int refs_refcounts(Refs *r)
+{
+    Qcow2 *q = r->q;
+    add_named(r, "the refcount table", q->h.reftable_off, (uint64_t)q->h.reftable_clusters << q->cluster_bits, 1);
+    for (uint64_t i = 0; i < q->reftable_size; i++)
+        if (q->reftable[i])
+            add_named(r, "a refcount block", q->reftable[i], q->cluster_bytes, 1);
+    return 0;
+}
