@@ -61,26 +61,28 @@ static RunExit dbt_run(Vcpu *vcpu)
 
 /* ---- what the interpreter tells */
 
-static void on_flush(InterpVcpu *i, bool global_too)
+static void on_flush(InterpVcpu *i, TlbFlush what)
 {
     DbtVcpu *v = (DbtVcpu *)i;
     if (!v->cache)
         return;
-    dbt_tlb_flush(v, global_too);
-    dbt_jump_flush(v, global_too);
+    dbt_tlb_flush(v, what & FLUSH_GLOBAL);
+    dbt_jump_flush(v, what & FLUSH_GLOBAL);
     v->last_exit = NULL;
 }
 
-static void on_flush_page(InterpVcpu *i, uint64_t linear)
+static void on_flush_page(InterpVcpu *i, uint64_t linear, TlbFlush what)
 {
     DbtVcpu *v = (DbtVcpu *)i;
-    if (i->large_pages >> (linear >> 30 & 63) & 1) /* our entries do not know how large their page is */
+    if (mmu_may_be_large(i, linear))
         dbt_tlb_flush(v, true);
     else
         dbt_tlb_flush_page(v, linear);
     dbt_jump_flush(v, true);
     v->last_exit = NULL;
 }
+
+static void on_switch(InterpVcpu *i) { on_flush(i, FLUSH_LOCAL); }
 
 /* No vCPU may have the page in its table of writable ones when its code is read. */
 static void on_claim(InterpVcpu *self, const uint8_t *page)
@@ -95,7 +97,8 @@ static void on_claim(InterpVcpu *self, const uint8_t *page)
 }
 
 static const InterpClient client = {
-    .tlb_flushed = on_flush, .tlb_page_flushed = on_flush_page, .code_dropped = dbt_code_dropped, .code_claimed = on_claim,
+    .tlb_flushed = on_flush, .tlb_page_flushed = on_flush_page, .tlb_switched = on_switch,
+    .code_dropped = dbt_code_dropped, .code_claimed = on_claim,
 };
 
 /* ---- the accelerator */

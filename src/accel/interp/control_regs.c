@@ -39,10 +39,11 @@ void control_set_cr0(InterpVcpu *v, uint64_t value)
     interp_mode_changed(v);
 }
 
-/* A CR3 load keeps global entries; other processes' entries are dropped even with PCIDs, which the SDM allows. */
+/* Bit 63 keeps what is cached for the PCID that is loaded (SDM 3, 4.10.4.1). */
 void control_set_cr3(InterpVcpu *v, uint64_t value)
 {
-    if (v->s.cr4 & CR4_PCIDE)
+    bool keep = v->s.cr4 & CR4_PCIDE && value >> 63;
+    if (keep)
         value &= ~(1ull << 63);
     if (v->long_mode && (value & ~phys_mask(v)))
         interp_gp0(v);
@@ -51,7 +52,7 @@ void control_set_cr3(InterpVcpu *v, uint64_t value)
     if (pae_paging(v, v->s.cr0, v->s.cr4) && !mmu_load_pdptes(v, value))
         interp_gp0(v);
     v->s.cr3 = value;
-    mmu_flush(v, false);
+    mmu_cr3_loaded(v, keep);
 }
 
 static uint64_t cr4_allowed(const InterpVcpu *v)
@@ -86,6 +87,8 @@ void control_set_cr4(InterpVcpu *v, uint64_t value)
     v->s.cr4 = value;
     if (changed & (CR4_PSE | CR4_PAE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_LA57))
         mmu_flush(v, true);
+    if (changed & CR4_PCIDE)
+        mmu_cr3_loaded(v, true);
     interp_mode_changed(v);
 }
 

@@ -119,9 +119,7 @@ static void take_requests(InterpVcpu *v, uint32_t requests)
 {
     if (requests & VREQ_TLB_FLUSH) {
         vcpu_unrequest(&v->vcpu, VREQ_TLB_FLUSH);
-        if (v->memory_view)
-            view_unref(v->memory_view);
-        v->memory_view = NULL;
+        mmu_forget_view(v);
         mmu_flush(v, true);
     }
     take_reset(v, requests);
@@ -242,6 +240,7 @@ void interp_state_loaded(InterpVcpu *v)
     atomic_store(&v->vcpu.tsc_offset, v->s.tsc_offset);
     interp_mode_changed(v);
     interp_apic_moved(v); /* flushes the TLB */
+    mmu_cr3_loaded(v, true);
     if ((v->s.cr0 & CR0_PG) && (v->s.cr4 & CR4_PAE) && !v->long_mode)
         mmu_load_pdptes(v, v->s.cr3);
     interp_update_attention(v);

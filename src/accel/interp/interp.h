@@ -43,6 +43,32 @@ typedef struct Tlb {
     unsigned n_used;
 } Tlb;
 
+/* ---- contexts: what is cached for one PCID (SDM 3, 4.10).  Supervisor accesses (MEM_IMPLICIT) share one table, in which
+ * global entries survive a change of context; the others have a table in each.  Flushes reach a context that is not
+ * current when it becomes current again. */
+enum { TLB_CONTEXTS = 8, TLB_LOG = 16 };
+typedef enum TlbFlush {
+    FLUSH_LOCAL = 1, FLUSH_GLOBAL = 2, FLUSH_ALL = 3,
+    FLUSH_OWN = 4, /* not of the table that contexts share */
+} TlbFlush;
+typedef struct TlbContext {
+    Tlb user, smap_ac;
+    uint16_t pcid;
+    bool ready;                  /* entries are initialized */
+    uint8_t due;                 /* TlbFlush */
+    uint64_t last_used;
+    uint64_t log_seen;           /* of InterpVcpu.flushed_pages */
+    uint64_t walk_epoch;         /* entries of the walk cache that hold here; never another's */
+} TlbContext;
+
+/* Paging-structure caches: the last table of a walk, with the rights of the levels above it. */
+enum { WALK_CACHE = 64, LARGE_FILTER_BITS = 4096 };
+typedef struct WalkCacheEntry {
+    uint64_t region; /* linear >> 21 */
+    uint64_t epoch, table;
+    bool user, writable, nx;
+} WalkCacheEntry;
+
 /* Bits of InterpVcpu.attention. */
 enum {
     ATTN_STEP = 1 << 0,     /* TF */
@@ -55,8 +81,11 @@ enum {
 /* A translator that embeds InterpVcpu and keeps tables derived from its own (accel/dbt).  All are called on the vCPU's thread
  * between instructions. */
 typedef struct InterpClient {
-    void (*tlb_flushed)(InterpVcpu *v, bool global_too);
-    void (*tlb_page_flushed)(InterpVcpu *v, uint64_t linear);
+    /* Of the current context, and of what all share. */
+    void (*tlb_flushed)(InterpVcpu *v, TlbFlush what);
+    void (*tlb_page_flushed)(InterpVcpu *v, uint64_t linear, TlbFlush what);
+    /* v->context is another.  Of what all share, entries that are not global are void. */
+    void (*tlb_switched)(InterpVcpu *v);
     /* Bytes of the page in these units of 64 have changed; page NULL: anything may have. */
     void (*code_dropped)(InterpVcpu *v, const uint8_t *page, uint64_t granules);
     /* A page holds code from now on: no vCPU may write it without a look.  Its bytes have not been read yet. */
@@ -96,7 +125,7 @@ struct InterpVcpu {
     uint64_t pending_debug;            /* DR6 bits of a debug trap that is due */
 
     FlatView *memory_view; /* the reference that this vCPU holds; NULL: taken when needed */
-    uint64_t large_pages;  /* bit (linear >> 30) & 63: entries of pages larger than 4 KiB may be cached there */
+    const FlatRange *last_range; /* of that view, or NULL: where the last look-up ended */
     uint64_t pdpte[4];     /* PAE: loaded with CR3 */
     struct CodeCache *code;    /* run.c: decoded instructions by physical address */
     struct HostExec *host;     /* host_exec.c: SIMD and x87 on the host */
@@ -105,7 +134,16 @@ struct InterpVcpu {
     bool leave_block;          /* run.c: the decoded block that runs has changed, or REP was interrupted */
     bool exclusive;            /* between exclusive_begin() and _end(): a fault that unwinds ends it */
     uint64_t apic_page;        /* gpa of the local APIC's page, ~0 if disabled or x2APIC */
-    Tlb tlb[MEM_WHO_COUNT];
+    Tlb *tlb[MEM_WHO_COUNT];   /* of the current context */
+    unsigned context;          /* index of it */
+    Tlb shared_tlb;            /* MEM_IMPLICIT */
+    TlbContext *contexts;      /* [TLB_CONTEXTS] */
+    uint64_t context_clock;    /* for last_used */
+    uint64_t flushed_pages[TLB_LOG], n_flushed_pages; /* by INVLPG, in any context: global entries of the others go too */
+    uint64_t walk_epoch, last_walk_epoch;
+    WalkCacheEntry walk_cache[WALK_CACHE];
+    uint64_t large_filter[LARGE_FILTER_BITS / 64]; /* mmu_may_be_large() */
+    bool huge_pages;           /* of 1 GiB: anywhere */
 };
 
 static inline const CpuModel *interp_model(const InterpVcpu *v) { return &v->vcpu.accel->model; }
@@ -165,8 +203,14 @@ MemWho mem_who(const InterpVcpu *v, unsigned cpl); /* as code of that CPL would 
 TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho who);
 /* For debuggers: no fault, no A/D update. false: not mapped. */
 bool mmu_debug_translate(InterpVcpu *v, uint64_t linear, uint64_t *ret_gpa);
+/* ---- the TLB (tlb.c).  In every context, and with global_too global entries as well. */
 void mmu_flush(InterpVcpu *v, bool global_too);
-void mmu_flush_page(InterpVcpu *v, uint64_t linear);
+void mmu_flush_page(InterpVcpu *v, uint64_t linear);  /* INVLPG: here, and where it is global */
+void mmu_flush_pcid(InterpVcpu *v, uint16_t pcid);    /* all but global entries */
+/* CR3 or CR4.PCIDE has changed; keep: what is cached for that PCID stays. */
+void mmu_cr3_loaded(InterpVcpu *v, bool keep);
+/* Can there be an entry for a page larger than 4 KiB that holds this address? */
+bool mmu_may_be_large(const InterpVcpu *v, uint64_t linear);
 /* Loads the PDPTEs of PAE paging from cr3.  False: a reserved bit is set; nothing is loaded then. */
 bool mmu_load_pdptes(InterpVcpu *v, uint64_t cr3);
 /* Debug registers: records a data (or I/O) access in pending_debug where one matches. */

@@ -8,7 +8,7 @@
  */
 static inline TlbEntry *tlb_entry(InterpVcpu *v, uint64_t linear, MemWho who)
 {
-    return &v->tlb[who].entry[linear >> 12 & (TLB_SIZE - 1)];
+    return &v->tlb[who]->entry[linear >> 12 & (TLB_SIZE - 1)];
 }
 
 /* The host address of [linear, linear + size) or NULL: take the slow path.  After a store: tlb_stored(). */

@@ -29,8 +29,18 @@ static const FlatView *memory_view(InterpVcpu *v)
 /* The range that holds all of [gpa, gpa + size), or NULL. */
 static const FlatRange *find_range(InterpVcpu *v, uint64_t gpa, unsigned size)
 {
-    const FlatRange *r = view_find(memory_view(v), gpa);
+    const FlatRange *r = v->last_range;
+    if (!r || gpa < r->start || gpa - r->start >= r->size)
+        v->last_range = r = view_find(memory_view(v), gpa);
     return r && gpa >= r->start && size <= r->size - (gpa - r->start) ? r : NULL;
+}
+
+void mmu_forget_view(InterpVcpu *v)
+{
+    if (v->memory_view)
+        view_unref(v->memory_view);
+    v->memory_view = NULL;
+    v->last_range = NULL;
 }
 
 static uint8_t *table_host(InterpVcpu *v, uint64_t gpa, unsigned size, bool write, RamBlock **ret_ram)
@@ -126,13 +136,44 @@ static uint64_t reserved_bits(InterpVcpu *v, unsigned level, bool leaf)
     return bits;
 }
 
+static WalkCacheEntry *walk_cache_entry(InterpVcpu *v, uint64_t linear) { return &v->walk_cache[(linear >> 21) % WALK_CACHE]; }
+
+/* Starts a walk at its last level, if that table is cached: the entries above it are marked accessed. */
+static bool walk_from_cache(InterpVcpu *v, uint64_t linear, Walk *w, uint64_t *ret_table)
+{
+    const WalkCacheEntry *c = walk_cache_entry(v, linear);
+    if (c->epoch != v->walk_epoch || c->region != linear >> 21)
+        return false;
+    w->user = c->user, w->writable = c->writable, w->nx = c->nx;
+    *ret_table = c->table;
+    return true;
+}
+
+/* The upper levels as they were before the leaf changed the rights. */
+static void walk_remember(InterpVcpu *v, uint64_t linear, const Walk *w)
+{
+    if (w->entry_size != 8 || w->shift != 12 || w->n < 2)
+        return;
+    WalkCacheEntry *c = walk_cache_entry(v, linear);
+    *c = (WalkCacheEntry){ .region = linear >> 21, .epoch = v->walk_epoch, .user = true, .writable = true };
+    for (unsigned i = 0; i < w->n - 1; i++) {
+        uint64_t e = w->entry_value[i];
+        c->user &= (e & PTE_U) != 0;
+        c->writable &= (e & PTE_W) != 0;
+        c->nx |= (e & PTE_NX) != 0;
+    }
+    c->table = w->entry_value[w->n - 2] & 0x000ffffffffff000ull;
+}
+
 /* PAE, 4-level and 5-level paging: 512 entries of 8 bytes a table. */
-static WalkResult walk64(InterpVcpu *v, uint64_t linear, Walk *w)
+static WalkResult walk64(InterpVcpu *v, uint64_t linear, Walk *w, bool cached)
 {
     uint64_t table = v->s.cr3 & phys_mask(v) & ~0xfffull;
     unsigned level = v->s.cr4 & CR4_LA57 ? 5 : 4;
     w->entry_size = 8;
-    if (!v->long_mode) {
+    if (cached && walk_from_cache(v, linear, w, &table)) {
+        level = 1;
+    } else if (!v->long_mode) {
         uint64_t pdpte = v->pdpte[linear >> 30 & 3];
         if (!(pdpte & PTE_P))
             return WALK_ABSENT;
@@ -156,14 +197,14 @@ static WalkResult walk64(InterpVcpu *v, uint64_t linear, Walk *w)
     }
 }
 
-static WalkResult walk(InterpVcpu *v, uint64_t linear, Walk *w)
+static WalkResult walk(InterpVcpu *v, uint64_t linear, Walk *w, bool cached)
 {
     *w = (Walk){ .user = true, .writable = true, .shift = 12 };
     if (!(v->s.cr0 & CR0_PG)) {
         w->gpa = linear & 0xfffff000;
         return WALK_OK;
     }
-    WalkResult r = v->s.cr4 & CR4_PAE ? walk64(v, linear, w) : walk32(v, linear, w);
+    WalkResult r = v->s.cr4 & CR4_PAE ? walk64(v, linear, w, cached) : walk32(v, linear, w);
     w->global = w->global && (v->s.cr4 & CR4_PGE);
     return r;
 }
@@ -200,62 +241,7 @@ static uint32_t page_fault_error(InterpVcpu *v, bool present, bool reserved, Mem
            (reserved ? PF_RESERVED : 0) | (access == ACCESS_EXEC && fetch_shown ? PF_FETCH : 0);
 }
 
-/* ---- the TLB */
-static void entry_clear(TlbEntry *e) { e->tag[0] = e->tag[1] = e->tag[2] = TLB_EMPTY; }
-
-static uint64_t entry_page(const TlbEntry *e)
-{
-    for (unsigned i = 0; i < 3; i++)
-        if (e->tag[i] != TLB_EMPTY)
-            return e->tag[i];
-    return TLB_EMPTY;
-}
-
-void mmu_flush(InterpVcpu *v, bool global_too)
-{
-    if (v->client)
-        v->client->tlb_flushed(v, global_too);
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
-        Tlb *t = &v->tlb[who];
-        unsigned kept = 0;
-        for (unsigned i = 0; i < t->n_used; i++) {
-            TlbEntry *e = &t->entry[t->used[i]];
-            if (e->global && !global_too) {
-                t->used[kept++] = t->used[i];
-                continue;
-            }
-            entry_clear(e);
-            e->listed = false;
-        }
-        t->n_used = kept;
-    }
-    if (global_too)
-        v->large_pages = 0;
-}
-
-static void flush_large(Tlb *t, uint64_t linear)
-{
-    for (unsigned i = 0; i < t->n_used; i++) {
-        TlbEntry *e = &t->entry[t->used[i]];
-        if (e->shift > 12 && (entry_page(e) ^ linear) >> e->shift == 0)
-            entry_clear(e);
-    }
-}
-
-void mmu_flush_page(InterpVcpu *v, uint64_t linear)
-{
-    if (v->client)
-        v->client->tlb_page_flushed(v, linear);
-    bool large = v->large_pages >> (linear >> 30 & 63) & 1;
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
-        TlbEntry *e = tlb_entry(v, linear, who);
-        if (entry_page(e) == (linear & ~0xfffull))
-            entry_clear(e);
-        if (large)
-            flush_large(&v->tlb[who], linear);
-    }
-}
-
+/* ---- filling the TLB */
 /* Is a data breakpoint in this page?  Then its accesses take the slow path, which looks at DR0-3. */
 static bool page_is_watched(const InterpVcpu *v, uint64_t page)
 {
@@ -285,30 +271,46 @@ static void entry_place(InterpVcpu *v, TlbEntry *e, const Walk *w)
         e->flags = &r->ram->page_flags[offset >> 12];
 }
 
+/* Would a write need no walk, for the leaf is marked dirty? */
+static bool may_write_now(InterpVcpu *v, const Walk *w, MemWho who)
+{
+    return walk_permits(v, w, ACCESS_WRITE, who) && (!w->n || w->entry_value[w->n - 1] & PTE_D);
+}
+
 static TlbEntry *entry_fill(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho who, const Walk *w)
 {
-    Tlb *t = &v->tlb[who];
     TlbEntry *e = tlb_entry(v, linear, who);
     uint64_t page = linear & ~0xfffull;
-    if (entry_page(e) != page || e->gpa != w->gpa || !e->listed)
-        entry_clear(e);
+    if (tlb_entry_page(e) != page || e->gpa != w->gpa || !e->listed)
+        tlb_entry_clear(e);
     entry_place(v, e, w);
-    if (!e->listed) {
-        e->listed = true;
-        t->used[t->n_used++] = (uint16_t)(e - t->entry);
-    }
+    tlb_list(v, who, e);
     if (w->shift > 12)
-        v->large_pages |= 1ull << (linear >> 30 & 63);
+        tlb_note_large(v, linear, w->shift);
     if (!e->host)
         return e;
     if (access == ACCESS_EXEC) {
         e->tag[ACCESS_EXEC] = page;
     } else if (!page_is_watched(v, page)) {
         e->tag[ACCESS_READ] = page;
-        if (access == ACCESS_WRITE && e->flags)
+        if (e->flags && (access == ACCESS_WRITE || may_write_now(v, w, who)))
             e->tag[ACCESS_WRITE] = page;
     }
     return e;
+}
+
+/* Every level anew: faults come of what stands in memory now. */
+static void walk_all(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho who, Walk *w)
+{
+    do {
+        WalkResult r = walk(v, linear, w, false);
+        if (r != WALK_OK)
+            interp_raise_page_fault(v, linear,
+                                    page_fault_error(v, r == WALK_RESERVED, r == WALK_RESERVED, access, who));
+        if (!walk_permits(v, w, access, who))
+            interp_raise_page_fault(v, linear, page_fault_error(v, true, false, access, who));
+    } while (!walk_mark(v, w, access == ACCESS_WRITE));
+    walk_remember(v, linear, w);
 }
 
 TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho who)
@@ -320,21 +322,16 @@ TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho
     if (v->long_mode && !interp_canonical(v, linear))
         interp_gp0(v);
     Walk w;
-    do {
-        WalkResult r = walk(v, linear, &w);
-        if (r != WALK_OK)
-            interp_raise_page_fault(v, linear,
-                                    page_fault_error(v, r == WALK_RESERVED, r == WALK_RESERVED, access, who));
-        if (!walk_permits(v, &w, access, who))
-            interp_raise_page_fault(v, linear, page_fault_error(v, true, false, access, who));
-    } while (!walk_mark(v, &w, access == ACCESS_WRITE));
+    bool cached = walk(v, linear, &w, true) == WALK_OK && walk_permits(v, &w, access, who) && walk_mark(v, &w, access == ACCESS_WRITE);
+    if (!cached)
+        walk_all(v, linear, access, who, &w);
     return entry_fill(v, linear, access, who, &w);
 }
 
 bool mmu_debug_translate(InterpVcpu *v, uint64_t linear, uint64_t *ret_gpa)
 {
     Walk w;
-    if ((v->long_mode && !interp_canonical(v, linear)) || walk(v, linear, &w) != WALK_OK)
+    if ((v->long_mode && !interp_canonical(v, linear)) || walk(v, linear, &w, false) != WALK_OK)
         return false;
     *ret_gpa = w.gpa | (linear & 0xfff);
     return true;
@@ -356,18 +353,11 @@ bool mmu_load_pdptes(InterpVcpu *v, uint64_t cr3)
 void interp_sys_init(InterpVcpu *v)
 {
     v->apic_page = ~0ull;
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++) {
-        v->tlb[who].n_used = 0;
-        for (unsigned i = 0; i < TLB_SIZE; i++) {
-            v->tlb[who].entry[i] = (TlbEntry){ 0 };
-            entry_clear(&v->tlb[who].entry[i]);
-        }
-    }
+    tlb_init(v);
 }
 
 void interp_sys_finish(InterpVcpu *v)
 {
-    if (v->memory_view)
-        view_unref(v->memory_view);
-    v->memory_view = NULL;
+    mmu_forget_view(v);
+    tlb_finish(v);
 }

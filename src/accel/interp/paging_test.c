@@ -159,6 +159,157 @@ static void test_global_page(void)
     fixture_close(&f);
 }
 
+/* ---- PCIDs.  VICTIM shows one of the pages OLD and NEW, and is read as user memory under SMAP with AC set: such accesses have
+ * a table in each context. */
+enum { OLD_AT = 0x50000, NEW_AT = 0x51000, OLD = 0x11, NEW = 0x22 };
+#define CR3_KEEP (1ull << 63)
+
+static void victim_shows(Fixture *f, uint64_t page, uint64_t bits) { ram_put(f, pte_at(VICTIM), 8, page | 7 | bits); }
+
+static Fixture with_pcids(uint64_t bits)
+{
+    Fixture f = long_mode(0);
+    f.s->cr4 |= CR4_PGE | CR4_SMAP | CR4_PCIDE;
+    f.s->rflags |= RFLAGS_AC;
+    ram_put(&f, OLD_AT, 1, OLD);
+    ram_put(&f, NEW_AT, 1, NEW);
+    victim_shows(&f, OLD_AT, bits);
+    ready(&f);
+    return f;
+}
+
+static void load_cr3(Fixture *f, uint64_t bits)
+{
+    f->s->gpr[GPR_RCX] = PAGES | bits;
+    RUN(f, 0x0f, 0x22, 0xd9);
+    g_assert_cmphex(f->s->cr3, ==, (PAGES | bits) & ~CR3_KEEP);
+}
+
+static unsigned victim_read(Fixture *f)
+{
+    f->s->gpr[GPR_RBX] = VICTIM_AT;
+    RUN(f, 0x8a, 0x03);
+    return f->s->gpr[GPR_RAX] & 0xff;
+}
+
+static void invpcid(Fixture *f, unsigned type, uint16_t pcid)
+{
+    ram_put(f, DATA, 8, pcid);
+    ram_put(f, DATA + 8, 8, type ? 0 : VICTIM_AT);
+    f->s->gpr[GPR_RAX] = type;
+    f->s->gpr[GPR_RBX] = DATA;
+    RUN(f, 0x66, 0x0f, 0x38, 0x82, 0x03);
+}
+
+static void invlpg_victim(Fixture *f)
+{
+    f->s->gpr[GPR_RBX] = VICTIM_AT;
+    RUN(f, 0x0f, 0x01, 0x3b);
+}
+
+static void test_pcid_keeps(void)
+{
+    Fixture f = with_pcids(0);
+    load_cr3(&f, 1);
+    g_assert_cmphex(victim_read(&f), ==, OLD);
+    victim_shows(&f, NEW_AT, 0);
+    load_cr3(&f, 2);
+    g_assert_cmphex(victim_read(&f), ==, NEW); /* another PCID knows nothing of it */
+    load_cr3(&f, 1 | CR3_KEEP);
+    g_assert_cmphex(victim_read(&f), ==, OLD);
+    load_cr3(&f, 1 | CR3_KEEP); /* loaded again */
+    g_assert_cmphex(victim_read(&f), ==, OLD);
+    load_cr3(&f, 2 | CR3_KEEP);
+    load_cr3(&f, 1);
+    g_assert_cmphex(victim_read(&f), ==, NEW);
+    fixture_close(&f);
+}
+
+/* More PCIDs than there are contexts: one that lost its own starts empty, and none sees another's. */
+static void test_pcid_many(void)
+{
+    Fixture f = with_pcids(0);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned pcid = 1; pcid <= 3 * TLB_CONTEXTS; pcid++) {
+            victim_shows(&f, (OLD_AT + (pcid % 2 ? 0x1000 : 0)), 0);
+            load_cr3(&f, pcid);
+            g_assert_cmphex(victim_read(&f), ==, pcid % 2 ? NEW : OLD);
+            victim_shows(&f, NEW_AT, 0);
+            load_cr3(&f, (pcid > 1 ? pcid - 1 : 100) | CR3_KEEP);
+            load_cr3(&f, pcid | CR3_KEEP);
+            g_assert_cmphex(victim_read(&f), ==, pcid % 2 ? NEW : OLD);
+        }
+    victim_shows(&f, NEW_AT, 0);
+    load_cr3(&f, 2 | CR3_KEEP); /* taken by others since */
+    g_assert_cmphex(victim_read(&f), ==, NEW);
+    fixture_close(&f);
+}
+
+static void test_invpcid(void)
+{
+    enum { MINE = 1, OTHER = 2 };
+    static const struct { unsigned type; uint16_t pcid; bool global, mine_goes, other_goes; } rows[] = {
+        { 0, MINE, false, true, false }, { 0, OTHER, false, false, true }, { 1, MINE, false, true, false },
+        { 1, OTHER, false, false, true }, { 1, 77, false, false, false }, { 2, 0, false, true, true },
+        { 3, 0, false, true, true },      { 1, MINE, true, false, false }, { 1, OTHER, true, false, false },
+        { 2, 0, true, true, true },       { 3, 0, true, false, false },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("row %u", i);
+        uint64_t bits = rows[i].global ? G : 0;
+        Fixture f = with_pcids(bits);
+        load_cr3(&f, OTHER);
+        g_assert_cmphex(victim_read(&f), ==, OLD);
+        load_cr3(&f, MINE);
+        g_assert_cmphex(victim_read(&f), ==, OLD);
+        victim_shows(&f, NEW_AT, bits);
+        invpcid(&f, rows[i].type, rows[i].pcid);
+        g_assert_cmphex(victim_read(&f), ==, rows[i].mine_goes ? NEW : OLD);
+        load_cr3(&f, OTHER | CR3_KEEP);
+        g_assert_cmphex(victim_read(&f), ==, rows[i].other_goes ? NEW : OLD);
+        fixture_close(&f);
+    }
+}
+
+/* INVLPG takes global entries of every context, and only those. */
+static void test_invlpg_in_contexts(void)
+{
+    for (unsigned global = 0; global < 2; global++)
+        for (unsigned times = 1; times < 3 * TLB_LOG; times += TLB_LOG) {
+            Fixture f = with_pcids(global ? G : 0);
+            load_cr3(&f, 1);
+            g_assert_cmphex(victim_read(&f), ==, OLD);
+            load_cr3(&f, 2);
+            victim_shows(&f, NEW_AT, global ? G : 0);
+            for (unsigned n = 0; n < times; n++)
+                invlpg_victim(&f);
+            load_cr3(&f, 1 | CR3_KEEP);
+            if (global)
+                g_assert_cmphex(victim_read(&f), ==, NEW);
+            fixture_close(&f);
+        }
+}
+
+/* An upper level that changes is seen after an INVLPG of any address, and a fault looks anew. */
+static void test_upper_level_changes(void)
+{
+    Fixture f = with_pcids(0);
+    g_assert_cmphex(victim_read(&f), ==, OLD);
+    memcpy(f.ram + 0x80000, f.ram + PAGES + 0x3000, 4096); /* another last table */
+    ram_put(&f, 0x80000 + 8 * VICTIM, 8, NEW_AT | 7);
+    ram_put(&f, PAGES + 0x2000, 8, 0x80000 | 7);
+    invlpg_victim(&f);
+    g_assert_cmphex(victim_read(&f), ==, NEW);
+    ram_put(&f, 0x80000 + 8 * (VICTIM + 1), 8, 0); /* absent there, present in a third: no INVLPG is due */
+    memcpy(f.ram + 0x81000, f.ram + PAGES + 0x3000, 4096);
+    ram_put(&f, 0x81000 + 8 * (VICTIM + 1), 8, NEW_AT | 7);
+    ram_put(&f, PAGES + 0x2000, 8, 0x81000 | 7);
+    f.s->gpr[GPR_RBX] = VICTIM_AT + 0x1000;
+    RUN(&f, 0x8a, 0x03);
+    g_assert_cmphex(f.s->gpr[GPR_RAX] & 0xff, ==, NEW);
+    fixture_close(&f);
+}
+
 static void test_canonical(void)
 {
     Fixture f = long_mode(0);
@@ -458,6 +609,11 @@ int main(int argc, char **argv)
         { "crossing", test_crossing },
         { "large-page", test_large_page_and_invlpg },
         { "global", test_global_page },
+        { "pcid-keeps", test_pcid_keeps },
+        { "pcid-many", test_pcid_many },
+        { "invpcid", test_invpcid },
+        { "invlpg-in-contexts", test_invlpg_in_contexts },
+        { "upper-level-changes", test_upper_level_changes },
         { "canonical", test_canonical },
         { "ist", test_ist },
         { "inner", test_long_inner },

@@ -151,7 +151,7 @@ static void check(const Fixture *f)
         g_assert_cmphex(s->rip >> 32, ==, 0);
     g_assert_cmphex(s->xcr0 & ~7ull, ==, 0);
     for (unsigned i = 0; i < MEM_WHO_COUNT; i++)
-        g_assert_cmpuint(v->tlb[i].n_used, <=, TLB_SIZE);
+        g_assert_cmpuint(v->tlb[i]->n_used, <=, TLB_SIZE);
 }
 
 typedef struct Case {

@@ -140,3 +140,18 @@ enum { APIC_BASE_X2APIC = 1 << 10, APIC_BASE_ENABLE = 1 << 11 };
 void interp_apic_moved(InterpVcpu *v); /* after a change of IA32_APIC_BASE */
 uint64_t msr_read(InterpVcpu *v, uint32_t msr);             /* #GP(0) if unknown */
 void msr_write(InterpVcpu *v, uint32_t msr, uint64_t value); /* likewise */
+
+/* ---- the TLB (tlb.c), for mmu.c */
+void mmu_forget_view(InterpVcpu *v);
+void tlb_init(InterpVcpu *v);
+void tlb_finish(InterpVcpu *v);
+void tlb_list(InterpVcpu *v, MemWho who, TlbEntry *e); /* it will be filled: a flush must find it */
+void tlb_note_large(InterpVcpu *v, uint64_t linear, unsigned shift);
+static inline void tlb_entry_clear(TlbEntry *e) { e->tag[0] = e->tag[1] = e->tag[2] = TLB_EMPTY; }
+static inline uint64_t tlb_entry_page(const TlbEntry *e)
+{
+    for (unsigned i = 0; i < 3; i++)
+        if (e->tag[i] != TLB_EMPTY)
+            return e->tag[i];
+    return TLB_EMPTY;
+}

@@ -11,7 +11,7 @@ static void exec_invlpg(InterpVcpu *v, const Insn *i)
     mmu_flush_page(v, mem_flat_linear(v, i->seg, effective_address(v, i)));
 }
 
-/* SDM 2, INVPCID.  Every type drops everything it names and more: entries carry no PCID. */
+/* SDM 2, INVPCID.  An address of a PCID that is not current takes the whole PCID. */
 static void exec_invpcid(InterpVcpu *v, const Insn *i)
 {
     uint64_t type = gpr_get(v, i->opnd[0].reg, v->code_size == CODE64 ? 8 : 4), descriptor[2];
@@ -20,8 +20,11 @@ static void exec_invpcid(InterpVcpu *v, const Insn *i)
                (type == 0 && !interp_canonical(v, descriptor[1]));
     if (bad)
         interp_gp0(v);
-    if (type == 0)
+    bool current = !(v->s.cr4 & CR4_PCIDE) || descriptor[0] == (v->s.cr3 & 0xfff);
+    if (type == 0 && current)
         mmu_flush_page(v, descriptor[1]);
+    else if (type < 2)
+        mmu_flush_pcid(v, (uint16_t)descriptor[0]);
     else
         mmu_flush(v, type == 2);
 }

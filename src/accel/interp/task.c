@@ -144,7 +144,7 @@ static void task_load_cr3(InterpVcpu *v, uint32_t cr3)
     v->s.cr3 = cr3;
     if (v->s.cr4 & CR4_PAE)
         mmu_load_pdptes(v, cr3);
-    mmu_flush(v, false);
+    mmu_cr3_loaded(v, false);
 }
 
 /* Registers of the new task: from here on its context is the current one. */
