@@ -79,6 +79,7 @@ struct DbtBlock {
 /* Counters for the benchmark and for -d exec. */
 typedef struct DbtStats {
     uint64_t blocks, exits[EXIT_KINDS], interp_insns, tlb_fills, evictions, whole_blocks_interp;
+    uint64_t *by_row; /* instructions interpreted, by row of insns.txt */
 } DbtStats;
 
 typedef struct DbtVcpu {
@@ -190,6 +191,10 @@ const void *dbt_exit(DbtVcpu *v, DbtExit *x);
 /* Host code of the instruction at rip; NULL: it had to be interpreted. */
 const void *dbt_next_code(DbtVcpu *v);
 void dbt_interpret_one(DbtVcpu *v);
+
+/* ---- stats.c */
+void dbt_stats_init(DbtVcpu *v);
+void dbt_stats_finish(DbtVcpu *v);
 
 /* ---- run.c */
 extern const AccelOps accel_dbt;

@@ -44,9 +44,10 @@ static const void *go_on(DbtVcpu *v)
 
 /* ---- instructions that C code executes */
 
-static void retire(DbtVcpu *v)
+static void retire(DbtVcpu *v, unsigned row)
 {
     v->stats.interp_insns++;
+    v->stats.by_row[row]++;
     v->stepped = true;
     if (v->i.attention)
         interp_retired(&v->i);
@@ -55,7 +56,7 @@ static void retire(DbtVcpu *v)
 void dbt_interpret_one(DbtVcpu *v)
 {
     interp_run_one(&v->i);
-    retire(v);
+    retire(v, v->i.last_row);
 }
 
 /* In the shadow of STI and MOV SS one more instruction runs before anything is looked at. */
@@ -74,7 +75,7 @@ static void run_insn(DbtVcpu *v, const DbtExit *x)
     x->fn(i, x->insn);
     i->instructions++;
     i->s.rip = i->code_size == CODE64 ? i->next_rip : (uint32_t)i->next_rip;
-    retire(v);
+    retire(v, x->insn->row);
 }
 
 static const void *handle_insn(DbtVcpu *v, DbtExit *x)

@@ -120,6 +120,7 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
     if (!interp_vcpu_init(a, vcpu, err))
         return false;
     dbt_tlb_init(v);
+    dbt_stats_init(v);
     if (dbt_cache_create(v, err))
         return true;
     interp_vcpu_finish(vcpu);
@@ -129,11 +130,7 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
 static void dbt_vcpu_finish(Vcpu *vcpu)
 {
     DbtVcpu *v = (DbtVcpu *)vcpu;
-    log_write(vcpu->machine->log, LOG_EXEC, "vCPU %u: %" G_GUINT64_FORMAT " blocks, %" G_GUINT64_FORMAT " instructions interpreted, "
-              "exits: jump %" G_GUINT64_FORMAT " indirect %" G_GUINT64_FORMAT " interp %" G_GUINT64_FORMAT " memory %" G_GUINT64_FORMAT
-              " attention %" G_GUINT64_FORMAT "; %" G_GUINT64_FORMAT " TLB fills, %" G_GUINT64_FORMAT " evictions", vcpu->id, v->stats.blocks,
-              v->stats.interp_insns, v->stats.exits[0], v->stats.exits[1], v->stats.exits[2], v->stats.exits[3], v->stats.exits[4],
-              v->stats.tlb_fills, v->stats.evictions);
+    dbt_stats_finish(v);
     dbt_cache_destroy(v->cache);
     dbt_glue_destroy(v->glue);
     interp_vcpu_finish(vcpu);

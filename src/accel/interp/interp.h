@@ -130,6 +130,7 @@ struct InterpVcpu {
     struct CodeCache *code;    /* run.c: decoded instructions by physical address */
     struct HostExec *host;     /* host_exec.c: SIMD and x87 on the host */
     uint64_t instructions;     /* retired, for the benchmark */
+    uint16_t last_row;         /* of the instruction that interp_run_one() executed last */
     bool single_step;          /* run one instruction, then RUN_KICKED */
     bool leave_block;          /* run.c: the decoded block that runs has changed, or REP was interrupted */
     bool exclusive;            /* between exclusive_begin() and _end(): a fault that unwinds ends it */

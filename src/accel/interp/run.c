@@ -85,6 +85,7 @@ void interp_run_one(InterpVcpu *v)
         code_odd_slot(v->code, v->s.rip)->fn = NULL;
     v->leave_block = false;
     v->next_rip = v->s.rip + c.insn.length;
+    v->last_row = c.fn == exec_undefined || c.fn == exec_too_long ? 0 : c.insn.row;
     c.fn(v, &c.insn);
     v->instructions++;
     commit(v);
