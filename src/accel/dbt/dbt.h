@@ -48,6 +48,7 @@ typedef struct DbtExit {
     uint8_t kind, size, access; /* bytes; DTLB_READ or DTLB_WRITE */
     bool flags_saved;           /* guest flags stand in flags_tmp as LAHF left them */
     bool linkable;              /* EXIT_JUMP: the target lies in the same page */
+    uint32_t mode;
     uint64_t rip;
     uint8_t *jump;              /* EXIT_JUMP: where the 32-bit displacement stands, writable alias */
     DbtBlock *block;
@@ -115,12 +116,15 @@ enum {
     MODE_CODE_SIZE = 3, MODE_WHO_SHIFT = 2, MODE_WHO = 3 << 2, MODE_SSE = 1 << 4, MODE_AVX = 1 << 5, MODE_X87 = 1 << 6,
     MODE_SINGLE = 1 << 7, /* blocks of one instruction, which never lead to each other: single steps and tests */
     MODE_FLAT_SHIFT = 8, MODE_CPL0 = 1 << 16, /* a bit a segment: base 0, no limit */
+    MODE_TSD = 1 << 17, MODE_FSGSBASE = 1 << 18, /* CR4 */
 };
 static inline CodeSize mode_code_size(uint32_t m) { return m & MODE_CODE_SIZE; }
 static inline MemWho mode_who(uint32_t m) { return (m & MODE_WHO) >> MODE_WHO_SHIFT; }
 static inline bool mode_flat(uint32_t m, unsigned seg) { return m >> (MODE_FLAT_SHIFT + seg) & 1; }
 /* Recomputes v->mode and v->mode_translates (false: this mode is the interpreter's for now). */
 void dbt_update_mode(DbtVcpu *v);
+/* The mode of 64-bit code for another accessor: CPL 3 or 0, AC under SMAP. */
+uint32_t dbt_mode_for(uint32_t mode, MemWho who);
 
 /* ---- cache.c: blocks by address, their links, their end */
 struct DbtCache *dbt_cache_create(DbtVcpu *v, GError **err);

@@ -127,13 +127,78 @@ static inline void e_lea(Emit *e, bool w, unsigned reg, unsigned base, unsigned 
     e_op_mem(e, 0x8d, w, reg, base, index, scale, disp);
 }
 
+/* ---- opcode gs:[off], imm with `digit` in ModRM.reg: 80/81 (add 0, or 1, and 4, sub 5, xor 6, cmp 7), c6/c7 mov, f6/f7 test */
+static inline void e_gs_imm8(Emit *e, unsigned opcode, unsigned digit, uint32_t off, uint8_t imm)
+{
+    e1(e, 0x65), e1(e, opcode);
+    e_gs_modrm(e, digit, off);
+    e1(e, imm);
+}
+static inline void e_gs_imm32(Emit *e, unsigned opcode, bool w, unsigned digit, uint32_t off, uint32_t imm)
+{
+    e1(e, 0x65);
+    e_rex(e, w, 0, 0, 0);
+    e1(e, opcode);
+    e_gs_modrm(e, digit, off);
+    e4(e, imm);
+}
+static inline void e_movzx16_gs(Emit *e, unsigned reg, uint32_t off)
+{
+    e1(e, 0x65);
+    e_rex(e, false, reg, 0, 0);
+    e1(e, 0x0f), e1(e, 0xb7);
+    e_gs_modrm(e, reg, off);
+}
+static inline void e_store16_gs(Emit *e, unsigned reg, uint32_t off)
+{
+    e1(e, 0x66);
+    e_gs_op(e, 0x89, false, reg, off);
+}
+
+/* ---- arithmetic on registers: opcode 01 add, 09 or, 21 and, 29 sub, 31 xor, 39 cmp, 85 test; digits as above */
+static inline void e_alu(Emit *e, unsigned opcode, bool w, unsigned to, unsigned from)
+{
+    e_rex(e, w, from, 0, to);
+    e1(e, opcode), e1(e, 0xc0 | (from & 7) << 3 | (to & 7));
+}
+static inline void e_alu_imm(Emit *e, bool w, unsigned digit, unsigned reg, uint32_t imm)
+{
+    e_rex(e, w, 0, 0, reg);
+    e1(e, 0x81), e1(e, 0xc0 | digit << 3 | (reg & 7)), e4(e, imm);
+}
+static inline void e_test_imm(Emit *e, unsigned reg, uint32_t imm)
+{
+    e_rex(e, false, 0, 0, reg);
+    e1(e, 0xf7), e1(e, 0xc0 | (reg & 7)), e4(e, imm);
+}
+static inline void e_shift(Emit *e, bool w, unsigned digit, unsigned reg, uint8_t count) /* shl 4, shr 5, sar 7 */
+{
+    e_rex(e, w, 0, 0, reg);
+    e1(e, 0xc1), e1(e, 0xc0 | digit << 3 | (reg & 7)), e1(e, count);
+}
+static inline void e_not(Emit *e, bool w, unsigned reg) { e_rex(e, w, 0, 0, reg), e1(e, 0xf7), e1(e, 0xd0 | (reg & 7)); }
+
 /* ---- flags in RAX: AH as LAHF has it, AL the overflow flag */
 static inline void e_flags_to_rax(Emit *e) { e1(e, 0x9f), e1(e, 0x0f), e1(e, 0x90), e1(e, 0xc0); } /* lahf; seto al */
 static inline void e_flags_from_rax(Emit *e) { e1(e, 0x04), e1(e, 0x7f), e1(e, 0x9e); }            /* add al, 7f; sahf */
 
+/* Those bits of RFLAGS in `from` as e_flags_from_rax() takes them, to `to`.  Spoils both and the flags. */
+static inline void e_flags_to_lahf(Emit *e, unsigned to, unsigned from)
+{
+    e_alu(e, 0x89, false, to, from); /* mov */
+    e_alu_imm(e, false, 4, to, 0xd5);
+    e_shift(e, false, 4, to, 8);
+    e_shift(e, false, 5, from, 11);
+    e_alu_imm(e, false, 4, from, 1);
+    e_alu(e, 0x09, false, to, from);
+}
+
 /* ---- jumps: return where the displacement stands */
 static inline uint8_t *e_jmp(Emit *e) { e1(e, 0xe9); e4(e, 0); return e->p - 4; }
 static inline uint8_t *e_jcc(Emit *e, unsigned cc) { e1(e, 0x0f), e1(e, 0x80 | cc); e4(e, 0); return e->p - 4; }
+/* Short ones, forward over what follows until e_land(). */
+static inline uint8_t *e_skip(Emit *e, unsigned cc) { e1(e, 0x70 | cc), e1(e, 0); return e->p; }
+static inline void e_land(Emit *e, uint8_t *skip) { skip[-1] = (uint8_t)(e->p - skip); }
 static inline void patch_rel32(uint8_t *at, const uint8_t *target)
 {
     int32_t rel = (int32_t)(target - (at + 4));

@@ -17,7 +17,7 @@ static const Insn *keep_insn(Translator *t)
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip)
 {
     DbtExit *x = dbt_arena_alloc(t->v, sizeof(*x));
-    *x = (DbtExit){ .kind = kind, .rip = rip, .block = t->b, .flags_saved = t->flags_in_memory };
+    *x = (DbtExit){ .kind = kind, .rip = rip, .block = t->b, .mode = t->mode, .flags_saved = t->flags_in_memory };
     if (kind == EXIT_INTERP) {
         x->insn = keep_insn(t);
         x->fn = dispatch((const InterpAccel *)t->v->i.vcpu.accel, x->insn);

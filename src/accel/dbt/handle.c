@@ -87,7 +87,7 @@ static const void *handle_insn(DbtVcpu *v, DbtExit *x)
     if (v->i.single_step || interp_wants_attention(&v->i))
         return NULL;
     dbt_update_mode(v);
-    if (x->resume && b->host && v->i.s.rip == expected && v->mode == b->mode)
+    if (x->resume && b->host && v->i.s.rip == expected && v->mode == x->mode)
         return enter_at(v, b, x->resume);
     return v->mode_translates ? dbt_next_code(v) : NULL;
 }

@@ -37,6 +37,12 @@ static bool translates(const InterpVcpu *i)
     return i->protected_mode && !i->base[SEG_CS] && i->flat[SEG_CS] >> ACCESS_EXEC & 1 && i->stack_size == 4 && flat(i, SEG_SS);
 }
 
+uint32_t dbt_mode_for(uint32_t mode, MemWho who)
+{
+    mode &= ~(uint32_t)(MODE_WHO | MODE_CPL0);
+    return mode | who << MODE_WHO_SHIFT | (who == MEM_USER ? 0 : MODE_CPL0);
+}
+
 void dbt_update_mode(DbtVcpu *v)
 {
     const InterpVcpu *i = &v->i;
@@ -45,6 +51,7 @@ void dbt_update_mode(DbtVcpu *v)
     for (unsigned seg = 0; seg < SEG_COUNT; seg++)
         m |= (uint32_t)flat(i, seg) << (MODE_FLAT_SHIFT + seg);
     m |= i->cpl == 0 ? MODE_CPL0 : 0;
+    m |= (i->s.cr4 & CR4_TSD ? MODE_TSD : 0) | (i->s.cr4 & CR4_FSGSBASE ? MODE_FSGSBASE : 0);
     v->mode = m | (i->single_step ? MODE_SINGLE : 0);
     v->mode_translates = translates(i);
 }

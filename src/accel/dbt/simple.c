@@ -1,5 +1,5 @@
 /*
- * simple.c - LEA, INC and DEC of one byte, selectors, IF.
+ * simple.c - LEA, INC and DEC of one byte, selectors.
  */
 #include "accel/dbt/translate.h"
 
@@ -41,21 +41,5 @@ bool tr_emit_mov_from_segment(Translator *t, const Insn *i)
     e1(&t->e, 0x0f), e1(&t->e, 0xb7); /* movzx u32, word gs:[selector] */
     e_gs_modrm(&t->e, SCRATCH_U, GS_OFF(i.s.seg) + from->reg * sizeof(Segment) + offsetof(Segment, selector));
     tr_store_gpr(t, to->reg, SCRATCH_U);
-    return true;
-}
-
-/* ---- IF */
-
-/* At CPL 0 nothing is checked.  The bit lives in CpuState. */
-bool tr_emit_cli(Translator *t, const Insn *i)
-{
-    (void)i;
-    if (!(t->mode & MODE_CPL0))
-        return false;
-    tr_flags_to_memory(t);
-    e1(&t->e, 0x65), e1(&t->e, 0x81); /* and dword gs:[rflags], ~IF */
-    e_gs_modrm(&t->e, 4, GS_OFF(i.s.rflags));
-    e4(&t->e, ~RFLAGS_IF);
-    tr_flags_from_memory(t);
     return true;
 }

@@ -1,5 +1,5 @@
 /*
- * stack.c - PUSH, POP, PUSHF, LEAVE.
+ * stack.c - PUSH, POP, LEAVE.
  */
 #include "accel/dbt/translate.h"
 
@@ -15,7 +15,7 @@ void tr_emit_push_access(Translator *t)
 
 void tr_emit_move_stack(Translator *t, int32_t bytes) { e_lea(&t->e, wide(t), RSP, RSP, 0xff, 0, bytes); }
 
-static void store_top(Translator *t, unsigned reg) { e_op_mem(&t->e, 0x89, wide(t), reg, SCRATCH_T, SCRATCH_U, 0, 0); }
+void tr_store_top(Translator *t, unsigned reg) { e_op_mem(&t->e, 0x89, wide(t), reg, SCRATCH_T, SCRATCH_U, 0, 0); }
 
 void tr_store_top_imm(Translator *t, uint64_t imm)
 {
@@ -39,67 +39,11 @@ bool tr_emit_push(Translator *t, const Insn *i)
     } else if (is_slot(o->reg)) {
         GprFields none = { 0 };
         Borrowed b = tr_borrow(t, &none, o->reg, OPND_READ, 0xff);
-        store_top(t, b.host);
+        tr_store_top(t, b.host);
         tr_give_back(t, &b);
     } else {
-        store_top(t, o->reg);
+        tr_store_top(t, o->reg);
     }
-    tr_emit_move_stack(t, wide(t) ? -8 : -4);
-    return true;
-}
-
-static void op_imm32(Translator *t, unsigned digit, unsigned reg, uint32_t imm) /* 32 bits: upper half becomes 0 */
-{
-    e_rex(&t->e, false, 0, 0, reg);
-    e1(&t->e, 0x81), e1(&t->e, 0xc0 | digit << 3 | (reg & 7)), e4(&t->e, imm);
-}
-
-static void shift_imm(Translator *t, unsigned digit, unsigned reg, uint8_t count)
-{
-    e_rex(&t->e, false, 0, 0, reg);
-    e1(&t->e, 0xc1), e1(&t->e, 0xc0 | digit << 3 | (reg & 7)), e1(&t->e, count);
-}
-
-static void or_reg(Translator *t, unsigned to, unsigned from)
-{
-    e_rex(&t->e, false, from, 0, to);
-    e1(&t->e, 0x09), e1(&t->e, 0xc0 | (from & 7) << 3 | (to & 7));
-}
-
-/* The guest's flags as PUSHF shows them, from flags_tmp (LAHF's byte, OF) and CpuState, to `resume`. */
-static void emit_flags_image(Translator *t)
-{
-    enum { AND = 4, SHL = 4, SHR = 5, LAHF_BITS = RFLAGS_STATUS & 0xff, OF_SHIFT = 11 };
-    e_load32_gs(&t->e, SCRATCH_T, GS_OFF(flags_tmp));
-    e_mov32(&t->e, SCRATCH_U, SCRATCH_T);
-    shift_imm(t, SHR, SCRATCH_T, 8);
-    op_imm32(t, AND, SCRATCH_T, LAHF_BITS);
-    op_imm32(t, AND, SCRATCH_U, 1);
-    shift_imm(t, SHL, SCRATCH_U, OF_SHIFT);
-    or_reg(t, SCRATCH_T, SCRATCH_U);
-    e_load32_gs(&t->e, SCRATCH_U, GS_OFF(i.s.rflags));
-    op_imm32(t, AND, SCRATCH_U, ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF));
-    or_reg(t, SCRATCH_T, SCRATCH_U);
-    e_store_gs(&t->e, SCRATCH_T, GS_OFF(resume));
-}
-
-/* Outside virtual-8086 mode PUSHF has no condition. */
-bool tr_emit_pushf(Translator *t, const Insn *i)
-{
-    if (i->opsize != (wide(t) ? 8 : 4))
-        return false;
-    tr_flags_to_memory(t);
-    if (!t->flags_in_memory)
-        return false; /* cannot be: it reads all flags */
-    emit_flags_image(t);
-    e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, wide(t) ? -8 : -4);
-    tr_emit_translate(t, wide(t) ? 8 : 4, DTLB_WRITE, 1);
-    enum { RBX = 3 };
-    e_store_gs(&t->e, RBX, GS_OFF(borrow));
-    e_load_gs(&t->e, RBX, GS_OFF(resume));
-    store_top(t, RBX);
-    e_load_gs(&t->e, RBX, GS_OFF(borrow));
-    tr_flags_from_memory(t);
     tr_emit_move_stack(t, wide(t) ? -8 : -4);
     return true;
 }

@@ -24,36 +24,65 @@ static bool is_hint(const Insn *i)
     }
 }
 
-static const struct { uint16_t op; bool (*emit)(Translator *t, const Insn *i); bool ends; } own[] = {
-    { OP_LEA, tr_emit_lea, false }, { OP_MOV_SEG, tr_emit_mov_from_segment, false }, { OP_PUSHF, tr_emit_pushf, false }, { OP_PUSH, tr_emit_push, false }, { OP_POP, tr_emit_pop, false }, { OP_LEAVE, tr_emit_leave, false },
-    { OP_CLI, tr_emit_cli, false },
-    { OP_JMP, tr_emit_jmp, true }, { OP_CALL, tr_emit_call, true }, { OP_RET, tr_emit_ret, true }, { OP_JCC, tr_emit_jcc, true },
-    { OP_LOOP, tr_emit_loop, true }, { OP_LOOPE, tr_emit_loop, true }, { OP_LOOPNE, tr_emit_loop, true }, { OP_JCXZ, tr_emit_loop, true },
+typedef struct Emitter {
+    uint16_t op;
+    bool (*emit)(Translator *t, const Insn *i);
+    enum { GOES_ON, ENDS, STAYS /* goes on although the row says that it ends a block */ } then;
+} Emitter;
+
+static const Emitter own[] = {
+    { OP_LEA, tr_emit_lea }, { OP_MOV_SEG, tr_emit_mov_from_segment },
+    { OP_PUSH, tr_emit_push }, { OP_POP, tr_emit_pop }, { OP_LEAVE, tr_emit_leave },
+    { OP_PUSHF, tr_emit_pushf }, { OP_POPF, tr_emit_popf, STAYS }, { OP_CLI, tr_emit_cli }, { OP_STI, tr_emit_sti, STAYS },
+    { OP_CLD, tr_emit_direction }, { OP_STD, tr_emit_direction }, { OP_STAC, tr_emit_stac, STAYS }, { OP_CLAC, tr_emit_stac, STAYS },
+    { OP_JMP, tr_emit_jmp, ENDS }, { OP_CALL, tr_emit_call, ENDS }, { OP_RET, tr_emit_ret, ENDS }, { OP_JCC, tr_emit_jcc, ENDS },
+    { OP_LOOP, tr_emit_loop, ENDS }, { OP_LOOPE, tr_emit_loop, ENDS }, { OP_LOOPNE, tr_emit_loop, ENDS },
+    { OP_JCXZ, tr_emit_loop, ENDS },
+    { OP_SYSCALL, tr_emit_syscall, ENDS }, { OP_SYSRET, tr_emit_sysret, ENDS }, { OP_SWAPGS, tr_emit_swapgs, STAYS },
+    { OP_RDFSBASE, tr_emit_read_base }, { OP_RDGSBASE, tr_emit_read_base },
+    { OP_WRFSBASE, tr_emit_write_base }, { OP_WRGSBASE, tr_emit_write_base },
+    { OP_RDTSC, tr_emit_rdtsc }, { OP_RDTSCP, tr_emit_rdtsc }, { OP_RDPID, tr_emit_rdpid }, { OP_MOV_CR, tr_emit_mov_cr },
 };
+
+static const Emitter *emitter(const Insn *i)
+{
+    for (unsigned n = 0; n < G_N_ELEMENTS(own); n++)
+        if (own[n].op == i->op)
+            return &own[n];
+    return NULL;
+}
+
+/* What the interpreter's dispatcher checks of any instruction. */
+static bool may_execute(const Translator *t, const Insn *i)
+{
+    const InsnRow *row = insn_row(i);
+    bool offered = row->feature == FEAT_ALWAYS || cpu_has(interp_model(&t->v->i), row->feature);
+    return offered && (row->cpl == 3 || t->mode & MODE_CPL0);
+}
 
 /* ---- blocks */
 
-typedef enum Progress { GOES_ON, ENDS, INTERPRETED } Progress;
+typedef enum Progress { NEXT, ENDED, INTERPRETED } Progress;
 
 static Progress emit_insn(Translator *t, const Insn *i)
 {
     if (is_hint(i))
-        return GOES_ON;
+        return NEXT;
     if (i->code_size != CODE64 && !i->map && (i->opcode & 0xf0) == 0x40 && !(i->prefixes & PFX_VEX))
-        return tr_emit_inc_dec(t, i) ? GOES_ON : INTERPRETED;
-    for (unsigned n = 0; n < G_N_ELEMENTS(own); n++)
-        if (own[n].op == i->op)
-            return !own[n].emit(t, i) ? INTERPRETED : own[n].ends ? ENDS : GOES_ON;
+        return tr_emit_inc_dec(t, i) ? NEXT : INTERPRETED;
+    const Emitter *own_way = emitter(i);
+    if (own_way)
+        return !may_execute(t, i) || !own_way->emit(t, i) ? INTERPRETED : own_way->then == ENDS ? ENDED : NEXT;
     if (!tr_passes(t, i))
         return INTERPRETED;
     tr_emit_pass(t, i);
-    return GOES_ON;
+    return NEXT;
 }
 
 static bool ends_block(const Insn *i)
 {
-    const InsnRow *row = insn_row(i);
-    return row->attrs & (ROW_BRANCH | ROW_SYSTEM | ROW_IO);
+    const Emitter *own_way = emitter(i);
+    return insn_row(i)->attrs & (ROW_BRANCH | ROW_SYSTEM | ROW_IO) && !(own_way && own_way->then == STAYS);
 }
 
 /* The bytes are copied before they are decoded: another vCPU may write them. */
@@ -72,7 +101,7 @@ static void decode(Translator *t, const TlbEntry *page)
             break;
         t->n++;
         at += i->length;
-        if (ends_block(i) && i->op != OP_CLI)
+        if (ends_block(i))
             break;
     }
     t->b->bytes = at - t->b->host;
@@ -144,8 +173,8 @@ static bool uses_units(const Insn *i) { return insn_row(i)->attrs & (ROW_FPU | R
 
 static void emit_body(Translator *t)
 {
-    Progress progress = GOES_ON;
-    for (unsigned n = 0; n < t->n && progress == GOES_ON; n++) {
+    Progress progress = NEXT;
+    for (unsigned n = 0; n < t->n && progress == NEXT; n++) {
         const Insn *i = &t->insn[n];
         t->live = t->live_before[n];
         t->now = i, t->kept = NULL;
@@ -154,11 +183,11 @@ static void emit_body(Translator *t)
             tr_emit_exit(t, tr_new_exit(t, EXIT_INTERP, t->rip));
         } else if (progress == INTERPRETED) {
             tr_emit_helper(t, NULL);
-            progress = GOES_ON;
+            progress = NEXT;
         }
         t->rip = cut_rip(t, t->rip + i->length);
     }
-    if (progress == GOES_ON)
+    if (progress == NEXT)
         tr_emit_jump(t, t->rip);
 }
 

@@ -7,7 +7,7 @@
  *
  * An emitter returns false, having written nothing, for forms that it leaves to the interpreter.
  */
-enum { BLOCK_INSNS = 32, MOST_SITES = 3 * BLOCK_INSNS + 8, RAX = 0, RSP = 4 };
+enum { BLOCK_INSNS = 32, MOST_SITES = 4 * BLOCK_INSNS + 8, RAX = 0, RSP = 4 };
 
 /* Code that is reached seldom stands behind the block. */
 typedef struct ColdSite {
@@ -86,7 +86,17 @@ bool tr_passes(const Translator *t, const Insn *i);
 void tr_emit_pass(Translator *t, const Insn *i);
 void tr_emit_division_check(Translator *t, const Insn *i);
 
+/* ---- rflags.c */
+void tr_leave_if(Translator *t, unsigned cc);  /* the current instruction is the interpreter's then */
+void tr_leave_if_requested(Translator *t);     /* spoils the flags */
+void tr_emit_flags_image(Translator *t);
+void tr_take_status(Translator *t);
+/* Around a change of `who`: leaves unless the jump table of the new one is this mode's; and the change itself. */
+void tr_enter_mode(Translator *t, uint32_t mode);
+void tr_store_mode(Translator *t, uint32_t mode);
+
 /* ---- stack.c */
+void tr_store_top(Translator *t, unsigned reg);
 void tr_emit_push_access(Translator *t); /* host address of the new top, for writing; RSP stays */
 void tr_emit_load_top(Translator *t);    /* the top of the stack to SCRATCH_U */
 void tr_emit_move_stack(Translator *t, int32_t bytes);
@@ -97,6 +107,18 @@ bool tr_emit_lea(Translator *t, const Insn *i);
 bool tr_emit_inc_dec(Translator *t, const Insn *i);
 bool tr_emit_mov_from_segment(Translator *t, const Insn *i);
 bool tr_emit_cli(Translator *t, const Insn *i);
+bool tr_emit_sti(Translator *t, const Insn *i);
+bool tr_emit_popf(Translator *t, const Insn *i);
+bool tr_emit_direction(Translator *t, const Insn *i);
+bool tr_emit_stac(Translator *t, const Insn *i);
+bool tr_emit_syscall(Translator *t, const Insn *i);
+bool tr_emit_sysret(Translator *t, const Insn *i);
+bool tr_emit_swapgs(Translator *t, const Insn *i);
+bool tr_emit_read_base(Translator *t, const Insn *i);
+bool tr_emit_write_base(Translator *t, const Insn *i);
+bool tr_emit_rdtsc(Translator *t, const Insn *i);
+bool tr_emit_rdpid(Translator *t, const Insn *i);
+bool tr_emit_mov_cr(Translator *t, const Insn *i);
 bool tr_emit_push(Translator *t, const Insn *i);
 bool tr_emit_pushf(Translator *t, const Insn *i);
 bool tr_emit_pop(Translator *t, const Insn *i);
