@@ -185,6 +185,7 @@ extern const BlkDriver file_driver, raw_driver, snapshot_driver, qcow2_driver;
 /* protocol/denied.c, protocol/lock.c */
 char *file_denied_reason(const char *path, bool write);
 bool image_lock(int fd, const char *filename, bool write, char **ret_warning, GError **err);
+int image_lock_take(int fd, bool write); /* without a look at others: they were looked at, through another descriptor */
 
 /* protocol/file.c, for drivers that keep their data in a file: 0 or -errno.  Reading past the end gives zeros. */
 bool file_create(const char *filename, GError **err); /* an empty one; leaves the contents of an old one alone */

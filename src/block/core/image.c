@@ -11,8 +11,10 @@ static int map_node(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
 {
     while (!n->driver->map && n->driver->kind == BLK_FILTER && n->file)
         n = n->file;
-    *ret = (BlkExtent){ .off = off, .len = len, .allocated = true, .host_node = n->file ? n->file : n, .node = n };
-    return n->driver->map ? n->driver->map(n, off, len, ret) : 0;
+    *ret = (BlkExtent){ .off = off, .len = len, .allocated = true, .host_node = n->file ? n->file : n };
+    int status = n->driver->map ? n->driver->map(n, off, len, ret) : 0;
+    ret->node = n;
+    return status;
 }
 
 static bool mappable(const BlkNode *n, uint64_t off, uint64_t len, GError **err)

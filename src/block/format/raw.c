@@ -24,8 +24,9 @@ static int raw_copy_range(BlkNode *n, BlkNode *from_file, uint64_t from_off, uin
 
 static int raw_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
 {
-    ret->has_host = true;
-    ret->host = off;
+    if (!blk_map(n->file, off, len, ret, NULL))
+        return -EIO;
+    ret->allocated = true; /* nothing lies below */
     return 0;
 }
 

@@ -9,13 +9,9 @@
 
 #include "base/error.h"
 #include "base/iov.h"
-#include "block/driver.h"
+#include "block/protocol/file.h"
 
 enum { SECTOR = 512, MAX_PIECES = 64, ZEROS_BYTES = 65536 };
-
-typedef struct File {
-    int fd; /* 0: not open */
-} File;
 
 static int file_fd(BlkNode *n) { return ((File *)n->state)->fd; }
 
@@ -33,9 +29,9 @@ static int transfer(int fd, uint64_t off, uint64_t len, const struct iovec *iov,
             return -errno;
         if (got == 0 && write)
             return -EIO;
-        if (got == 0)
+        done += MAX(got, 0);
+        if (!write && (got == 0 || (got > 0 && done % SECTOR && done < len))) /* the end; nor is more to be had there directly */
             return iov_fill(iov, niov, done, 0, len - done) == len - done ? 0 : -EINVAL;
-        done += got > 0 ? got : 0;
     }
     return 0;
 }
@@ -61,15 +57,19 @@ static int write_zeros(int fd, uint64_t off, uint64_t len)
     return status;
 }
 
-/* Never makes a file longer: what lies behind its end reads as zeros anyway. */
-int fd_zero(int fd, uint64_t off, uint64_t len, bool may_unmap)
+/* -ENOTSUP: only by writing.  Never makes a file longer: what lies behind its end reads as zeros anyway. */
+static int fd_zero_fast(int fd, uint64_t off, uint64_t len, bool may_unmap)
 {
     int how = may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
     if (!fallocate(fd, how | FALLOC_FL_KEEP_SIZE, off, len))
         return 0;
-    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != ENODEV && errno != EINVAL)
-        return -errno;
-    return write_zeros(fd, off, len);
+    return errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == EINVAL ? -ENOTSUP : -errno;
+}
+
+int fd_zero(int fd, uint64_t off, uint64_t len, bool may_unmap)
+{
+    int status = fd_zero_fast(fd, off, len, may_unmap);
+    return status == -ENOTSUP ? write_zeros(fd, off, len) : status;
 }
 
 static int discard(int fd, uint64_t off, uint64_t len)
@@ -79,115 +79,163 @@ static int discard(int fd, uint64_t off, uint64_t len)
     return errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == EINVAL ? 0 : -errno; /* only a hint */
 }
 
+/* Makes sure that what was written is on the disk.  Linux tells of a lost page once only (fsync(2), "Errors"), so who
+ * failed once cannot say later that all is well. */
+static int flush(BlkNode *n)
+{
+    File *f = n->state;
+    if (n->read_only || f->lost)
+        return -f->lost;
+    if (!fdatasync(f->fd))
+        return 0;
+    int status = -errno;
+    if (status == -EIO && !n->mode.direct)
+        f->lost = EIO;
+    return status;
+}
+
+/* Direct writes come in whole blocks, which the last part of a raw image may not fill. */
+static int cut_back(BlkNode *n, const BlkReq *r)
+{
+    bool longer = !n->grows && r->off + r->len > n->size;
+    return longer && ftruncate(file_fd(n), n->size) && errno != EINVAL ? -errno : 0;
+}
+
+static int file_write(BlkNode *n, const BlkReq *r)
+{
+    int status = fd_write(file_fd(n), r->off, r->len, r->iov, r->niov);
+    if (!status)
+        status = cut_back(n, r);
+    return !status && r->flags & BLK_FUA ? flush(n) : status;
+}
+
 static int file_perform(BlkNode *n, BlkReq *r)
 {
-    int fd = file_fd(n);
+    int status;
     switch (r->op) {
     case BLK_READ:
-        return fd_read(fd, r->off, r->len, r->iov, r->niov);
+        return fd_read(file_fd(n), r->off, r->len, r->iov, r->niov);
     case BLK_WRITE:
-        return fd_write(fd, r->off, r->len, r->iov, r->niov);
+        return file_write(n, r);
     case BLK_FLUSH:
-        return n->read_only || !fdatasync(fd) ? 0 : -errno;
+        return flush(n);
     case BLK_ZERO:
-        return fd_zero(fd, r->off, r->len, r->flags & BLK_MAY_UNMAP);
+        if (r->flags & BLK_NO_FALLBACK)
+            return fd_zero_fast(file_fd(n), r->off, r->len, r->flags & BLK_MAY_UNMAP);
+        status = n->align > 1 ? fd_zero_fast(file_fd(n), r->off, r->len, r->flags & BLK_MAY_UNMAP)
+                              : fd_zero(file_fd(n), r->off, r->len, r->flags & BLK_MAY_UNMAP);
+        return !status && r->flags & BLK_FUA ? flush(n) : status;
     case BLK_DISCARD:
-        return discard(fd, r->off, r->len);
+        return discard(file_fd(n), r->off, r->len);
     }
     return -ENOTSUP;
 }
 
-static void file_close(BlkNode *n)
-{
-    if (file_fd(n))
-        close(file_fd(n)); /* the lock goes with it */
-}
+/* ---- the ring, made when it is first of use */
 
-static const char *wrong_type(mode_t mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-    case S_IFBLK:
-        return NULL;
-    case S_IFDIR:
-        return "a directory";
-    case S_IFCHR:
-        return "a character device";
-    case S_IFIFO:
-        return "a pipe";
-    default:
-        return "neither a file nor a block device";
-    }
-}
-
-/* A directory is told apart first: opening one for writing fails with a word about something else. */
-static bool check_type(const char *filename, GError **err)
-{
-    struct stat st;
-    const char *wrong = stat(filename, &st) ? NULL : wrong_type(st.st_mode);
-    if (wrong)
-        return error_set(err, ERR_INVALID, "cannot open disk image '%s': it is %s; give a file or a block device",
-                         filename, wrong);
-    return true;
-}
-
-static bool open_failed(const char *filename, bool write, int errnum, GError **err)
-{
-    if (errnum == EACCES || errnum == EPERM) {
-        g_autofree char *reason = file_denied_reason(filename, write);
-        return error_set(err, ERR_DENIED, "cannot open disk image '%s' for %s: %s", filename,
-                         write ? "writing" : "reading", reason);
-    }
-    if (errnum == EROFS)
-        return error_set(err, ERR_DENIED,
-                         "cannot open disk image '%s' for writing: its file system is mounted read-only; "
-                         "open it with readonly=on or -snapshot",
-                         filename);
-    return error_set_errno(err, errnum, "cannot open disk image '%s'", filename);
-}
-
-static bool find_size(BlkNode *n, GError **err)
-{
-    const char *filename = n->filename;
-    off_t end = lseek(file_fd(n), 0, SEEK_END);
-    if (end < 0)
-        return error_set_errno(err, errno, "cannot find the size of disk image '%s'", filename);
-    if (!end && !n->may_be_empty)
-        return error_set(err, ERR_INVALID, "cannot use disk image '%s': it is empty; create it with a size, "
-                         "for example by: truncate -s 10G '%s'", filename, filename);
-    if (end > INT64_MAX - SECTOR)
-        return error_set(err, ERR_INVALID, "cannot use disk image '%s': it is too large", filename);
-    n->size = ((uint64_t)end + SECTOR - 1) / SECTOR * SECTOR;
-    return true;
-}
-
-static bool file_open(BlkNode *n, KeyVals *options, GError **err)
+static Uring *ring_of(BlkNode *n)
 {
     File *f = n->state;
-    bool write = !n->read_only;
-    if (!check_type(n->filename, err))
+    g_mutex_lock(&f->lock);
+    if (!f->ring && !f->no_ring)
+        f->no_ring = !(f->ring = uring_new());
+    Uring *ring = f->ring;
+    g_mutex_unlock(&f->lock);
+    return ring;
+}
+
+/* Most file systems do not start a buffered write without sleeping; the kernel's own workers then take one after the
+ * other for each file, and ours are faster.  flush() keeps in mind what it lost, but for direct I/O. */
+static bool file_submit(BlkNode *n, BlkReq *r)
+{
+    File *f = n->state;
+    bool slow = r->op == BLK_WRITE && !n->mode.direct && n->mode.aio == BLK_AIO_AUTO;
+    bool flush_fails = r->op == BLK_FLUSH && (n->read_only || !n->mode.direct);
+    if (n->mode.aio == BLK_AIO_THREADS || slow || flush_fails)
         return false;
-    int fd = open(n->filename, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return open_failed(n->filename, write, errno, err);
-    f->fd = fd ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return find_size(n, err) && (n->mode.share || image_lock(f->fd, n->filename, write, &n->warning, err));
+    Uring *ring = ring_of(n);
+    return ring && uring_submit(ring, f->fd, r);
+}
+
+/* ---- more */
+
+static int file_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
+{
+    int fd = file_fd(n);
+    off_t data = lseek(fd, off, SEEK_DATA), hole;
+    ret->has_host = true;
+    ret->host = off;
+    ret->host_node = n;
+    if (data < 0 && errno != ENXIO)
+        return 0; /* a file system that does not tell: data */
+    if (data < 0 || (uint64_t)data > off) {
+        ret->zero = true;
+        ret->allocated = false;
+        ret->len = data < 0 ? len : MIN(len, data - off);
+        return 0;
+    }
+    hole = lseek(fd, off, SEEK_HOLE);
+    if (hole > 0 && (uint64_t)hole > off) /* the end of an odd file is a hole for the kernel; a sector is not cut */
+        ret->len = MIN(len, ((uint64_t)hole - off + SECTOR - 1) / SECTOR * SECTOR);
+    return 0;
+}
+
+static bool no_such_copy(int errnum)
+{
+    return errnum == EXDEV || errnum == EOPNOTSUPP || errnum == ENOSYS || errnum == EINVAL || errnum == EBADF;
+}
+
+static int file_copy_range(BlkNode *n, BlkNode *from, uint64_t from_off, uint64_t off, uint64_t len)
+{
+    if (from->driver != &file_driver)
+        return -ENOTSUP;
+    for (uint64_t done = 0; done < len;) {
+        off_t in = from_off + done, out = off + done;
+        ssize_t got = copy_file_range(file_fd(from), &in, file_fd(n), &out, len - done, 0);
+        if (got < 0 && errno != EINTR)
+            return no_such_copy(errno) ? -ENOTSUP : -errno;
+        if (got == 0)
+            return fd_zero(file_fd(n), out, len - done, true); /* behind the source's end */
+        done += MAX(got, 0);
+    }
+    return 0;
+}
+
+static void file_info(BlkNode *n, BlkInfo *ret)
+{
+    struct stat st;
+    if (fstat(file_fd(n), &st))
+        return;
+    ret->disk_bytes = st.st_blocks * 512ull;
+    ret->file_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : n->size;
+}
+
+static int fill_new(BlkNode *n, uint64_t from, uint64_t to, unsigned flags)
+{
+    if (flags & BLK_ALLOCATE_FULL)
+        return write_zeros(file_fd(n), from, to - from);
+    return flags & BLK_ALLOCATE && fallocate(file_fd(n), 0, from, to - from) ? -errno : 0;
 }
 
 static bool file_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
 {
-    if (size > INT64_MAX - SECTOR || ftruncate(file_fd(n), size))
-        return error_set_errno(err, size > INT64_MAX - SECTOR ? EFBIG : errno, "cannot resize '%s'", n->filename);
-    return find_size(n, err);
+    uint64_t old = n->size;
+    int status = size > INT64_MAX - SECTOR ? -EFBIG : ftruncate(file_fd(n), size) ? -errno : 0;
+    if (!status && size > old)
+        status = fill_new(n, old, size, flags);
+    if (status && size > old)
+        status = ftruncate(file_fd(n), old) ? -errno : status; /* no half of it is kept */
+    return status ? error_set_errno(err, -status, "cannot resize '%s'", n->filename) : file_find_size(n, err);
 }
 
-bool file_create(const char *filename, GError **err)
+static void file_close(BlkNode *n)
 {
-    int fd = open(filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-    if (fd < 0)
-        return error_set_errno(err, errno, "cannot create disk image '%s'", filename);
-    close(fd);
-    return true;
+    File *f = n->state;
+    uring_free(f->ring);
+    if (!f->fd)
+        return;
+    g_mutex_clear(&f->lock);
+    close(f->fd); /* the lock goes with it */
 }
 
 static const BlkOption file_options[] = {
@@ -200,9 +248,15 @@ const BlkDriver file_driver = {
     .summary = "a file or block device of the host",
     .kind = BLK_PROTOCOL,
     .state_bytes = sizeof(File),
+    .flags = BLK_FUA,
     .options = file_options,
     .open = file_open,
     .close = file_close,
     .perform = file_perform,
+    .submit = file_submit,
+    .map = file_map,
+    .copy_range = file_copy_range,
+    .info = file_info,
     .resize = file_resize,
+    .reopen = file_reopen,
 };

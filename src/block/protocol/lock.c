@@ -90,12 +90,16 @@ static bool lock_failed(int fd, const char *filename, bool write, GError **err)
                      write ? "; end that, or open the image with readonly=on in both" : " for writing; end that first");
 }
 
+int image_lock_take(int fd, bool write)
+{
+    int status = lock_bytes(fd, USED, PERM_READ | (write ? PERM_WRITE | PERM_RESIZE : 0));
+    return status ? status : lock_bytes(fd, UNSHARED, PERM_WRITE | PERM_RESIZE);
+}
+
 bool image_lock(int fd, const char *filename, bool write, char **ret_warning, GError **err)
 {
     unsigned used = PERM_READ | (write ? PERM_WRITE | PERM_RESIZE : 0), unshared = PERM_WRITE | PERM_RESIZE;
-    int status = lock_bytes(fd, USED, used);
-    if (!status)
-        status = lock_bytes(fd, UNSHARED, unshared);
+    int status = image_lock_take(fd, write);
     if (status == -EAGAIN || status == -EACCES)
         return lock_failed(fd, filename, write, err);
     if (status) { /* such a file system cannot tell; refusing would make its images useless */
