@@ -35,64 +35,6 @@ void *dbt_arena_alloc(DbtVcpu *v, size_t n)
     return p;
 }
 
-/* ---- indirect jumps */
-
-static void jump_table_flush(DbtVcpu *v, unsigned who)
-{
-    const void *miss = dbt_glue_miss(v->glue);
-    if (v->n_jumps_used[who] <= JUMPS_LISTED)
-        for (unsigned n = 0; n < v->n_jumps_used[who]; n++)
-            v->jump_table[who][v->jumps_used[who][n]] = miss;
-    else
-        for (unsigned n = 0; n < JUMP_SIZE; n++)
-            v->jump_table[who][n] = miss;
-    v->n_jumps_used[who] = 0;
-    v->jumps_local[who] = false;
-}
-
-void dbt_jump_flush(DbtVcpu *v, bool global_too)
-{
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
-        if (global_too || v->jumps_local[who])
-            jump_table_flush(v, who);
-}
-
-void dbt_jump_check_mode(DbtVcpu *v)
-{
-    MemWho who = mode_who(v->mode);
-    if (v->jump_mode[who] == v->mode)
-        return;
-    jump_table_flush(v, who);
-    v->jump_mode[who] = v->mode;
-}
-
-static void jump_init(DbtVcpu *v)
-{
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
-        v->n_jumps_used[who] = JUMPS_LISTED + 1;
-    dbt_jump_flush(v, true);
-}
-
-void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
-{
-    MemWho who = mode_who(b->mode);
-    uint16_t index = b->rip;
-    if (v->jump_table[who][index] == dbt_glue_miss(v->glue)) {
-        if (v->n_jumps_used[who] < JUMPS_LISTED)
-            v->jumps_used[who][v->n_jumps_used[who]] = index;
-        v->n_jumps_used[who] = MIN(v->n_jumps_used[who] + 1, JUMPS_LISTED + 1u);
-    }
-    v->jump_table[who][index] = b->checked_entry;
-    v->jumps_local[who] |= !v->page_global;
-}
-
-static void jump_forget(DbtVcpu *v, const DbtBlock *b)
-{
-    const void **e = &v->jump_table[mode_who(b->mode)][(uint16_t)b->rip];
-    if (*e == b->checked_entry)
-        *e = dbt_glue_miss(v->glue);
-}
-
 /* ---- links */
 
 void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to)
@@ -143,7 +85,7 @@ static void block_drop(DbtVcpu *v, DbtBlock *b)
     for (unsigned n = 0; n < G_N_ELEMENTS(b->jumps); n++)
         if (b->jumps[n] && b->jumps[n]->to)
             unlink_outgoing(b->jumps[n]);
-    jump_forget(v, b);
+    dbt_jump_forget(v, b);
     b->host = NULL;
 }
 
@@ -156,7 +98,7 @@ static void cache_empty(DbtVcpu *v)
     code_buffer_reset(c->code);
     dbt_glue_destroy(v->glue);
     v->glue = dbt_glue_create(c->code);
-    jump_init(v);
+    dbt_jumps_reset(v);
     v->last_exit = NULL;
     v->stats.evictions++;
 }
@@ -262,7 +204,6 @@ struct DbtCache *dbt_cache_create(DbtVcpu *v, GError **err)
         return NULL;
     }
     v->glue = dbt_glue_create(c->code);
-    jump_init(v);
     return c;
 }
 

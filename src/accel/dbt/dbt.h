@@ -16,21 +16,41 @@
  */
 enum { SCRATCH_T = 10, SCRATCH_U = 11 };
 
+/* ---- indices of table entries that hold something, so that what empties a table touches only those */
+enum { INDEX_BITS = 16, INDEX_SIZE = 1 << INDEX_BITS, INDEX_WORDS = INDEX_SIZE / 64 };
+typedef struct IndexSet {
+    uint64_t bit[INDEX_WORDS];
+    uint64_t word[INDEX_WORDS / 64]; /* which words of `bit` are not 0 */
+} IndexSet;
+
 /* ---- address translation by the tag back end: 64 Ki entries by page number, compared inline.  A tag that does not match
  * leads to an exit, which fills the entry or executes the instruction in C. */
-enum { DTLB_BITS = 16, DTLB_SIZE = 1 << DTLB_BITS };
+enum { DTLB_SIZE = INDEX_SIZE };
 typedef struct DbtTlb {
     uint64_t tag[DTLB_SIZE];    /* linear address of the page; DTLB_EMPTY where 0 would match page 0 */
     uint64_t addend[DTLB_SIZE]; /* host address of the page */
-    bool global[DTLB_SIZE];     /* survives a flush that spares global pages */
-    uint32_t used[4096];        /* indices that are filled, so that a flush touches only those */
-    unsigned n_used;            /* beyond the array: flush all */
+    IndexSet filled;
+    uint64_t global[INDEX_WORDS]; /* of the filled ones */
 } DbtTlb;
 #define DTLB_EMPTY 0x1000ull /* at index 0: an address that would match has index 1 */
 enum { DTLB_READ, DTLB_WRITE };
 
-/* ---- indirect jumps: guest RIP -> host code that checks the RIP itself; one table for each MemWho */
-enum { JUMP_SIZE = 1 << 16, JUMPS_LISTED = 4096 };
+/* ---- indirect jumps: guest RIP -> host code that checks the RIP itself */
+enum { JUMP_SIZE = INDEX_SIZE, JUMP_FILTER_BITS = 4096 };
+typedef struct DbtJumps {
+    __attribute__((aligned(4096))) const void *entry[JUMP_SIZE]; /* by the low 16 bits */
+    IndexSet filled;              /* entries that do not hold the miss */
+    uint64_t global[INDEX_WORDS]; /* of the filled ones: of a global page */
+    uint64_t pages[JUMP_FILTER_BITS / 64], large[JUMP_FILTER_BITS / 64]; /* filters: 4 KiB and 4 MiB that any entry was ever of */
+    uint32_t mode;                /* of all blocks in the table */
+} DbtJumps;
+
+/* What depends on the PCID (see TlbContext).  Each lies behind its own mapping of the DbtVcpu, and GS holds the address of
+ * the current one's: translated code needs to know nothing of it.  Tables of MEM_IMPLICIT are shared, in DbtVcpu. */
+typedef struct DbtContext {
+    DbtJumps jumps[MEM_WHO_COUNT - 1];
+    DbtTlb tlb[MEM_WHO_COUNT - 1][2];
+} DbtContext;
 
 typedef struct DbtBlock DbtBlock;
 
@@ -91,13 +111,14 @@ typedef struct DbtVcpu {
         struct { _Atomic uint8_t fpu_live, poll; };
         uint16_t entry_word; /* blocks that use the FPU compare both */
     };
-    const void *jump_table[MEM_WHO_COUNT][JUMP_SIZE]; /* by the low 16 bits */
-    uint16_t jumps_used[MEM_WHO_COUNT][JUMPS_LISTED];  /* indices that do not hold the miss */
-    bool jumps_local[MEM_WHO_COUNT];                   /* some entry's page is not global */
-    uint32_t jump_mode[MEM_WHO_COUNT];                 /* of all blocks in that table */
-    unsigned n_jumps_used[MEM_WHO_COUNT];              /* beyond the list: flush all */
-    DbtTlb tlb[MEM_WHO_COUNT][2];
+    DbtTlb shared_tlb[2];
+    DbtJumps shared_jumps;
     /* C only. */
+    DbtContext *context;                 /* the current one */
+    DbtContext *contexts[TLB_CONTEXTS];  /* NULL: not made yet */
+    bool on_thread;                      /* runs, so GS is to follow `context` */
+    uint64_t writable[INDEX_WORDS];      /* a filter of the host pages that any table ever let be written */
+    int jump_template;                   /* file of pages that hold the miss; -1: none */
     struct DbtCache *cache;
     DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
     struct DbtGlue *glue;
@@ -107,6 +128,28 @@ typedef struct DbtVcpu {
     bool stepped;                   /* an instruction has been executed: enough for a single step */
     DbtStats stats;
 } DbtVcpu;
+
+/* ---- context.c */
+#define DBT_CONTEXT_OFF ((sizeof(DbtVcpu) + 4095) & ~4095ul) /* from GS, or from the DbtVcpu for the first of them */
+static inline DbtTlb *dbt_tlb(DbtVcpu *v, MemWho who, unsigned access)
+{
+    return who == MEM_IMPLICIT ? &v->shared_tlb[access] : &v->context->tlb[who - 1][access];
+}
+static inline DbtJumps *dbt_jumps(DbtVcpu *v, MemWho who) { return who == MEM_IMPLICIT ? &v->shared_jumps : &v->context->jumps[who - 1]; }
+/* The same from GS. */
+static inline uint32_t dbt_tlb_offset(MemWho who, unsigned access)
+{
+    return who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_tlb[access])
+                               : DBT_CONTEXT_OFF + offsetof(DbtContext, tlb) + (2 * (who - 1) + access) * sizeof(DbtTlb);
+}
+static inline uint32_t dbt_jumps_offset(MemWho who)
+{
+    return who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_jumps) : DBT_CONTEXT_OFF + offsetof(DbtContext, jumps) + (who - 1) * sizeof(DbtJumps);
+}
+void *dbt_vcpu_alloc(Accel *a, GError **err);
+void dbt_vcpu_free(Vcpu *v);
+void dbt_context_select(DbtVcpu *v, unsigned index);
+void dbt_context_enter(DbtVcpu *v); /* on the vCPU's thread, before translated code runs */
 
 #define GS_OFF(member) ((uint32_t)offsetof(DbtVcpu, member))
 #define GS_GPR(n) ((uint32_t)(offsetof(DbtVcpu, i.s.gpr) + 8 * (n)))
@@ -132,10 +175,6 @@ void dbt_cache_destroy(struct DbtCache *c);
 /* The block at v->i.s.rip, translated if need be; NULL: none can be made there, let the interpreter do one instruction. */
 DbtBlock *dbt_block_get(DbtVcpu *v);
 void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to);
-void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b);
-void dbt_jump_flush(DbtVcpu *v, bool global_too);
-/* Before code of v->mode runs: it must not find blocks of another mode in the table. */
-void dbt_jump_check_mode(DbtVcpu *v);
 /* The 64-byte units of its page that n bytes at `host` touch. */
 uint64_t dbt_granules(const uint8_t *host, size_t n);
 /* For translate.c: memory that lives as long as the blocks. */
@@ -143,10 +182,24 @@ void dbt_code_dropped(InterpVcpu *v, const uint8_t *page, uint64_t granules);
 void *dbt_arena_alloc(DbtVcpu *v, size_t n);
 CodeBuffer *dbt_code(DbtVcpu *v);
 
+/* ---- jumps.c */
+void dbt_jumps_create(DbtVcpu *v);
+void dbt_jumps_destroy(DbtVcpu *v);
+void dbt_jumps_init(DbtVcpu *v, DbtJumps *j);
+void dbt_jumps_reset(DbtVcpu *v);
+/* Before code of v->mode runs: it must not find blocks of another mode in the table. */
+void dbt_jump_check_mode(DbtVcpu *v);
+void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b);
+void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b); /* in all contexts */
+void dbt_jump_flush(DbtVcpu *v, TlbFlush what);
+void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what);
+void dbt_jump_flush_shared(DbtVcpu *v); /* what is not global */
+
 /* ---- tlb.c */
-void dbt_tlb_init(DbtVcpu *v);
-void dbt_tlb_flush(DbtVcpu *v, bool global_too);
-void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear);
+void dbt_tlb_init(DbtTlb *t);
+void dbt_tlb_flush(DbtVcpu *v, TlbFlush what);
+void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what);
+void dbt_tlb_flush_shared(DbtVcpu *v); /* what is not global */
 void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page);
 /* Makes the access of an EXIT_MEMORY possible.  May raise #PF (unwinds).  False: the interpreter must do it. */
 bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access);

@@ -62,7 +62,7 @@ void tr_emit_indirect(Translator *t)
         patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
         return;
     }
-    uint32_t table = GS_OFF(jump_table) + mode_who(t->mode) * JUMP_SIZE * 8;
+    uint32_t table = dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, entry);
     e_movzx16(&t->e, SCRATCH_T, SCRATCH_U);
     e1(&t->e, 0x65);
     e_rex(&t->e, false, 4, SCRATCH_T, 0);

@@ -6,7 +6,7 @@
 /* SCRATCH_U: linear address -> host memory is [SCRATCH_T + SCRATCH_U].  Spoils flags; `align`: a power of 2 or 1. */
 void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned align)
 {
-    uint32_t tags = GS_OFF(tlb) + (2 * mode_who(t->mode) + access) * sizeof(DbtTlb) + offsetof(DbtTlb, tag);
+    uint32_t tags = dbt_tlb_offset(mode_who(t->mode), access) + offsetof(DbtTlb, tag);
     const void *start = tr_here(t);
     e_rorx(&t->e, SCRATCH_T, SCRATCH_U, 12);
     e_movzx16(&t->e, SCRATCH_T, SCRATCH_T);

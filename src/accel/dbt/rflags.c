@@ -140,7 +140,7 @@ void tr_enter_mode(Translator *t, uint32_t mode)
 {
     if (t->mode & MODE_SINGLE)
         return; /* C code follows */
-    e_gs_imm32(&t->e, 0x81, false, 7, GS_OFF(jump_mode) + mode_who(mode) * sizeof(uint32_t), mode);
+    e_gs_imm32(&t->e, 0x81, false, 7, dbt_jumps_offset(mode_who(mode)) + offsetof(DbtJumps, mode), mode);
     tr_leave_if(t, CC_NE);
 }
 

@@ -3,10 +3,7 @@
  */
 #include "accel/dbt/dbt.h"
 
-#include <asm/prctl.h>
 #include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "accel/accel.h"
 
@@ -34,9 +31,8 @@ static void run_on(DbtVcpu *v)
     }
 }
 
-static RunExit dbt_run(Vcpu *vcpu)
+static RunExit run(DbtVcpu *v)
 {
-    DbtVcpu *v = (DbtVcpu *)vcpu;
     RunExit ret;
     v->stepped = false;
     if (_setjmp(v->i.unwind)) {
@@ -59,6 +55,16 @@ static RunExit dbt_run(Vcpu *vcpu)
     }
 }
 
+static RunExit dbt_run(Vcpu *vcpu)
+{
+    DbtVcpu *v = (DbtVcpu *)vcpu;
+    dbt_context_enter(v);
+    v->on_thread = true;
+    RunExit why = run(v);
+    v->on_thread = false;
+    return why;
+}
+
 /* ---- what the interpreter tells */
 
 static void on_flush(InterpVcpu *i, TlbFlush what)
@@ -66,23 +72,27 @@ static void on_flush(InterpVcpu *i, TlbFlush what)
     DbtVcpu *v = (DbtVcpu *)i;
     if (!v->cache)
         return;
-    dbt_tlb_flush(v, what & FLUSH_GLOBAL);
-    dbt_jump_flush(v, what & FLUSH_GLOBAL);
+    dbt_tlb_flush(v, what);
+    dbt_jump_flush(v, what);
     v->last_exit = NULL;
 }
 
 static void on_flush_page(InterpVcpu *i, uint64_t linear, TlbFlush what)
 {
     DbtVcpu *v = (DbtVcpu *)i;
-    if (mmu_may_be_large(i, linear))
-        dbt_tlb_flush(v, true);
-    else
-        dbt_tlb_flush_page(v, linear);
-    dbt_jump_flush(v, true);
+    dbt_tlb_flush_page(v, linear, what);
+    dbt_jump_flush_page(v, linear, what);
     v->last_exit = NULL;
 }
 
-static void on_switch(InterpVcpu *i) { on_flush(i, FLUSH_LOCAL); }
+static void on_switch(InterpVcpu *i)
+{
+    DbtVcpu *v = (DbtVcpu *)i;
+    dbt_context_select(v, i->context);
+    dbt_tlb_flush_shared(v);
+    dbt_jump_flush_shared(v);
+    v->last_exit = NULL;
+}
 
 /* No vCPU may have the page in its table of writable ones when its code is read. */
 static void on_claim(InterpVcpu *self, const uint8_t *page)
@@ -119,10 +129,14 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
     v->i.client = &client;
     if (!interp_vcpu_init(a, vcpu, err))
         return false;
-    dbt_tlb_init(v);
+    dbt_tlb_init(&v->shared_tlb[DTLB_READ]);
+    dbt_tlb_init(&v->shared_tlb[DTLB_WRITE]);
     dbt_stats_init(v);
-    if (dbt_cache_create(v, err))
+    if (dbt_cache_create(v, err)) {
+        dbt_jumps_create(v);
+        dbt_context_select(v, v->i.context);
         return true;
+    }
     interp_vcpu_finish(vcpu);
     return false;
 }
@@ -131,6 +145,7 @@ static void dbt_vcpu_finish(Vcpu *vcpu)
 {
     DbtVcpu *v = (DbtVcpu *)vcpu;
     dbt_stats_finish(v);
+    dbt_jumps_destroy(v);
     dbt_cache_destroy(v->cache);
     dbt_glue_destroy(v->glue);
     interp_vcpu_finish(vcpu);
@@ -145,11 +160,10 @@ static void block_signals(void)
     pthread_sigmask(SIG_BLOCK, &all, NULL);
 }
 
-/* GS is nobody's in a 64-bit process; threads of this accelerator keep their DbtVcpu there. */
 static void dbt_thread_start(Vcpu *vcpu)
 {
+    (void)vcpu;
     block_signals();
-    syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)vcpu);
 }
 
 static void dbt_kick(Vcpu *vcpu) { atomic_store(&((DbtVcpu *)vcpu)->poll, 1); }
@@ -167,6 +181,8 @@ const AccelOps accel_dbt = {
     .name = "dbt",
     .summary = "binary translation of x86 to x86",
     .vcpu_size = sizeof(DbtVcpu),
+    .vcpu_alloc = dbt_vcpu_alloc,
+    .vcpu_free = dbt_vcpu_free,
     .probe = dbt_probe,
     .create = dbt_create,
     .destroy = interp_destroy,

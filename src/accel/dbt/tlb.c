@@ -1,5 +1,5 @@
 /* tlb.c - the tables that translated code looks addresses up in; filled from the interpreter's MMU. */
-#include "accel/dbt/dbt.h"
+#include "accel/dbt/index_set.h"
 #include "accel/interp/mem_inline.h"
 
 static unsigned index_of(uint64_t linear) { return linear >> 12 & (DTLB_SIZE - 1); }
@@ -8,83 +8,104 @@ static void drop_entry(DbtTlb *t, unsigned index)
 {
     t->tag[index] = index ? 0 : DTLB_EMPTY; /* page 0 has index 0, so elsewhere a tag of 0 matches nothing */
     t->addend[index] = 0;
+    index_remove(&t->filled, index);
 }
 
-static bool is_filled(const DbtTlb *t, unsigned index) { return t->addend[index] != 0; }
-
-static void note_used(DbtTlb *t, unsigned index)
+static bool concerns(TlbFlush what, const DbtTlb *t, unsigned index)
 {
-    if (t->n_used < G_N_ELEMENTS(t->used))
-        t->used[t->n_used] = index;
-    t->n_used = MIN(t->n_used + 1, G_N_ELEMENTS(t->used) + 1);
+    return what & (index_has(t->global, index) ? FLUSH_GLOBAL : FLUSH_LOCAL);
 }
 
-static void table_flush(DbtTlb *t, bool global_too)
+static void table_flush(DbtTlb *t, TlbFlush what)
 {
-    bool all = t->n_used > G_N_ELEMENTS(t->used);
-    unsigned n_listed = all ? DTLB_SIZE : t->n_used;
-    t->n_used = 0; /* listed anew below; never ahead of n */
-    for (unsigned n = 0; n < n_listed; n++) {
-        unsigned index = all ? n : t->used[n];
-        if (!is_filled(t, index))
-            continue;
-        if (t->global[index] && !global_too)
-            note_used(t, index);
-        else
+    INDEX_FOREACH(index, &t->filled)
+        if (concerns(what, t, index))
             drop_entry(t, index);
-    }
+}
+
+/* Entries of the 4 MiB around, which may be of one page. */
+static void table_flush_large(DbtTlb *t, uint64_t linear, TlbFlush what)
+{
+    enum { PAGES = 1 << 10 };
+    unsigned first = index_of(linear) & ~(PAGES - 1u);
+    for (unsigned index = index_next(&t->filled, first); index < first + PAGES; index = index_next(&t->filled, index + 1))
+        if ((t->tag[index] ^ linear) >> 22 == 0 && concerns(what, t, index))
+            drop_entry(t, index);
 }
 
 static void table_set(DbtTlb *t, uint64_t linear, const TlbEntry *e)
 {
     unsigned index = index_of(linear);
-    if (!is_filled(t, index))
-        note_used(t, index);
-    t->global[index] = e->global;
+    index_add(&t->filled, index);
+    index_put(t->global, index, e->global);
     t->tag[index] = linear & ~0xfffull;
     t->addend[index] = (uintptr_t)e->host;
 }
 
-void dbt_tlb_init(DbtVcpu *v)
+void dbt_tlb_init(DbtTlb *t) { t->tag[0] = DTLB_EMPTY; }
+
+/* ---- flushes of what is current */
+static void for_tables(DbtVcpu *v, TlbFlush what, void each(DbtTlb *t, uint64_t linear, TlbFlush what), uint64_t linear)
 {
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
+    for (unsigned who = what & FLUSH_OWN ? MEM_IMPLICIT + 1 : 0; who < MEM_WHO_COUNT; who++)
         for (unsigned access = 0; access < 2; access++)
-            v->tlb[who][access].tag[0] = DTLB_EMPTY;
+            each(dbt_tlb(v, who, access), linear, what);
 }
 
-void dbt_tlb_flush(DbtVcpu *v, bool global_too)
+static void flush_one(DbtTlb *t, uint64_t linear, TlbFlush what) { table_flush(t, what); }
+void dbt_tlb_flush(DbtVcpu *v, TlbFlush what) { for_tables(v, what, flush_one, 0); }
+
+void dbt_tlb_flush_shared(DbtVcpu *v)
 {
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
-        for (unsigned access = 0; access < 2; access++)
-            table_flush(&v->tlb[who][access], global_too);
+    table_flush(&v->shared_tlb[DTLB_READ], FLUSH_LOCAL);
+    table_flush(&v->shared_tlb[DTLB_WRITE], FLUSH_LOCAL);
 }
 
-void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
+static void flush_page_one(DbtTlb *t, uint64_t linear, TlbFlush what)
 {
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
-        for (unsigned access = 0; access < 2; access++)
-            if (v->tlb[who][access].tag[index_of(linear)] == (linear & ~0xfffull))
-                drop_entry(&v->tlb[who][access], index_of(linear));
+    unsigned index = index_of(linear);
+    if (t->tag[index] == (linear & ~0xfffull) && concerns(what, t, index))
+        drop_entry(t, index);
 }
+
+void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
+{
+    if (v->i.huge_pages)
+        dbt_tlb_flush(v, what);
+    else
+        for_tables(v, what, mmu_may_be_large(&v->i, linear) ? table_flush_large : flush_page_one, linear);
+}
+
+/* ---- pages that get their first code are not written without a look from then on, in no context */
+static unsigned writable_bit(const uint8_t *host_page) { return ((uintptr_t)host_page >> 12 ^ (uintptr_t)host_page >> 28) % INDEX_SIZE; }
 
 static void table_forbid(DbtTlb *t, const uint8_t *host_page)
 {
-    bool all = t->n_used > G_N_ELEMENTS(t->used);
-    for (unsigned n = 0; n < (all ? DTLB_SIZE : t->n_used); n++) {
-        unsigned index = all ? n : t->used[n];
+    INDEX_FOREACH(index, &t->filled)
         if (t->addend[index] == (uintptr_t)host_page)
             drop_entry(t, index);
-    }
 }
 
 void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 {
-    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
-        table_forbid(&v->tlb[who][DTLB_WRITE], host_page);
+    if (!index_has(v->writable, writable_bit(host_page)))
+        return;
+    table_forbid(&v->shared_tlb[DTLB_WRITE], host_page);
+    for (unsigned n = 0; n < TLB_CONTEXTS; n++)
+        for (unsigned who = 0; v->contexts[n] && who < MEM_WHO_COUNT - 1; who++)
+            table_forbid(&v->contexts[n]->tlb[who][DTLB_WRITE], host_page);
 }
+
+/* ---- filling */
 
 /* A page may be written without notice only when it is dirty already and holds no code. */
 static bool plain_ram(const TlbEntry *e) { return e->flags && atomic_load(e->flags) == PAGE_DIRTY; }
+
+static void fill_write(DbtVcpu *v, uint64_t ea, const TlbEntry *e)
+{
+    table_set(dbt_tlb(v, v->i.who, DTLB_WRITE), ea, e);
+    index_put(v->writable, writable_bit(e->host), true);
+}
 
 bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access)
 {
@@ -104,7 +125,10 @@ bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access)
             return false;
         ram_written(&v->i, e->ram, tlb_ram_offset(e), 1);
     }
-    table_set(&v->tlb[v->i.who][access], ea, e);
+    if (e->tag[ACCESS_READ] == page)
+        table_set(dbt_tlb(v, v->i.who, DTLB_READ), ea, e);
+    if (e->tag[ACCESS_WRITE] == page && plain_ram(e))
+        fill_write(v, ea, e);
     v->stats.tlb_fills++;
     return true;
 }

@@ -1,0 +1,153 @@
+/*
+ * jumps.c - where jumps through registers and to other pages go: tables by the low 16 bits of RIP, a set for each context.
+ *
+ * Entries that know nothing lead to the miss.  A table in which few are used shares the pages of all others with a file that
+ * holds nothing but that address.
+ */
+#include "accel/dbt/index_set.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void drop_entry(DbtVcpu *v, DbtJumps *j, unsigned index)
+{
+    j->entry[index] = dbt_glue_miss(v->glue);
+    index_remove(&j->filled, index);
+}
+
+static bool concerns(TlbFlush what, const DbtJumps *j, unsigned index)
+{
+    return what & (index_has(j->global, index) ? FLUSH_GLOBAL : FLUSH_LOCAL);
+}
+
+static void table_flush(DbtVcpu *v, DbtJumps *j, TlbFlush what)
+{
+    INDEX_FOREACH(index, &j->filled)
+        if (concerns(what, j, index))
+            drop_entry(v, j, index);
+}
+
+void dbt_jump_flush(DbtVcpu *v, TlbFlush what)
+{
+    for (unsigned who = what & FLUSH_OWN ? MEM_IMPLICIT + 1 : 0; who < MEM_WHO_COUNT; who++)
+        table_flush(v, dbt_jumps(v, who), what);
+}
+
+void dbt_jump_flush_shared(DbtVcpu *v) { table_flush(v, &v->shared_jumps, FLUSH_LOCAL); }
+
+/* ---- INVLPG: pages of data are most, and concern no jump */
+static unsigned filter_bit(uint64_t unit) { return (unit ^ unit >> 12) % JUMP_FILTER_BITS; }
+
+static void filter_add(DbtJumps *j, uint64_t rip)
+{
+    index_put(j->pages, filter_bit(rip >> 12), true);
+    index_put(j->large, filter_bit(rip >> 22), true);
+}
+
+/* Pages that agree in four bits share their entries. */
+static void flush_page(DbtVcpu *v, DbtJumps *j, uint64_t linear, TlbFlush what)
+{
+    unsigned first = linear & 0xf000;
+    for (unsigned index = index_next(&j->filled, first); index < first + 0x1000; index = index_next(&j->filled, index + 1))
+        if (concerns(what, j, index))
+            drop_entry(v, j, index);
+}
+
+void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
+{
+    bool large = mmu_may_be_large(&v->i, linear);
+    for (unsigned who = what & FLUSH_OWN ? MEM_IMPLICIT + 1 : 0; who < MEM_WHO_COUNT; who++) {
+        DbtJumps *j = dbt_jumps(v, who);
+        if (v->i.huge_pages || (large && index_has(j->large, filter_bit(linear >> 22))))
+            table_flush(v, j, what);
+        else if (!large && index_has(j->pages, filter_bit(linear >> 12)))
+            flush_page(v, j, linear, what);
+    }
+}
+
+/* ---- entries */
+void dbt_jump_check_mode(DbtVcpu *v)
+{
+    DbtJumps *j = dbt_jumps(v, mode_who(v->mode));
+    if (j->mode == v->mode)
+        return;
+    table_flush(v, j, FLUSH_ALL);
+    j->mode = v->mode;
+}
+
+void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
+{
+    DbtJumps *j = dbt_jumps(v, mode_who(b->mode));
+    uint16_t index = b->rip;
+    index_add(&j->filled, index);
+    index_put(j->global, index, v->page_global);
+    filter_add(j, b->rip);
+    j->entry[index] = b->checked_entry;
+}
+
+static void forget(DbtVcpu *v, DbtJumps *j, const DbtBlock *b)
+{
+    uint16_t index = b->rip;
+    if (j->entry[index] == b->checked_entry)
+        drop_entry(v, j, index);
+}
+
+void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b)
+{
+    MemWho who = mode_who(b->mode);
+    if (who == MEM_IMPLICIT)
+        forget(v, &v->shared_jumps, b);
+    for (unsigned n = 0; who != MEM_IMPLICIT && n < TLB_CONTEXTS; n++)
+        if (v->contexts[n])
+            forget(v, &v->contexts[n]->jumps[who - 1], b);
+}
+
+/* ---- life */
+static bool write_template(int fd, const void *miss)
+{
+    const void *page[4096 / sizeof(void *)];
+    for (unsigned n = 0; n < G_N_ELEMENTS(page); n++)
+        page[n] = miss;
+    bool ok = true;
+    for (size_t at = 0; at < sizeof(((DbtJumps *)NULL)->entry); at += sizeof(page))
+        ok = ok && pwrite(fd, page, sizeof(page), at) == sizeof(page);
+    return ok;
+}
+
+static void fill(DbtVcpu *v, DbtJumps *j)
+{
+    for (unsigned n = 0; n < JUMP_SIZE; n++)
+        j->entry[n] = dbt_glue_miss(v->glue);
+}
+
+void dbt_jumps_init(DbtVcpu *v, DbtJumps *j)
+{
+    if (v->jump_template < 0 || mmap(j->entry, sizeof(j->entry), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+                                     v->jump_template, 0) == MAP_FAILED)
+        fill(v, j);
+}
+
+void dbt_jumps_create(DbtVcpu *v)
+{
+    v->jump_template = memfd_create("atoll-jumps", MFD_CLOEXEC);
+    if (v->jump_template >= 0 && !write_template(v->jump_template, dbt_glue_miss(v->glue))) {
+        close(v->jump_template);
+        v->jump_template = -1;
+    }
+    fill(v, &v->shared_jumps);
+}
+
+void dbt_jumps_destroy(DbtVcpu *v)
+{
+    if (v->jump_template >= 0)
+        close(v->jump_template);
+}
+
+/* All blocks are gone.  The glue stands first in the buffer, so the miss is where it was. */
+void dbt_jumps_reset(DbtVcpu *v)
+{
+    table_flush(v, &v->shared_jumps, FLUSH_ALL);
+    for (unsigned n = 0; n < TLB_CONTEXTS; n++)
+        for (unsigned who = 0; v->contexts[n] && who < MEM_WHO_COUNT - 1; who++)
+            table_flush(v, &v->contexts[n]->jumps[who], FLUSH_ALL);
+}
