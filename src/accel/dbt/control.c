@@ -21,7 +21,7 @@ bool tr_emit_jmp(Translator *t, const Insn *i)
         if (!tr_addressable(t, i))
             return false;
         tr_emit_access(t, i, o->size, DTLB_READ, 1);
-        e_op_mem(&t->e, 0x8b, wide(t), SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+        tr_load_value(t, o->size);
     } else {
         tr_load_gpr(t, SCRATCH_U, o->reg);
     }
@@ -36,15 +36,15 @@ bool tr_emit_call(Translator *t, const Insn *i)
         return false;
     if (o->kind == OPND_MEM) {
         tr_emit_access(t, i, o->size, DTLB_READ, 1);
-        e_op_mem(&t->e, 0x8b, wide(t), SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+        tr_load_value(t, o->size);
     } else if (o->kind == OPND_REG) {
         tr_load_gpr(t, SCRATCH_U, o->reg);
     }
     if (o->kind != OPND_REL)
         e_store_gs(&t->e, SCRATCH_U, GS_OFF(resume));
-    tr_emit_push_access(t);
-    tr_store_top_imm(t, next_rip(t, i));
-    tr_emit_move_stack(t, wide(t) ? -8 : -4);
+    tr_emit_push_access(t, tr_stack_bytes(t));
+    tr_store_top_imm(t, next_rip(t, i), tr_stack_bytes(t));
+    tr_emit_move_stack(t, -tr_stack_bytes(t));
     if (o->kind == OPND_REL) {
         tr_emit_jump(t, target(t, i));
     } else {
@@ -58,8 +58,8 @@ bool tr_emit_ret(Translator *t, const Insn *i)
 {
     if (!natural_size(t, i))
         return false;
-    tr_emit_load_top(t);
-    tr_emit_move_stack(t, (wide(t) ? 8 : 4) + (int32_t)(i->n_operands ? i->imm : 0));
+    tr_emit_load_top(t, tr_stack_bytes(t));
+    tr_emit_move_stack(t, tr_stack_bytes(t) + (int32_t)(i->n_operands ? i->imm : 0));
     tr_emit_indirect(t);
     return true;
 }

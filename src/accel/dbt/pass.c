@@ -125,6 +125,14 @@ Borrowed tr_borrow(Translator *t, const GprFields *f, unsigned slot, uint8_t acc
     return b;
 }
 
+Borrowed tr_borrow_for(Translator *t, const GprFields *f, uint32_t off)
+{
+    Borrowed b = { .host = pick_borrow(f, 0xff), .save = GS_OFF(borrow) };
+    e_store_gs(&t->e, b.host, b.save);
+    e_load_gs(&t->e, b.host, off);
+    return b;
+}
+
 void tr_give_back(Translator *t, const Borrowed *b)
 {
     if (b->written)

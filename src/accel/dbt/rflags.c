@@ -41,19 +41,13 @@ bool tr_emit_pushf(Translator *t, const Insn *i)
 {
     if (!natural_size(t, i))
         return false;
-    enum { RBX = 3 };
     tr_flags_to_memory(t);
     if (!t->flags_in_memory)
         return false; /* cannot be: it reads all flags */
     tr_emit_flags_image(t);
-    e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, wide(t) ? -8 : -4);
-    tr_emit_translate(t, wide(t) ? 8 : 4, DTLB_WRITE, 1);
-    e_store_gs(&t->e, RBX, GS_OFF(borrow));
-    e_load_gs(&t->e, RBX, GS_OFF(resume));
-    tr_store_top(t, RBX);
-    e_load_gs(&t->e, RBX, GS_OFF(borrow));
-    tr_flags_from_memory(t);
-    tr_emit_move_stack(t, wide(t) ? -8 : -4);
+    tr_emit_push_access(t, tr_stack_bytes(t));
+    tr_store_kept(t, GS_OFF(resume), tr_stack_bytes(t));
+    tr_emit_move_stack(t, -tr_stack_bytes(t));
     return true;
 }
 
@@ -74,7 +68,7 @@ bool tr_emit_popf(Translator *t, const Insn *i)
     bool cpl0 = t->mode & MODE_CPL0;
     uint32_t here = RFLAGS_DF | (cpl0 ? RFLAGS_IF : 0);
     uint32_t others = (RFLAGS_TF | RFLAGS_IF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID) & ~here;
-    tr_emit_load_top(t);
+    tr_emit_load_top(t, tr_stack_bytes(t));
     e_load32_gs(&t->e, SCRATCH_T, rflags_off());
     e_alu(&t->e, 0x31, false, SCRATCH_T, SCRATCH_U);
     e_test_imm(&t->e, SCRATCH_T, others);
@@ -89,7 +83,7 @@ bool tr_emit_popf(Translator *t, const Insn *i)
     e_gs_op(&t->e, 0x31, false, SCRATCH_T, rflags_off());
     tr_take_status(t);
     tr_flags_from_memory(t);
-    tr_emit_move_stack(t, wide(t) ? 8 : 4);
+    tr_emit_move_stack(t, tr_stack_bytes(t));
     return true;
 }
 
@@ -154,15 +148,19 @@ void tr_store_mode(Translator *t, uint32_t mode)
 bool tr_emit_stac(Translator *t, const Insn *i)
 {
     bool set = i->op == OP_STAC;
-    if (mode_who(t->mode) == (set ? MEM_SMAP_AC : MEM_IMPLICIT))
-        return set; /* AC is set already; or clear, or set without SMAP: the interpreter knows */
-    uint32_t mode = dbt_mode_for(t->mode, set ? MEM_SMAP_AC : MEM_IMPLICIT);
+    MemWho who = set ? MEM_SMAP_AC : MEM_IMPLICIT;
+    uint32_t mode = dbt_mode_for(t->mode, who);
+    bool changes = mode_who(t->mode) != who; /* else AC is set already, or matters to nobody: no SMAP */
     tr_flags_to_memory(t);
-    e_gs_imm32(&t->e, 0xf7, false, 0, cr4_off(), CR4_SMAP);
-    tr_leave_if(t, CC_E);
-    tr_enter_mode(t, mode);
+    if (set && changes) {
+        e_gs_imm32(&t->e, 0xf7, false, 0, cr4_off(), CR4_SMAP);
+        tr_leave_if(t, CC_E);
+    }
+    if (changes)
+        tr_enter_mode(t, mode);
     e_gs_imm32(&t->e, 0x81, false, set ? 1 : 4, rflags_off(), set ? RFLAGS_AC : ~(uint32_t)RFLAGS_AC);
-    tr_store_mode(t, mode);
+    if (changes)
+        tr_store_mode(t, mode);
     tr_flags_from_memory(t);
     return true;
 }

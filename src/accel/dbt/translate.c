@@ -35,6 +35,7 @@ static const Emitter own[] = {
     { OP_PUSH, tr_emit_push }, { OP_POP, tr_emit_pop }, { OP_LEAVE, tr_emit_leave },
     { OP_PUSHF, tr_emit_pushf }, { OP_POPF, tr_emit_popf, STAYS }, { OP_CLI, tr_emit_cli }, { OP_STI, tr_emit_sti, STAYS },
     { OP_CLD, tr_emit_direction }, { OP_STD, tr_emit_direction }, { OP_STAC, tr_emit_stac, STAYS }, { OP_CLAC, tr_emit_stac, STAYS },
+    { OP_MOVS, tr_emit_movs }, { OP_STOS, tr_emit_stos }, { OP_LODS, tr_emit_lods }, { OP_SCAS, tr_emit_scas }, { OP_CMPS, tr_emit_cmps },
     { OP_JMP, tr_emit_jmp, ENDS }, { OP_CALL, tr_emit_call, ENDS }, { OP_RET, tr_emit_ret, ENDS }, { OP_JCC, tr_emit_jcc, ENDS },
     { OP_LOOP, tr_emit_loop, ENDS }, { OP_LOOPE, tr_emit_loop, ENDS }, { OP_LOOPNE, tr_emit_loop, ENDS },
     { OP_JCXZ, tr_emit_loop, ENDS },
@@ -62,6 +63,11 @@ static bool may_execute(const Translator *t, const Insn *i)
 
 /* ---- blocks */
 
+static bool is_bit_string(const Insn *i)
+{
+    return i->has_mem && (i->op == OP_BT || i->op == OP_BTS || i->op == OP_BTR || i->op == OP_BTC) && i->opnd[1].kind == OPND_REG;
+}
+
 typedef enum Progress { NEXT, ENDED, INTERPRETED } Progress;
 
 static Progress emit_insn(Translator *t, const Insn *i)
@@ -70,6 +76,8 @@ static Progress emit_insn(Translator *t, const Insn *i)
         return NEXT;
     if (i->code_size != CODE64 && !i->map && (i->opcode & 0xf0) == 0x40 && !(i->prefixes & PFX_VEX))
         return tr_emit_inc_dec(t, i) ? NEXT : INTERPRETED;
+    if (is_bit_string(i))
+        return tr_emit_bit_string(t, i) ? NEXT : INTERPRETED;
     const Emitter *own_way = emitter(i);
     if (own_way)
         return !may_execute(t, i) || !own_way->emit(t, i) ? INTERPRETED : own_way->then == ENDS ? ENDED : NEXT;

@@ -81,6 +81,7 @@ typedef struct Borrowed {
     uint32_t save;
 } Borrowed;
 Borrowed tr_borrow(Translator *t, const GprFields *f, unsigned slot, uint8_t access, unsigned taken);
+Borrowed tr_borrow_for(Translator *t, const GprFields *f, uint32_t off); /* a register, with the value at gs:[off] */
 void tr_give_back(Translator *t, const Borrowed *b);
 bool tr_passes(const Translator *t, const Insn *i);
 void tr_emit_pass(Translator *t, const Insn *i);
@@ -96,11 +97,15 @@ void tr_enter_mode(Translator *t, uint32_t mode);
 void tr_store_mode(Translator *t, uint32_t mode);
 
 /* ---- stack.c */
-void tr_store_top(Translator *t, unsigned reg);
-void tr_emit_push_access(Translator *t); /* host address of the new top, for writing; RSP stays */
-void tr_emit_load_top(Translator *t);    /* the top of the stack to SCRATCH_U */
+int tr_stack_bytes(const Translator *t);
+void tr_emit_push_access(Translator *t, int bytes);      /* host address of the new top, for writing; RSP stays */
+void tr_emit_load_top(Translator *t, unsigned bytes);    /* the top of the stack to SCRATCH_U */
+/* Behind an access: memory to SCRATCH_U, zero-extended; a register to memory; gs:[off] to memory. */
+void tr_load_value(Translator *t, unsigned bytes);
+void tr_store_value(Translator *t, unsigned reg, unsigned bytes);
+void tr_store_kept(Translator *t, uint32_t off, unsigned bytes);
 void tr_emit_move_stack(Translator *t, int32_t bytes);
-void tr_store_top_imm(Translator *t, uint64_t imm);
+void tr_store_top_imm(Translator *t, uint64_t imm, unsigned bytes);
 
 /* ---- emitters */
 bool tr_emit_lea(Translator *t, const Insn *i);
@@ -119,6 +124,12 @@ bool tr_emit_write_base(Translator *t, const Insn *i);
 bool tr_emit_rdtsc(Translator *t, const Insn *i);
 bool tr_emit_rdpid(Translator *t, const Insn *i);
 bool tr_emit_mov_cr(Translator *t, const Insn *i);
+bool tr_emit_bit_string(Translator *t, const Insn *i);
+bool tr_emit_movs(Translator *t, const Insn *i);
+bool tr_emit_stos(Translator *t, const Insn *i);
+bool tr_emit_lods(Translator *t, const Insn *i);
+bool tr_emit_scas(Translator *t, const Insn *i);
+bool tr_emit_cmps(Translator *t, const Insn *i);
 bool tr_emit_push(Translator *t, const Insn *i);
 bool tr_emit_pushf(Translator *t, const Insn *i);
 bool tr_emit_pop(Translator *t, const Insn *i);
