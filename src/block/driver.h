@@ -180,7 +180,7 @@ bool bitmap_is_dirty(BlkBitmap *b, uint64_t off);
 uint64_t bitmap_dirty_bytes(BlkBitmap *b);
 void bitmap_set_busy(BlkBitmap *b, bool busy);
 
-extern const BlkDriver file_driver, raw_driver, snapshot_driver, qcow2_driver;
+extern const BlkDriver file_driver, raw_driver, snapshot_driver, qcow2_driver, qcow_driver, vdi_driver, vhdx_driver, vmdk_driver, vpc_driver;
 
 /* protocol/denied.c, protocol/lock.c */
 char *file_denied_reason(const char *path, bool write);

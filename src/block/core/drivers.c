@@ -3,7 +3,8 @@
 
 #include "block/driver.h"
 
-static const BlkDriver *const drivers[] = { &file_driver, &raw_driver, &snapshot_driver, &qcow2_driver };
+static const BlkDriver *const drivers[] = { &file_driver, &raw_driver, &snapshot_driver, &qcow2_driver, &qcow_driver, &vdi_driver,
+                                           &vhdx_driver, &vmdk_driver, &vpc_driver };
 
 const BlkDriver *driver_named(const char *name)
 {

@@ -1,4 +1,4 @@
-/* probe.c - which format does the head of an image look like?  Magic numbers of each format's own specification. */
+/* probe.c - which format without a driver of its own does the head of an image look like?  Magic numbers of each format's own specification. */
 #include <string.h>
 
 #include "block/driver.h"
@@ -10,13 +10,7 @@ typedef struct Magic {
 } Magic;
 
 static const Magic magics[] = {
-    { "qcow2", 0, 4, "QFI\xfb" },
-    { "vmdk", 0, 4, "KDMV" },
     { "vmdk", 0, 4, "COWD" },
-    { "vmdk", 0, 21, "# Disk DescriptorFile" },
-    { "vdi", 0x40, 4, "\x7f\x10\xda\xbe" },
-    { "vhdx", 0, 8, "vhdxfile" },
-    { "vpc (VHD)", 0, 8, "conectix" },
     { "qed", 0, 4, "QED\0" },
     { "luks", 0, 6, "LUKS\xba\xbe" },
     { "parallels", 0, 16, "WithoutFreeSpace" },
