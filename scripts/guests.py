@@ -4,6 +4,7 @@
     guests.py kernel cloud|amd64|686|686-pae     path of the kernel
     guests.py initramfs KERNEL                   path of a busybox initramfs for it
     guests.py file PACKAGE[:ARCH] PATH           path of a file of a package
+    guests.py disk amd64|i386                    path of a Debian disk with GRUB and systemd (guest_disk.py)
 
 The cache is $ATOLL_CACHE, or ~/.cache/atoll.  Packages come from this host's own apt sources; for another architecture
 apt works on lists of its own within the cache, so that nothing of the host changes.
@@ -206,6 +207,9 @@ def main(words):
         print(initramfs(words[1]))
     elif len(words) == 3 and words[0] == "file":
         print(package_file(words[1], words[2]))
+    elif len(words) == 2 and words[0] == "disk" and words[1] in ("amd64", "i386"):
+        import guest_disk  # which imports this module
+        print(guest_disk.disk(words[1]))
     else:
         raise SystemExit(__doc__)
 
