@@ -31,6 +31,9 @@ class BootSector(unittest.TestCase):
     def test_interp(self):
         self.hello("-accel", "interp")
 
+    def test_dbt(self):
+        self.hello("-accel", "dbt")
+
     def test_disk_as_a_device(self):
         with guest.temporary_folder() as folder:
             disk = guest.boot_sector(guest.HELLO, folder)
@@ -40,7 +43,8 @@ class BootSector(unittest.TestCase):
                 self.assertEqual(vm.wait(), 7)
 
     def test_two_cpus(self):
-        self.hello("-accel", "interp", "-smp", "2")
+        for accel in "interp", "dbt":
+            self.hello("-accel", accel, "-smp", "2")
 
     @unittest.skipUnless(guest.have_kvm(), "no /dev/kvm, or no right to it")
     def test_kvm(self):
@@ -93,14 +97,16 @@ class BootSector(unittest.TestCase):
             jnc next
             ljmp $0xa000, $0
         """
-        with guest.temporary_folder() as folder:
-            disk = guest.boot_sector(wild, folder)
-            with guest.Guest("-nographic", "-snapshot", "-hda", disk, "-d", "guest_errors,unimp", "-D", folder + "/log") as vm:
-                vm.expect_on_screen("Booting from Hard Disk", 60)
-                if not vm.read_for(5):
-                    vm.signal(guest.TERM)
-                self.assertEqual(vm.wait(), 0)
-                self.assertNotRegex(vm.text, "CRITICAL|ASSERT|Sanitizer")
+        for accel in "interp", "dbt":
+            with self.subTest(accel), guest.temporary_folder() as folder:
+                disk = guest.boot_sector(wild, folder)
+                with guest.Guest("-nographic", "-accel", accel, "-snapshot", "-hda", disk, "-d", "guest_errors,unimp", "-D",
+                                 folder + "/log") as vm:
+                    vm.expect_on_screen("Booting from Hard Disk", 60)
+                    if not vm.read_for(5):
+                        vm.signal(guest.TERM)
+                    self.assertEqual(vm.wait(), 0)
+                    self.assertNotRegex(vm.text, "CRITICAL|ASSERT|Sanitizer")
 
     def test_no_disk(self):
         with guest.Guest("-nographic") as vm:
@@ -123,10 +129,14 @@ class Grub(unittest.TestCase):
             self.assertEqual(vm.wait(60), 0)
 
     def test_cdrom(self):
-        self.menu("-cdrom", f"{RESCUE}/grub-rescue-cdrom.iso", "-boot", "d")
+        for accel in "interp", "dbt":
+            with self.subTest(accel):
+                self.menu("-accel", accel, "-cdrom", f"{RESCUE}/grub-rescue-cdrom.iso", "-boot", "d")
 
     def test_disk(self):
-        self.menu("-snapshot", "-hda", f"{RESCUE}/grub-rescue-usb.img")
+        for accel in "interp", "dbt":
+            with self.subTest(accel):
+                self.menu("-accel", accel, "-snapshot", "-hda", f"{RESCUE}/grub-rescue-usb.img")
 
 
 if __name__ == "__main__":

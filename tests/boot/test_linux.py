@@ -108,27 +108,39 @@ class Entries(unittest.TestCase):
                 vm.expect("ATOLL-GUEST powers off", 60)
                 self.assertEqual(vm.wait(60), 0)
 
-    @NEEDS_LONG
-    def test_xen_with_dom0_by_multiboot(self):
+    def xen(self, *args):
         with guest.temporary_folder() as folder:
             xen = os.path.join(folder, "xen")
             with gzip.open(guests.package_file("xen-hypervisor-4.17-amd64", "boot/xen-4.17-amd64.gz")) as file, open(xen, "wb") as out:
                 out.write(file.read())
             modules = f"{guests.kernel('amd64')} console=hvc0 atoll.mode=facts,{guests.initramfs('amd64')}"
             with guest.Guest("-nographic", "-m", "1G", "-cpu", "max", "-kernel", xen, "-append", "console=com1 loglvl=all dom0_mem=512M",
-                             "-initrd", modules) as vm:
+                             "-initrd", modules, *args) as vm:
                 vm.expect(r"Xen version 4\.17", 120)
                 vm.expect(r"ATOLL-GUEST kernel: Linux", 900)
                 vm.expect("ATOLL-GUEST powers off", 60)
                 self.assertEqual(vm.wait(60), 0)
 
+    @NEEDS_LONG
+    def test_xen_with_dom0_by_multiboot(self):
+        self.xen("-accel", "interp")
+
+    @NEEDS_LONG
+    def test_xen_with_dom0_translated(self):
+        self.xen("-accel", "dbt")
+
+    @NEEDS_LONG
+    def test_xen_with_dom0_of_two_cpus_translated(self):
+        self.xen("-accel", "dbt", "-smp", "2")
+
 
 class Memtest(unittest.TestCase):
     def starts(self, name):
         path = guests.package_file("memtest86+", f"boot/{name}")
-        with guest.Guest("-nographic", "-m", "32", "-kernel", path, "-append", "console=ttyS0,115200") as vm:
-            vm.expect(r"Memtest86\+|Memtest", 120)
-            vm.expect(r"Testing|Test:|Pass", 120)
+        for accel in "interp", "dbt":
+            with self.subTest(accel), guest.Guest("-accel", accel, "-nographic", "-m", "32", "-kernel", path, "-append", "console=ttyS0,115200") as vm:
+                vm.expect(r"Memtest86\+|Memtest", 120)
+                vm.expect(r"Testing|Test:|Pass", 120)
 
     def test_64_bit(self):
         self.starts("memtest86+x64.bin")
