@@ -29,8 +29,7 @@ enum { DTLB_SIZE = INDEX_SIZE };
 typedef struct DbtTlb {
     uint64_t tag[DTLB_SIZE];    /* linear address of the page; DTLB_EMPTY where 0 would match page 0 */
     uint64_t addend[DTLB_SIZE]; /* host address of the page */
-    IndexSet filled;
-    uint64_t global[INDEX_WORDS]; /* of the filled ones */
+    IndexSet filled[2];         /* by `global` */
 } DbtTlb;
 #define DTLB_EMPTY 0x1000ull /* at index 0: an address that would match has index 1 */
 enum { DTLB_READ, DTLB_WRITE };
@@ -39,8 +38,7 @@ enum { DTLB_READ, DTLB_WRITE };
 enum { JUMP_SIZE = INDEX_SIZE, JUMP_FILTER_BITS = 4096 };
 typedef struct DbtJumps {
     __attribute__((aligned(4096))) const void *entry[JUMP_SIZE]; /* by the low 16 bits */
-    IndexSet filled;              /* entries that do not hold the miss */
-    uint64_t global[INDEX_WORDS]; /* of the filled ones: of a global page */
+    IndexSet filled[2];           /* entries that do not hold the miss; by whether their page is global */
     uint64_t pages[JUMP_FILTER_BITS / 64], large[JUMP_FILTER_BITS / 64]; /* filters: 4 KiB and 4 MiB that any entry was ever of */
     uint32_t mode;                /* of all blocks in the table */
 } DbtJumps;

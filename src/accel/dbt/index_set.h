@@ -17,6 +17,8 @@ static inline void index_add(IndexSet *s, unsigned i)
 
 static inline void index_remove(IndexSet *s, unsigned i)
 {
+    if (!index_has(s->bit, i))
+        return;
     s->bit[i / 64] &= ~(1ull << i % 64);
     if (!s->bit[i / 64])
         s->word[i / 4096] &= ~(1ull << i / 64 % 64);
@@ -40,4 +42,8 @@ static inline unsigned index_next(const IndexSet *s, unsigned i)
     }
     return INDEX_SIZE;
 }
-#define INDEX_FOREACH(i, set) for (unsigned i = index_next(set, 0); i < INDEX_SIZE; i = index_next(set, i + 1))
+#define INDEX_FOREACH_IN(i, set, first, n) for (unsigned i = index_next(set, first); i < (first) + (n); i = index_next(set, i + 1))
+#define INDEX_FOREACH(i, set) INDEX_FOREACH_IN(i, set, 0u, (unsigned)INDEX_SIZE)
+
+/* Does a flush of that kind concern entries that are global, or those that are not? */
+static inline bool flush_concerns(TlbFlush what, bool global) { return what & (global ? FLUSH_GLOBAL : FLUSH_LOCAL); }

@@ -12,20 +12,19 @@
 static void drop_entry(DbtVcpu *v, DbtJumps *j, unsigned index)
 {
     j->entry[index] = dbt_glue_miss(v->glue);
-    index_remove(&j->filled, index);
+    index_remove(&j->filled[0], index);
+    index_remove(&j->filled[1], index);
 }
 
-static bool concerns(TlbFlush what, const DbtJumps *j, unsigned index)
+static void flush_part(DbtVcpu *v, DbtJumps *j, unsigned first, unsigned n, TlbFlush what)
 {
-    return what & (index_has(j->global, index) ? FLUSH_GLOBAL : FLUSH_LOCAL);
+    for (unsigned global = 0; global < 2; global++)
+        if (flush_concerns(what, global))
+            INDEX_FOREACH_IN(index, &j->filled[global], first, n)
+                drop_entry(v, j, index);
 }
 
-static void table_flush(DbtVcpu *v, DbtJumps *j, TlbFlush what)
-{
-    INDEX_FOREACH(index, &j->filled)
-        if (concerns(what, j, index))
-            drop_entry(v, j, index);
-}
+static void table_flush(DbtVcpu *v, DbtJumps *j, TlbFlush what) { flush_part(v, j, 0, INDEX_SIZE, what); }
 
 void dbt_jump_flush(DbtVcpu *v, TlbFlush what)
 {
@@ -44,15 +43,6 @@ static void filter_add(DbtJumps *j, uint64_t rip)
     index_put(j->large, filter_bit(rip >> 22), true);
 }
 
-/* Pages that agree in four bits share their entries. */
-static void flush_page(DbtVcpu *v, DbtJumps *j, uint64_t linear, TlbFlush what)
-{
-    unsigned first = linear & 0xf000;
-    for (unsigned index = index_next(&j->filled, first); index < first + 0x1000; index = index_next(&j->filled, index + 1))
-        if (concerns(what, j, index))
-            drop_entry(v, j, index);
-}
-
 void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
 {
     bool large = mmu_may_be_large(&v->i, linear);
@@ -61,7 +51,7 @@ void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
         if (v->i.huge_pages || (large && index_has(j->large, filter_bit(linear >> 22))))
             table_flush(v, j, what);
         else if (!large && index_has(j->pages, filter_bit(linear >> 12)))
-            flush_page(v, j, linear, what);
+            flush_part(v, j, linear & 0xf000, 0x1000, what); /* pages that agree in four bits share their entries */
     }
 }
 
@@ -79,8 +69,8 @@ void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
 {
     DbtJumps *j = dbt_jumps(v, mode_who(b->mode));
     uint16_t index = b->rip;
-    index_add(&j->filled, index);
-    index_put(j->global, index, v->page_global);
+    index_remove(&j->filled[!v->page_global], index);
+    index_add(&j->filled[v->page_global], index);
     filter_add(j, b->rip);
     j->entry[index] = b->checked_entry;
 }

@@ -8,19 +8,16 @@ static void drop_entry(DbtTlb *t, unsigned index)
 {
     t->tag[index] = index ? 0 : DTLB_EMPTY; /* page 0 has index 0, so elsewhere a tag of 0 matches nothing */
     t->addend[index] = 0;
-    index_remove(&t->filled, index);
-}
-
-static bool concerns(TlbFlush what, const DbtTlb *t, unsigned index)
-{
-    return what & (index_has(t->global, index) ? FLUSH_GLOBAL : FLUSH_LOCAL);
+    index_remove(&t->filled[0], index);
+    index_remove(&t->filled[1], index);
 }
 
 static void table_flush(DbtTlb *t, TlbFlush what)
 {
-    INDEX_FOREACH(index, &t->filled)
-        if (concerns(what, t, index))
-            drop_entry(t, index);
+    for (unsigned global = 0; global < 2; global++)
+        if (flush_concerns(what, global))
+            INDEX_FOREACH(index, &t->filled[global])
+                drop_entry(t, index);
 }
 
 /* Entries of the 4 MiB around, which may be of one page. */
@@ -28,16 +25,18 @@ static void table_flush_large(DbtTlb *t, uint64_t linear, TlbFlush what)
 {
     enum { PAGES = 1 << 10 };
     unsigned first = index_of(linear) & ~(PAGES - 1u);
-    for (unsigned index = index_next(&t->filled, first); index < first + PAGES; index = index_next(&t->filled, index + 1))
-        if ((t->tag[index] ^ linear) >> 22 == 0 && concerns(what, t, index))
-            drop_entry(t, index);
+    for (unsigned global = 0; global < 2; global++)
+        if (flush_concerns(what, global))
+            INDEX_FOREACH_IN(index, &t->filled[global], first, PAGES)
+                if ((t->tag[index] ^ linear) >> 22 == 0)
+                    drop_entry(t, index);
 }
 
 static void table_set(DbtTlb *t, uint64_t linear, const TlbEntry *e)
 {
     unsigned index = index_of(linear);
-    index_add(&t->filled, index);
-    index_put(t->global, index, e->global);
+    index_remove(&t->filled[!e->global], index);
+    index_add(&t->filled[e->global], index);
     t->tag[index] = linear & ~0xfffull;
     t->addend[index] = (uintptr_t)e->host;
 }
@@ -64,7 +63,7 @@ void dbt_tlb_flush_shared(DbtVcpu *v)
 static void flush_page_one(DbtTlb *t, uint64_t linear, TlbFlush what)
 {
     unsigned index = index_of(linear);
-    if (t->tag[index] == (linear & ~0xfffull) && concerns(what, t, index))
+    if (t->tag[index] == (linear & ~0xfffull) && flush_concerns(what, index_has(t->filled[1].bit, index)))
         drop_entry(t, index);
 }
 
@@ -81,9 +80,10 @@ static unsigned writable_bit(const uint8_t *host_page) { return ((uintptr_t)host
 
 static void table_forbid(DbtTlb *t, const uint8_t *host_page)
 {
-    INDEX_FOREACH(index, &t->filled)
-        if (t->addend[index] == (uintptr_t)host_page)
-            drop_entry(t, index);
+    for (unsigned global = 0; global < 2; global++)
+        INDEX_FOREACH(index, &t->filled[global])
+            if (t->addend[index] == (uintptr_t)host_page)
+                drop_entry(t, index);
 }
 
 void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page)

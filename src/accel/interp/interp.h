@@ -41,6 +41,7 @@ typedef struct Tlb {
     TlbEntry entry[TLB_SIZE];
     uint16_t used[TLB_SIZE]; /* indices of entries that are `listed`, so that a flush touches only those */
     unsigned n_used;
+    bool has_local; /* entries that are not global */
 } Tlb;
 
 /* ---- contexts: what is cached for one PCID (SDM 3, 4.10).  Supervisor accesses (MEM_IMPLICIT) share one table, in which

@@ -19,6 +19,9 @@ static bool concerns(TlbFlush what, const TlbEntry *e) { return what & (e->globa
 static void table_flush(Tlb *t, TlbFlush what)
 {
     unsigned kept = 0;
+    if (!(what & FLUSH_GLOBAL) && !t->has_local)
+        return;
+    t->has_local &= !(what & FLUSH_LOCAL);
     for (unsigned i = 0; i < t->n_used; i++) {
         TlbEntry *e = &t->entry[t->used[i]];
         if (!concerns(what, e)) {
@@ -34,6 +37,7 @@ static void table_flush(Tlb *t, TlbFlush what)
 void tlb_list(InterpVcpu *v, MemWho who, TlbEntry *e)
 {
     Tlb *t = v->tlb[who];
+    t->has_local |= !e->global;
     if (e->listed)
         return;
     e->listed = true;
