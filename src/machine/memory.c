@@ -292,22 +292,6 @@ void view_unref(FlatView *v)
 
 uint64_t space_generation(AddressSpace *s) { return atomic_load_explicit(&s->generation, memory_order_relaxed); }
 
-const FlatRange *view_find(const FlatView *v, uint64_t addr)
-{
-    size_t low = 0, high = v->n;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        const FlatRange *r = &v->range[mid];
-        if (addr < r->start)
-            high = mid;
-        else if (addr - r->start >= r->size)
-            low = mid + 1;
-        else
-            return r;
-    }
-    return NULL;
-}
-
 char *space_dump(AddressSpace *s)
 {
     static const char *const kinds[] = { "ram", "rom", "i/o", "hole" };

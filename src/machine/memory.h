@@ -85,7 +85,22 @@ void space_commit(AddressSpace *s);
 FlatView *space_view(AddressSpace *s); /* a new reference to the current view; any thread */
 void view_unref(FlatView *v);
 uint64_t space_generation(AddressSpace *s); /* one relaxed load: has the view that I hold been replaced? */
-const FlatRange *view_find(const FlatView *v, uint64_t addr); /* NULL: nothing there */
+/* NULL: nothing there.  Inline, for callers that may not run other code (accel's light files). */
+static inline const FlatRange *view_find(const FlatView *v, uint64_t addr)
+{
+    size_t low = 0, high = v->n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const FlatRange *r = &v->range[mid];
+        if (addr < r->start)
+            high = mid;
+        else if (addr - r->start >= r->size)
+            low = mid + 1;
+        else
+            return r;
+    }
+    return NULL;
+}
 char *space_dump(AddressSpace *s); /* "info mtree -f": caller frees */
 
 /* Accesses to device windows, with the device's lock held around its callback.  Split and widened to what the window

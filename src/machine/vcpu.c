@@ -33,8 +33,6 @@ void vcpu_request(Vcpu *v, uint32_t bits)
     g_mutex_unlock(&v->lock);
 }
 
-void vcpu_unrequest(Vcpu *v, uint32_t bits) { atomic_fetch_and_explicit(&v->request, ~bits, memory_order_acq_rel); }
-
 /* ---- in and out of run() */
 
 static Exclusive *exclusive(Vcpu *v) { return v->machine->exclusive; }

@@ -65,7 +65,10 @@ struct Vcpu {
 /* Sets request bits and makes the vCPU look at them: kicks it out of run() or wakes it from a halt.  Any thread. */
 void vcpu_request(Vcpu *v, uint32_t bits);
 /* Clears level bits (VREQ_INTR). */
-void vcpu_unrequest(Vcpu *v, uint32_t bits);
+static inline void vcpu_unrequest(Vcpu *v, uint32_t bits)
+{
+    atomic_fetch_and_explicit(&v->request, ~bits, memory_order_acq_rel);
+}
 static inline uint32_t vcpu_requests(Vcpu *v) { return atomic_load_explicit(&v->request, memory_order_acquire); }
 
 /* Runs fn on the vCPU's thread between instructions and waits for it.  From the vCPU's own thread: at once. */

@@ -34,7 +34,41 @@ def includes(path):
         return re.findall(r'^\s*#\s*include\s+"([^"]+)"', file.read(), re.MULTILINE)
 
 
+def light_objects():
+    """{file name: (defined symbols, undefined ones)} of what is compiled to use general registers only."""
+    found = {}
+    for archive in glob.glob(os.path.join(BUILD, "src/libatoll-*-light.a")):
+        listed = subprocess.run(["nm", "-A", archive], stdout=subprocess.PIPE, text=True, check=True).stdout
+        for line in listed.splitlines():
+            where, *_, kind, symbol = line.split()
+            member = os.path.basename(where.split(":")[1 if ".a:" in where else 0]).removesuffix(".c.o")
+            defined, undefined = found.setdefault(member, (set(), set()))
+            (undefined if kind == "U" else defined).add(symbol)
+    return found
+
+
+def allowed_calls():
+    allowed = {}
+    with open(os.path.join(ROOT, "tests/structure/light_calls.txt"), encoding="utf-8") as lines:
+        for line in lines:
+            member, *symbols = line.split("#")[0].split() or [None]
+            allowed.setdefault(member, set()).update(symbols)
+    return allowed
+
+
 class Structure(unittest.TestCase):
+    def test_light_files_call_nothing_else(self):
+        """While they run the guest's vector registers may be the host's: what they call is listed, and each listed call is made."""
+        objects, allowed = light_objects(), allowed_calls()
+        if any(symbol.startswith(("__asan", "__tsan", "__ubsan")) for _, used in objects.values() for symbol in used):
+            self.skipTest("a sanitizer's build saves the registers at each exit")
+        self.assertIn("accel_dbt_handle", objects)
+        known = set().union(*(defined for defined, _ in objects.values())) | allowed["*"]
+        for member, (_, used) in sorted(objects.items()):
+            other = allowed.get(member, set())
+            self.assertEqual(used - known - other, set(), f"{member}.c calls what is not in light_calls.txt")
+            self.assertEqual(other - used, set(), f"light_calls.txt lists what {member}.c does not call")
+
     def test_graph(self):
         """Prints the graph as it is, and that it has no cycle."""
         table = may_use()

@@ -152,6 +152,7 @@ static void insert(struct DbtCache *c, DbtBlock *b)
 static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const uint8_t *host)
 {
     enum { MOST_EXITS = 160, MOST_INSNS = 32 /* of a block */ };
+    interp_save_fpu(&v->i);
     if (v->cache->used + sizeof(DbtBlock) + MOST_EXITS * sizeof(DbtExit) + MOST_INSNS * (sizeof(Insn) + 16) > ARENA_BYTES)
         cache_empty(v);
     size_t used = v->cache->used;

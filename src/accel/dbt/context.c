@@ -45,9 +45,9 @@ void *dbt_vcpu_alloc(Accel *a, GError **err)
 
 void dbt_vcpu_free(Vcpu *v) { munmap(v, CONTEXT_STRIDE * TLB_CONTEXTS); }
 
-
 static DbtContext *make(DbtVcpu *v, unsigned index)
 {
+    interp_save_fpu(&v->i);
     uint8_t *at = place(v, index);
     /* Size 0: another mapping of the same shared memory (mremap(2)). */
     if (index && (mremap(v, 0, DBT_CONTEXT_OFF, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED || !map_tables(at)))
@@ -61,15 +61,18 @@ static DbtContext *make(DbtVcpu *v, unsigned index)
     return c;
 }
 
-static void set_gs(const uint8_t *base)
+void dbt_context_enter(DbtVcpu *v)
 {
-    if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
+    const uint8_t *base = (uint8_t *)v->context - DBT_CONTEXT_OFF;
+    if (v->has_wrgsbase) {
         __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
-    else
-        syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)base);
+        return;
+    }
+    interp_save_fpu(&v->i);
+    syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)base);
 }
 
-void dbt_context_enter(DbtVcpu *v) { set_gs((uint8_t *)v->context - DBT_CONTEXT_OFF); }
+bool dbt_has_wrgsbase(void) { return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT; }
 
 void dbt_context_select(DbtVcpu *v, unsigned index)
 {

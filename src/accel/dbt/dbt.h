@@ -57,7 +57,7 @@ typedef enum ExitKind {
     EXIT_INDIRECT, /* goes to the RIP in SCRATCH_U; the jump table did not know it */
     EXIT_INTERP,   /* a C function executes the instruction at rip */
     EXIT_MEMORY,   /* the TLB did not know address `ea` */
-    EXIT_ATTENTION, /* poll or FPU not loaded: at the start of the block */
+    EXIT_ATTENTION, /* poll: at the start of the block */
     EXIT_KINDS
 } ExitKind;
 
@@ -87,7 +87,6 @@ struct DbtBlock {
     uint32_t mode;
     uint16_t bytes, n_insns;
     uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
-    bool uses_fpu;
     const void *entry;          /* for jumps that know the target */
     const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP */
     DbtExit *linked_in;
@@ -105,16 +104,14 @@ typedef struct DbtVcpu {
     InterpVcpu i; /* first */
     /* What translated code touches through GS. */
     uint64_t host_rsp, ea, flags_tmp, borrow, resume, continue_at;
-    union {
-        struct { _Atomic uint8_t fpu_live, poll; };
-        uint16_t entry_word; /* blocks that use the FPU compare both */
-    };
+    _Atomic uint8_t poll; /* nonzero: leave */
     DbtTlb shared_tlb[2];
     DbtJumps shared_jumps;
     /* C only. */
     DbtContext *context;                 /* the current one */
     DbtContext *contexts[TLB_CONTEXTS];  /* NULL: not made yet */
     bool on_thread;                      /* runs, so GS is to follow `context` */
+    bool has_wrgsbase;                   /* the host has it and its kernel lets us */
     uint64_t writable[INDEX_WORDS];      /* a filter of the host pages that any table ever let be written */
     int jump_template;                   /* file of pages that hold the miss; -1: none */
     struct DbtCache *cache;
@@ -147,6 +144,7 @@ static inline uint32_t dbt_jumps_offset(MemWho who)
 void *dbt_vcpu_alloc(Accel *a, GError **err);
 void dbt_vcpu_free(Vcpu *v);
 void dbt_context_select(DbtVcpu *v, unsigned index);
+bool dbt_has_wrgsbase(void);
 void dbt_context_enter(DbtVcpu *v); /* on the vCPU's thread, before translated code runs */
 
 #define GS_OFF(member) ((uint32_t)offsetof(DbtVcpu, member))
@@ -233,9 +231,9 @@ uint32_t dbt_flags_read_from(const uint8_t *host, const uint8_t *end, CodeSize s
 uint32_t dbt_flags_before(const Insn *i, uint32_t live_after);
 
 /* ---- enter.c */
-/* The guest's FPU state to the host's registers and back to CpuState. */
+/* The guest's FPU state to the host's registers, where it is whenever translated code runs. */
 void dbt_fpu_load(DbtVcpu *v);
-void dbt_fpu_save(DbtVcpu *v);
+void dbt_fpu_save(InterpVcpu *v); /* for interp_save_fpu() */
 /* Status flags between CpuState and flags_tmp, as LAHF and SETO left them in RAX. */
 void dbt_flags_out(DbtVcpu *v);
 void dbt_flags_in(DbtVcpu *v);
@@ -252,6 +250,10 @@ void dbt_stats_init(DbtVcpu *v);
 void dbt_stats_finish(DbtVcpu *v);
 
 /* ---- run.c */
+RunExit dbt_run(Vcpu *vcpu);
+extern const InterpClient dbt_client;
+
+/* ---- accel.c */
 extern const AccelOps accel_dbt;
 
 /* ---- glue.c: in and out of translated code */

@@ -372,6 +372,44 @@ static void test_flood(void)
     guest_destroy(&g);
 }
 
+/* ---- the guest's vector and x87 registers stay in the host's while C code runs: nothing that an instruction calls may
+ * change them.  20 rounds of everything that leaves translated code: reads of 300 pages, ports, a device's page, a #PF... */
+#define EACH_YMM(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11) x(12) x(13) x(14) x(15)
+#define LOAD_YMM(n) "vmovdqu 0x20000+32*" #n ", %ymm" #n "\n"
+#define STORE_YMM(n) "vmovdqu %ymm" #n ", 0x21000+32*" #n "\n"
+PROGRAM(many_exits, ".code64",
+        EACH_YMM(LOAD_YMM) "fldpi\n fld1\n mov $20, %r15d\n"
+        "1: mov $0x100000, %esi\n mov $300, %ecx\n 2: add (%rsi), %rax\n mov %rax, 8(%rsi)\n add $4096, %rsi\n loop 2b\n"
+        "rdtsc\n xor %eax, %eax\n cpuid\n mov $0x80, %edx\n in %dx, %al\n out %al, %dx\n mov 0x2000000, %rax\n"
+        "mov %rax, 0x2000010\n mov $0xc0000102, %ecx\n rdmsr\n wrmsr\n swapgs\n swapgs\n mov %cr3, %rax\n mov %rax, %cr3\n"
+        "invlpg (%rsi)\n push %fs\n pop %fs\n pushf\n popf\n sti\n nop\n cli\n mov $0x20000, %esi\n mov $0x30000, %edi\n"
+        "mov $1000, %ecx\n rep movsq\n mov $1000, %ecx\n rep stosb\n mov $0x30ffc, %edi\n lock addq $1, (%rdi)\n pause\n"
+        "rdrand %rax\n mov 0x30ff9, %rax\n int $0x20\n movb $0x90, 3f(%rip)\n 3: nop\n xgetbv\n dec %r15d\n jnz 1b\n"
+        "fstpt 0x22000\n fstpt 0x22010\n" EACH_YMM(STORE_YMM));
+
+static void test_registers_across_exits(void)
+{
+    static const uint8_t one[10] = { 0, 0, 0, 0, 0, 0, 0, 0x80, 0xff, 0x3f };
+    static const uint8_t pi[10] = { 0x35, 0xc2, 0x68, 0x21, 0xa2, 0xda, 0x0f, 0xc9, 0x00, 0x40 };
+    Guest g = guest_create(1, CODE64);
+    load(&g, many_exits, many_exits_end);
+    uint64_t iretq = GUEST_HANDLERS + 16 * 30, gate = iretq | 8 << 16 | 0x8e00ull << 32;
+    memcpy(g.ram + iretq, "\x48\xcf", 2);
+    memcpy(g.ram + GUEST_IDT + 0x20 * 16, &gate, 8);
+    for (unsigned n = 0; n < 512; n++)
+        g.ram[GUEST_DATA + n] = n * 37 + n / 32;
+    CpuState s = state_with_sse(&g);
+    s.cr4 |= CR4_OSXSAVE;
+    s.xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+    s.idtr.limit = 0x20f;
+    run_state(&g, &s);
+    g_assert_cmpint(guest_vector(&g), ==, -1);
+    g_assert_cmpmem(g.ram + GUEST_DATA, 512, g.ram + 0x21000, 512);
+    g_assert_cmpmem(g.ram + 0x22000, 10, one, 10);
+    g_assert_cmpmem(g.ram + 0x22010, 10, pi, 10);
+    guest_destroy(&g);
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*test)(void); } tests[] = {
@@ -382,6 +420,7 @@ int main(int argc, char **argv)
         { "faults", test_faults },               { "flood", test_flood },
         { "own-memory", test_own_memory },       { "remapped", test_remapped },
         { "crossing-keeps-the-cache", test_crossing_keeps_the_cache },
+        { "registers-across-exits", test_registers_across_exits },
     };
     g_setenv("ATOLL_TEST_ACCEL", "dbt", false);
     g_test_init(&argc, &argv, NULL);

@@ -40,12 +40,6 @@ static inline void e_jmp_gs(Emit *e, uint32_t off) { e1(e, 0x65); e1(e, 0xff); e
 static inline void e_push_gs(Emit *e, uint32_t off) { e1(e, 0x65); e1(e, 0xff); e_gs_modrm(e, 6, off); }
 static inline void e_pop_gs(Emit *e, uint32_t off) { e1(e, 0x65); e1(e, 0x8f); e_gs_modrm(e, 0, off); }
 static inline void e_cmpb_gs(Emit *e, uint32_t off, uint8_t imm) { e1(e, 0x65); e1(e, 0x80); e_gs_modrm(e, 7, off); e1(e, imm); }
-static inline void e_cmpw_gs(Emit *e, uint32_t off, uint16_t imm)
-{
-    e1(e, 0x66), e1(e, 0x65), e1(e, 0x81);
-    e_gs_modrm(e, 7, off);
-    e1(e, imm & 0xff), e1(e, imm >> 8);
-}
 /* op reg, gs:[index*8 + off] */
 static inline void e_gs_indexed(Emit *e, unsigned opcode, unsigned reg, unsigned index, uint32_t off)
 {

@@ -3,10 +3,9 @@
  */
 #include "accel/dbt/dbt.h"
 
-/* ---- the FPU: the guest's state stays in the host's registers while translated code uses it, and is in CpuState
- * whenever C code runs */
+/* ---- the FPU: the guest's state stays in the host's registers until C code runs that may use them */
 
-enum { XSAVE_MASK = XCR0_X87 | XCR0_SSE | XCR0_AVX, MXCSR_HOST = 0x1f80, FSW_ES = 0x80 };
+enum { XSAVE_MASK = XCR0_X87 | XCR0_SSE | XCR0_AVX, MXCSR_HOST = 0x1f80 };
 
 void dbt_fpu_load(DbtVcpu *v)
 {
@@ -18,27 +17,21 @@ void dbt_fpu_load(DbtVcpu *v)
     __asm__ volatile("xrstor64 %0" : : "m"(*x), "a"(low), "d"(high) : "memory");
     x->xstate_bv = bv;
     x->xcomp_bv = compact;
-    atomic_store_explicit(&v->fpu_live, 1, memory_order_relaxed);
+    v->i.fpu_in_host = true;
 }
 
-void dbt_fpu_save(DbtVcpu *v)
+void dbt_fpu_save(InterpVcpu *v)
 {
-    if (!atomic_load_explicit(&v->fpu_live, memory_order_relaxed))
-        return;
-    XsaveImage *x = &v->i.s.fpu;
+    XsaveImage *x = &v->s.fpu;
     uint64_t bv = x->xstate_bv, compact = x->xcomp_bv, fip = x->fip, fdp = x->fdp;
     uint16_t fop = x->fop;
     uint32_t low = XSAVE_MASK, high = 0, mxcsr = MXCSR_HOST;
     __asm__ volatile("xsave64 %0; fninit; ldmxcsr %1; vzeroupper" : "+m"(*x) : "m"(mxcsr), "a"(low), "d"(high) : "memory");
     x->xstate_bv = bv;
     x->xcomp_bv = compact;
-    /* The host's, not the guest's.  AMD's processors give 0 too unless an exception is pending, and then translated code has
-     * executed no x87 instruction (mode.c). */
-    bool pending = x->fsw & FSW_ES;
-    x->fip = pending ? fip : 0;
-    x->fdp = pending ? fdp : 0;
-    x->fop = pending ? fop : 0;
-    atomic_store_explicit(&v->fpu_live, 0, memory_order_relaxed);
+    if (x->fip != fip || x->fdp != fdp || x->fop != fop) /* they name host code: not the guest's business */
+        x->fip = x->fdp = x->fop = 0;
+    v->fpu_in_host = false;
 }
 
 /* ---- flags */

@@ -6,10 +6,10 @@
 
 /* ---- the next block */
 
-static const void *enter_at(DbtVcpu *v, const DbtBlock *b, const void *code)
+static const void *enter_at(DbtVcpu *v, const void *code)
 {
     dbt_flags_in(v);
-    if (b->uses_fpu)
+    if (!v->i.fpu_in_host)
         dbt_fpu_load(v);
     return code;
 }
@@ -30,7 +30,7 @@ const void *dbt_next_code(DbtVcpu *v)
     if (v->remember)
         dbt_jump_remember(v, b);
     v->remember = false;
-    return enter_at(v, b, b->entry);
+    return enter_at(v, b->entry);
 }
 
 /* After something other than a jump: modes, mappings and requests may be others. */
@@ -88,7 +88,7 @@ static const void *handle_insn(DbtVcpu *v, DbtExit *x)
         return NULL;
     dbt_update_mode(v);
     if (x->resume && b->host && v->i.s.rip == expected && v->mode == x->mode)
-        return enter_at(v, b, x->resume);
+        return enter_at(v, x->resume);
     return v->mode_translates ? dbt_next_code(v) : NULL;
 }
 
@@ -99,7 +99,7 @@ static const void *handle_memory(DbtVcpu *v, DbtExit *x)
         return go_on(v);
     }
     const DbtBlock *b = x->block;
-    return x->resume && b->host ? enter_at(v, b, x->resume) : dbt_next_code(v);
+    return x->resume && b->host ? enter_at(v, x->resume) : dbt_next_code(v);
 }
 
 /* ---- jumps */
@@ -122,12 +122,14 @@ static const void *handle_indirect(DbtVcpu *v)
 static const void *handle_attention(DbtVcpu *v, const DbtExit *x)
 {
     atomic_store(&v->poll, 0);
-    return interp_wants_attention(&v->i) ? NULL : enter_at(v, x->block, x->block->entry);
+    return interp_wants_attention(&v->i) ? NULL : enter_at(v, x->block->entry);
 }
 
 const void *dbt_exit(DbtVcpu *v, DbtExit *x)
 {
-    dbt_fpu_save(v);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    interp_save_fpu(&v->i); /* what the sanitizers call is not light */
+#endif
     dbt_flags_out(v);
     v->i.s.rip = v->i.next_rip = x->rip;
     v->last_exit = NULL;

@@ -192,8 +192,6 @@ static void emit_pass_registers(Translator *t, const Insn *i)
 
 void tr_emit_pass(Translator *t, const Insn *i)
 {
-    if (insn_row(i)->attrs & (ROW_FPU | ROW_MMX | ROW_SSE | ROW_AVX))
-        t->b->uses_fpu = true;
     if (i->has_mem)
         emit_pass_memory(t, i);
     else

@@ -151,14 +151,10 @@ static void find_live_flags(Translator *t, const TlbEntry *page)
                                                   : dbt_flags_before(&t->insn[n], t->live_before[n + 1]);
 }
 
-/* Polls, and for blocks that use the FPU asks whether it is loaded. */
 static void emit_attention(Translator *t)
 {
     tr_flags_to_memory(t);
-    if (t->b->uses_fpu)
-        e_cmpw_gs(&t->e, GS_OFF(entry_word), 1);
-    else
-        e_cmpb_gs(&t->e, GS_OFF(poll), 0);
+    e_cmpb_gs(&t->e, GS_OFF(poll), 0);
     tr_add_site(t, e_jcc(&t->e, CC_NE), tr_new_exit(t, EXIT_ATTENTION, t->b->rip));
     tr_flags_from_memory(t);
 }
@@ -176,8 +172,6 @@ static void emit_rip_check(Translator *t)
     patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
     e_mov(&t->e, RCX, SCRATCH_T);
 }
-
-static bool uses_units(const Insn *i) { return insn_row(i)->attrs & (ROW_FPU | ROW_MMX | ROW_SSE | ROW_AVX); }
 
 static void emit_body(Translator *t)
 {
@@ -211,8 +205,6 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page)
     if (!t->n)
         return true; /* the caller sees n_insns 0 */
     find_live_flags(t, page);
-    for (unsigned n = 0; n < t->n; n++)
-        b->uses_fpu |= uses_units(&t->insn[n]);
     t->live = t->live_before[0];
     emit_rip_check(t);
     uint8_t *entry = t->e.p;

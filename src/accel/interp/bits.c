@@ -227,6 +227,7 @@ static void exec_crc32(InterpVcpu *v, const Insn *i)
 static void exec_rdrand(InterpVcpu *v, const Insn *i)
 {
     uint64_t x = 0;
+    interp_save_fpu(v);
     bool given = getentropy(&x, sizeof(x)) == 0;
     reg_write(v, &i->opnd[0], i->opnd[0].size, given ? x : 0);
     flags_set(v, RFLAGS_STATUS, given ? RFLAGS_CF : 0);

@@ -12,7 +12,7 @@
 #include "base/error.h"
 
 enum {
-    BUCKET_BITS = 14, PAGE_BUCKET_BITS = 12, BLOCK_INSNS = 32, ODD_SLOTS = 256,
+    BUCKET_BITS = 14, PAGE_BUCKET_BITS = 12, BLOCK_INSNS = 32,
     PAGE = 4096, GRANULE_SHIFT = 6, POSTED_MAX = 64,
 };
 /* Of decoded instructions, a vCPU; when full, all go.  Only pages that were touched cost memory. */
@@ -148,7 +148,6 @@ typedef struct FullCache {
     CodeBlock *page_bucket[1 << PAGE_BUCKET_BITS]; /* by page */
     uint8_t *arena;
     size_t used;
-    CodeInsn odd[ODD_SLOTS];
     GMutex lock; /* of what other threads posted */
     Posted posted[POSTED_MAX];
     unsigned n_posted; /* POSTED_MAX: too many, drop all */
@@ -195,8 +194,6 @@ static void cache_empty(FullCache *c)
     memset(c->page_bucket, 0, sizeof(c->page_bucket));
     c->used = 0;
 }
-
-CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear) { return &full(c)->odd[(linear ^ linear >> 12) % ODD_SLOTS]; }
 
 /* Decodes into b from host up to the end of its page.  The bytes are copied first: others may write them. */
 static void block_decode(FullCache *c, CodeBlock *b, const TlbEntry *e, const uint8_t *host, CodeSize size)
@@ -318,9 +315,11 @@ void code_drain(CodeCache *base)
 {
     FullCache *c = full(base);
     g_mutex_lock(&c->lock);
-    if (c->n_posted == POSTED_MAX)
+    if (c->n_posted == POSTED_MAX) {
         cache_empty(c);
-    else
+        if (c->vcpu->client)
+            c->vcpu->client->code_dropped(c->vcpu, NULL, 0);
+    } else
         for (unsigned i = 0; i < c->n_posted; i++)
             cache_drop(c, c->posted[i].page, c->posted[i].granules);
     c->n_posted = 0;
@@ -350,13 +349,4 @@ void code_written(InterpAccel *a, InterpVcpu *self, RamBlock *ram, uint64_t ram_
 void code_invalidate(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size)
 {
     code_written((InterpAccel *)v->vcpu.accel, v, ram, ram_offset, size);
-}
-
-void ram_written(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size)
-{
-    bool code = false;
-    for (uint64_t page = ram_offset / PAGE; page <= (ram_offset + size - 1) / PAGE; page++)
-        code |= atomic_fetch_or(&ram->page_flags[page], PAGE_DIRTY) & PAGE_HAS_CODE;
-    if (code)
-        code_invalidate(v, ram, ram_offset, size);
 }

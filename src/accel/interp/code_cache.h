@@ -32,8 +32,10 @@ struct CodeBlock {
 enum { CODE_DROPPED = 3 }; /* no code size, so no key */
 
 /* A vCPU's cache, as far as the run loop needs to see it. */
+enum { ODD_SLOTS = 256 };
 typedef struct CodeCache {
     CodeBlock *last; /* that was run; NULL: none, or gone */
+    CodeInsn odd[ODD_SLOTS];
 } CodeCache;
 
 static inline uint64_t code_key(const uint8_t *host, CodeSize size) { return (uint64_t)(uintptr_t)host << 2 | size; }
@@ -54,7 +56,7 @@ static inline const CodeBlock *code_block(CodeCache *c, const TlbEntry *e, const
     return code_block_find(c, e, host, size);
 }
 /* A place to keep one instruction that belongs to no block; the caller compares its bytes. */
-CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear);
+static inline CodeInsn *code_odd_slot(CodeCache *c, uint64_t linear) { return &c->odd[(linear ^ linear >> 12) % ODD_SLOTS]; }
 /* Drops what other threads have asked to drop.  Between instructions. */
 void code_drain(CodeCache *c);
 

@@ -92,13 +92,18 @@ void control_set_cr4(InterpVcpu *v, uint64_t value)
     interp_mode_changed(v);
 }
 
-static uint64_t cr8_get(InterpVcpu *v) { return v->vcpu.apic_ops ? v->vcpu.apic_ops->get_tpr(v->vcpu.apic) : v->s.cr8; }
+static uint64_t cr8_get(InterpVcpu *v)
+{
+    interp_save_fpu(v);
+    return v->vcpu.apic_ops ? v->vcpu.apic_ops->get_tpr(v->vcpu.apic) : v->s.cr8;
+}
 
 static void cr8_set(InterpVcpu *v, uint64_t value)
 {
     if (value > 15)
         interp_gp0(v);
     v->s.cr8 = value;
+    interp_save_fpu(v);
     if (v->vcpu.apic_ops)
         v->vcpu.apic_ops->set_tpr(v->vcpu.apic, (uint8_t)value);
 }

@@ -2,7 +2,8 @@
  * dispatch.c - which handler executes an instruction, and the conditions under which it may.
  *
  * What depends on the CPU model only is decided when an instruction is decoded; what depends on mode and control
- * registers is checked each time, by exec_checked, which such rows get as their handler.
+ * registers is checked each time, by exec_checked, which such rows get as their handler.  It also fetches the guest's FPU
+ * state for handlers that work on it.
  */
 #include "accel/interp/interp_accel.h"
 
@@ -19,6 +20,8 @@ void dispatch_init(InterpAccel *a)
     for (size_t t = 0; t < G_N_ELEMENTS(tables); t++)
         for (const ExecEntry *e = tables[t]; e->op != OP_INVALID; e++)
             a->entry[e->op] = e;
+    for (const ExecEntry *e = exec_simd; e->op != OP_INVALID; e++)
+        a->on_fpu[e->op] = true;
 }
 
 static ExecFn *handler(const InterpAccel *a, const Insn *i)
@@ -28,6 +31,8 @@ static ExecFn *handler(const InterpAccel *a, const Insn *i)
         return insn_row(i)->attrs & ROW_UNITS ? exec_host : exec_undefined;
     return e->select ? e->select(i) : e->fn;
 }
+
+static bool on_fpu(const InterpAccel *a, const Insn *i) { return a->on_fpu[i->op] || insn_row(i)->attrs & ROW_UNITS; }
 
 /* SDM 2, tables 2-16 and following; SDM 3, table 9-3 and 2.5.  VEX rows need protected mode and XCR0's SSE and AVX. */
 static void check_units(InterpVcpu *v, const Insn *i, uint32_t attrs)
@@ -64,7 +69,10 @@ static void exec_checked(InterpVcpu *v, const Insn *i)
     }
     if (row->attrs & ROW_UNITS)
         check_units(v, i, row->attrs);
-    handler((const InterpAccel *)v->vcpu.accel, i)(v, i);
+    const InterpAccel *a = (const InterpAccel *)v->vcpu.accel;
+    if (on_fpu(a, i))
+        interp_save_fpu(v);
+    handler(a, i)(v, i);
 }
 
 /* F3 0F BC and BD without the newer instruction: the prefix means nothing (SDM 2, TZCNT and LZCNT). */
@@ -84,7 +92,7 @@ ExecFn *dispatch(const InterpAccel *a, const Insn *i)
         const ExecEntry *e = a->entry[older_op(i->op)];
         return e ? e->fn : exec_undefined;
     }
-    if (row->cpl < 3 || row->attrs & (ROW_NO_REAL | ROW_UNITS))
+    if (row->cpl < 3 || row->attrs & ROW_NO_REAL || on_fpu(a, i))
         return exec_checked;
     return handler(a, i);
 }

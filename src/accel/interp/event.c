@@ -99,6 +99,7 @@ static void deliver_debug(InterpVcpu *v, uint64_t bits)
 /* ---- requests */
 static void take_reset(InterpVcpu *v, uint32_t requests)
 {
+    interp_save_fpu(v);
     if (requests & VREQ_INIT) {
         vcpu_unrequest(&v->vcpu, VREQ_INIT);
         cpu_state_reset(&v->s, v->vcpu.id == 0, true);
@@ -118,11 +119,13 @@ static void take_reset(InterpVcpu *v, uint32_t requests)
 static void take_requests(InterpVcpu *v, uint32_t requests)
 {
     if (requests & VREQ_TLB_FLUSH) {
+        interp_save_fpu(v);
         vcpu_unrequest(&v->vcpu, VREQ_TLB_FLUSH);
         mmu_forget_view(v);
         mmu_flush(v, true);
     }
-    take_reset(v, requests);
+    if (requests & (VREQ_INIT | VREQ_SIPI))
+        take_reset(v, requests);
     if (requests & VREQ_NMI) {
         vcpu_unrequest(&v->vcpu, VREQ_NMI);
         v->s.nmi_pending = true;
@@ -147,6 +150,7 @@ static bool deliver_one(InterpVcpu *v)
         return true;
     }
     if ((vcpu_requests(&v->vcpu) & VREQ_INTR) && (v->s.rflags & RFLAGS_IF) && !shadow && v->vcpu.apic_ops) {
+        interp_save_fpu(v);
         int vector = v->vcpu.apic_ops->take(v->vcpu.apic);
         if (vector >= 0) {
             interp_deliver_interrupt(v, (uint8_t)vector);
@@ -224,6 +228,7 @@ void interp_retired(InterpVcpu *v)
 /* ---- state from outside */
 void interp_apic_moved(InterpVcpu *v)
 {
+    interp_save_fpu(v);
     uint64_t base = v->vcpu.apic_ops ? v->vcpu.apic_ops->get_base(v->vcpu.apic) : v->s.apic_base;
     bool xapic = v->vcpu.apic_ops && (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE;
     v->apic_page = xapic ? base & phys_mask(v) & ~0xfffull : ~0ull;

@@ -348,12 +348,14 @@ static uint64_t flags_image(const InterpVcpu *v, uint8_t kind, uint8_t vector)
 static void log_event(InterpVcpu *v, const Event *e)
 {
     Log *log = v->vcpu.machine->log;
-    if (log_on(log, LOG_INT))
-        log_write(log, LOG_INT,
-                  "cpu %u: vector %02x kind %u error %04x at %04x:%016" G_GINT64_MODIFIER
-                  "x ss:rsp %04x:%016" G_GINT64_MODIFIER "x cr2 %016" G_GINT64_MODIFIER "x",
-                  v->vcpu.id, e->vector, e->kind, e->error, v->s.seg[SEG_CS].selector, e->return_rip,
-                  v->s.seg[SEG_SS].selector, v->s.gpr[GPR_RSP], v->s.cr2);
+    if (!log_on(log, LOG_INT))
+        return;
+    interp_save_fpu(v);
+    log_write(log, LOG_INT,
+              "cpu %u: vector %02x kind %u error %04x at %04x:%016" G_GINT64_MODIFIER
+              "x ss:rsp %04x:%016" G_GINT64_MODIFIER "x cr2 %016" G_GINT64_MODIFIER "x",
+              v->vcpu.id, e->vector, e->kind, e->error, v->s.seg[SEG_CS].selector, e->return_rip,
+              v->s.seg[SEG_SS].selector, v->s.gpr[GPR_RSP], v->s.cr2);
 }
 
 static void shut_down(InterpVcpu *v)

@@ -12,6 +12,9 @@
  * address and v->next_rip the next one's; a branch assigns next_rip.  The loop commits next_rip afterwards.  A fault
  * unwinds by longjmp from wherever it is found (interp_raise, any mem_*), so a handler makes every access that can
  * fault before it changes state, and holds no lock and no heap across one.
+ *
+ * Under the translator the guest's vector and x87 registers may still be the host's own while C code runs.  Files that are
+ * `light` in meson.build use general registers only; before they call other code they call interp_save_fpu().
  */
 typedef struct InterpVcpu InterpVcpu;
 typedef void ExecFn(InterpVcpu *v, const Insn *i);
@@ -91,12 +94,14 @@ typedef struct InterpClient {
     void (*code_dropped)(InterpVcpu *v, const uint8_t *page, uint64_t granules);
     /* A page holds code from now on: no vCPU may write it without a look.  Its bytes have not been read yet. */
     void (*code_claimed)(InterpVcpu *v, const uint8_t *page);
+    void (*save_fpu)(InterpVcpu *v); /* see interp_save_fpu() */
 } InterpClient;
 
 struct InterpVcpu {
     Vcpu vcpu;
     CpuState s;
     const InterpClient *client; /* NULL: none */
+    bool fpu_in_host;   /* the guest's FPU state is in the host's registers, not in s.fpu */
 
     /* Derived from s; interp_mode_changed() recomputes after any change of CR0, CR4, EFER, CS, SS, VM. */
     uint8_t code_size;   /* CodeSize */
@@ -149,6 +154,13 @@ struct InterpVcpu {
 };
 
 static inline const CpuModel *interp_model(const InterpVcpu *v) { return &v->vcpu.accel->model; }
+
+/* From here on code may run that uses vector or x87 registers, or looks at s.fpu. */
+static inline void interp_save_fpu(InterpVcpu *v)
+{
+    if (G_UNLIKELY(v->fpu_in_host))
+        v->client->save_fpu(v);
+}
 
 /* ---- faults (exception.c).  Do not return. */
 G_NORETURN void interp_raise(InterpVcpu *v, uint8_t vector);
@@ -218,7 +230,7 @@ bool mmu_load_pdptes(InterpVcpu *v, uint64_t cr3);
 /* Debug registers: records a data (or I/O) access in pending_debug where one matches. */
 void debug_check_data(InterpVcpu *v, uint64_t linear, unsigned size, bool write);
 void debug_check_io(InterpVcpu *v, uint16_t port, unsigned size);
-/* RAM was written (code_cache.c): call it after the store, whenever the page's flags are not exactly PAGE_DIRTY.  Sets
+/* RAM was written: call it after the store, whenever the page's flags are not exactly PAGE_DIRTY.  Sets
  * PAGE_DIRTY; drops decoded code of these bytes in every vCPU.  The order (store, then look at the flags) matters: who
  * decodes sets PAGE_HAS_CODE, then a barrier on all threads, then reads the bytes. */
 void ram_written(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size);

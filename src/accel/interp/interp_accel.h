@@ -6,6 +6,7 @@
 struct InterpAccel {
     Accel accel;
     const ExecEntry *entry[OP_COUNT]; /* NULL: #UD */
+    bool on_fpu[OP_COUNT]; /* the handler works on CpuState.fpu */
     CodeMap *code_map;
     GPtrArray *vcpus; /* InterpVcpu; complete before the first of them runs */
 };
@@ -17,7 +18,7 @@ void dispatch_init(InterpAccel *a);
 ExecFn *dispatch(const InterpAccel *a, const Insn *i);
 ExecFn exec_undefined, exec_too_long;
 
-/* ---- run.c, for the translator that builds upon it.  In order of the loop. */
+/* ---- run.c: the loop, and for the translator that builds upon it.  In order of the loop. */
 /* An interrupt that IF holds back is no reason to stop: STI, POPF and IRET raise attention. */
 static inline bool interp_wants_attention(InterpVcpu *v)
 {
@@ -29,7 +30,7 @@ void interp_run_some(InterpVcpu *v); /* a decoded block */
 void interp_run_one(InterpVcpu *v);  /* one instruction */
 void interp_land_fault(InterpVcpu *v); /* where v->unwind lands */
 
-/* Members of AccelOps that serve both. */
+/* accel.c.  Members of AccelOps that serve both. */
 Accel *interp_accel_create(Machine *m, const CpuModel *model, const AccelOps *ops, GError **err);
 void interp_destroy(Accel *accel);
 bool interp_vcpu_init(Accel *accel, Vcpu *vcpu, GError **err);

@@ -48,6 +48,7 @@ static void after_io(InterpVcpu *v, uint16_t port, unsigned size)
 
 static uint64_t port_read(InterpVcpu *v, uint16_t port, unsigned size)
 {
+    interp_save_fpu(v);
     uint64_t value = vcpu_pio_read(&v->vcpu, port, size);
     after_io(v, port, size);
     return value;
@@ -55,6 +56,7 @@ static uint64_t port_read(InterpVcpu *v, uint16_t port, unsigned size)
 
 static void port_write(InterpVcpu *v, uint16_t port, unsigned size, uint64_t value)
 {
+    interp_save_fpu(v);
     vcpu_pio_write(&v->vcpu, port, size, value);
     after_io(v, port, size);
 }

@@ -67,21 +67,20 @@ static void span_translate(InterpVcpu *v, Span *s, uint64_t linear, unsigned n, 
 
 static void device_read(InterpVcpu *v, uint64_t gpa, uint8_t *buf, unsigned n)
 {
+    interp_save_fpu(v);
     while (n) {
         unsigned size = n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
-        uint64_t value = vcpu_mmio_read(&v->vcpu, gpa, size);
-        memcpy(buf, &value, size);
+        host_store(buf, size, vcpu_mmio_read(&v->vcpu, gpa, size));
         buf += size, gpa += size, n -= size;
     }
 }
 
 static void device_write(InterpVcpu *v, uint64_t gpa, const uint8_t *buf, unsigned n)
 {
+    interp_save_fpu(v);
     while (n) {
         unsigned size = n >= 8 ? 8 : n >= 4 ? 4 : n >= 2 ? 2 : 1;
-        uint64_t value = 0;
-        memcpy(&value, buf, size);
-        vcpu_mmio_write(&v->vcpu, gpa, size, value);
+        vcpu_mmio_write(&v->vcpu, gpa, size, host_load(buf, size));
         buf += size, gpa += size, n -= size;
     }
 }
@@ -93,10 +92,9 @@ static void page_read(InterpVcpu *v, const TlbEntry *e, unsigned offset, void *b
     if (!e->host) {
         device_read(v, e->gpa + offset, buf, n);
     } else if (is_scalar(n)) {
-        uint64_t value = host_load(e->host + offset, n);
-        memcpy(buf, &value, n);
+        host_store(buf, n, host_load(e->host + offset, n));
     } else {
-        memcpy(buf, e->host + offset, n);
+        host_copy(buf, e->host + offset, n);
     }
 }
 
@@ -108,13 +106,10 @@ static void page_write(InterpVcpu *v, const TlbEntry *e, unsigned offset, const 
     }
     if (!e->flags)
         return; /* ROM */
-    uint64_t value = 0;
-    if (is_scalar(n)) {
-        memcpy(&value, buf, n);
-        host_store(e->host + offset, n, value);
-    } else {
-        memcpy(e->host + offset, buf, n);
-    }
+    if (is_scalar(n))
+        host_store(e->host + offset, n, host_load(buf, n));
+    else
+        host_copy(e->host + offset, buf, n);
     tlb_stored(v, e, offset, n);
 }
 
@@ -208,6 +203,18 @@ void *mem_atomic(InterpVcpu *v, unsigned seg, uint64_t offset, unsigned size)
     watch(v, linear, size, true);
     tlb_stored(v, e, linear, size);
     return e->host + (linear & 0xfff);
+}
+
+/* ---- after stores */
+void ram_written(InterpVcpu *v, RamBlock *ram, uint64_t ram_offset, uint64_t size)
+{
+    bool code = false;
+    for (uint64_t page = ram_offset / 4096; page <= (ram_offset + size - 1) / 4096; page++)
+        code |= atomic_fetch_or(&ram->page_flags[page], PAGE_DIRTY) & PAGE_HAS_CODE;
+    if (!code)
+        return;
+    interp_save_fpu(v);
+    code_invalidate(v, ram, ram_offset, size);
 }
 
 /* ---- the stack */

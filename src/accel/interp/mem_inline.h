@@ -57,6 +57,22 @@ static inline void host_store(uint8_t *p, unsigned size, uint64_t value)
     }
 }
 
+/* Any number of bytes, by the processor's own loops: light code cannot call the C library's. */
+static inline void host_fill(uint8_t *to, uint8_t byte, size_t n)
+{
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(byte) : "memory");
+}
+
+static inline void host_copy(uint8_t *to, const uint8_t *from, size_t n) /* as memmove() */
+{
+    if ((uintptr_t)to - (uintptr_t)from >= n) {
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+        return;
+    }
+    to += n - 1, from += n - 1;
+    __asm__ volatile("std; rep movsb; cld" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+}
+
 /* As mem_read() and mem_write(); best with a constant size. */
 static inline uint64_t mem_load(InterpVcpu *v, unsigned seg, uint64_t offset, unsigned size)
 {

@@ -21,8 +21,10 @@ typedef struct Walk {
 
 static const FlatView *memory_view(InterpVcpu *v)
 {
-    if (G_UNLIKELY(!v->memory_view))
+    if (G_UNLIKELY(!v->memory_view)) {
+        interp_save_fpu(v);
         v->memory_view = space_view(v->vcpu.machine->memory);
+    }
     return v->memory_view;
 }
 
@@ -56,7 +58,10 @@ static uint64_t table_read(InterpVcpu *v, uint64_t gpa, unsigned size)
 {
     RamBlock *ram;
     const uint8_t *p = table_host(v, gpa, size, false, &ram);
-    return p ? host_load(p, size) : vcpu_mmio_read(&v->vcpu, gpa, size);
+    if (p)
+        return host_load(p, size);
+    interp_save_fpu(v);
+    return vcpu_mmio_read(&v->vcpu, gpa, size);
 }
 
 /* Adds bits to an entry that still has the value that was read.  False: it has changed meanwhile. */

@@ -216,7 +216,7 @@ static bool memory_compare_exchange16(InterpVcpu *v, Place *p, uint64_t expected
     world_stop(v);
     uint64_t found[2];
     mem_read_bytes(v, p->seg, p->offset, found, 16);
-    bool done = !memcmp(found, expected, 16);
+    bool done = found[0] == expected[0] && found[1] == expected[1];
     mem_write_bytes(v, p->seg, p->offset, done ? desired : found, 16);
     world_go(v);
     memcpy(expected, found, 16);
@@ -281,7 +281,11 @@ static void exec_std(InterpVcpu *v, const Insn *i) { v->s.rflags |= RFLAGS_DF; }
 /* ---- without effect on state */
 static void exec_nop(InterpVcpu *v, const Insn *i) { }
 /* Whoever holds what this vCPU spins for may be waiting for the same host CPU. */
-static void exec_pause(InterpVcpu *v, const Insn *i) { sched_yield(); }
+static void exec_pause(InterpVcpu *v, const Insn *i)
+{
+    interp_save_fpu(v);
+    sched_yield();
+}
 static void exec_fence(InterpVcpu *v, const Insn *i) { __sync_synchronize(); }
 
 /* CLFLUSH and its kin are checked as a load of one byte (SDM 2, CLFLUSH), but read nothing. */

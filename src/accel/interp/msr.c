@@ -73,7 +73,13 @@ static bool valid_efer(InterpVcpu *v, uint32_t msr, uint64_t value)
 }
 
 /* ---- the TSC */
-uint64_t interp_tsc(InterpVcpu *v) { return tsc_now(&v->vcpu.machine->tsc) + v->s.tsc_offset; }
+uint64_t interp_tsc(InterpVcpu *v)
+{
+    const Tsc *t = &v->vcpu.machine->tsc;
+    if (!t->host_khz) /* computed from the machine's clock */
+        interp_save_fpu(v);
+    return tsc_now(t) + v->s.tsc_offset;
+}
 
 static void tsc_move(InterpVcpu *v, uint64_t delta)
 {
@@ -82,6 +88,7 @@ static void tsc_move(InterpVcpu *v, uint64_t delta)
     atomic_store(&v->vcpu.tsc_offset, v->s.tsc_offset);
     uint64_t deadline;
     const LocalApicOps *apic = v->vcpu.apic_ops;
+    interp_save_fpu(v);
     if (apic && has(v, FEAT_TSC_DEADLINE) && apic->read_msr(v->vcpu.apic, MSR_TSC_DEADLINE, &deadline))
         apic->write_msr(v->vcpu.apic, MSR_TSC_DEADLINE, deadline);
 }
@@ -94,6 +101,7 @@ static void write_tsc_adjust(InterpVcpu *v, uint32_t msr, uint64_t value) { tsc_
 static uint64_t read_apic(InterpVcpu *v, uint32_t msr)
 {
     uint64_t value;
+    interp_save_fpu(v);
     if (!v->vcpu.apic_ops || !v->vcpu.apic_ops->read_msr(v->vcpu.apic, msr, &value))
         interp_gp0(v);
     return value;
@@ -101,17 +109,20 @@ static uint64_t read_apic(InterpVcpu *v, uint32_t msr)
 
 static void write_apic(InterpVcpu *v, uint32_t msr, uint64_t value)
 {
+    interp_save_fpu(v);
     if (!v->vcpu.apic_ops || !v->vcpu.apic_ops->write_msr(v->vcpu.apic, msr, value))
         interp_gp0(v);
 }
 
 static uint64_t read_apic_base(InterpVcpu *v, uint32_t msr)
 {
+    interp_save_fpu(v);
     return v->vcpu.apic_ops ? v->vcpu.apic_ops->get_base(v->vcpu.apic) : v->s.apic_base;
 }
 
 static void write_apic_base(InterpVcpu *v, uint32_t msr, uint64_t value)
 {
+    interp_save_fpu(v);
     if ((value & ~phys_mask(v)) || !v->vcpu.apic_ops || !v->vcpu.apic_ops->set_base(v->vcpu.apic, value))
         interp_gp0(v);
     v->s.apic_base = value;
@@ -208,8 +219,10 @@ static const MsrRow *row_find(InterpVcpu *v, uint32_t msr)
             (!r->amd || vendor_is_amd(v)))
             return r;
     Log *log = v->vcpu.machine->log;
-    if (log_on(log, LOG_UNIMP))
+    if (log_on(log, LOG_UNIMP)) {
+        interp_save_fpu(v);
         log_write(log, LOG_UNIMP, "cpu %u: no MSR %08x", v->vcpu.id, msr);
+    }
     interp_gp0(v);
 }
 

@@ -44,7 +44,7 @@ ALWAYS_INLINE void gpr_set(InterpVcpu *v, unsigned reg, unsigned size, uint64_t 
     if (size >= 4)
         v->s.gpr[reg] = value & size_mask(size);
     else
-        memcpy(&v->s.gpr[reg], &value, size);
+        v->s.gpr[reg] = (v->s.gpr[reg] & ~size_mask(size)) | (value & size_mask(size));
 }
 
 ALWAYS_INLINE uint64_t reg_read(InterpVcpu *v, const Operand *o, unsigned size)
@@ -193,6 +193,7 @@ ALWAYS_INLINE bool place_takes_lock(const Place *p, unsigned size)
  * between the two ends it (v->exclusive). */
 ALWAYS_INLINE void world_stop(InterpVcpu *v)
 {
+    interp_save_fpu(v);
     exclusive_begin(&v->vcpu);
     v->exclusive = true;
 }
@@ -200,6 +201,7 @@ ALWAYS_INLINE void world_stop(InterpVcpu *v)
 ALWAYS_INLINE void world_go(InterpVcpu *v)
 {
     v->exclusive = false;
+    interp_save_fpu(v);
     exclusive_end(&v->vcpu);
 }
 

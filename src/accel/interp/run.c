@@ -1,9 +1,8 @@
 /*
- * run.c - the interpreter as an accelerator: its vCPUs, and the loop that runs them.
+ * run.c - the loop that runs a vCPU.
  */
 #include "accel/interp/interp_accel.h"
 #include "accel/interp/operand.h"
-#include "base/error.h"
 
 /* ---- the loop */
 /* Does the code segment hold [rip, rip + bytes) without a check for each instruction? */
@@ -48,12 +47,23 @@ static size_t fetch(InterpVcpu *v, uint64_t rip, uint8_t *bytes, size_t n)
         n = MIN(n, (uint64_t)limit - rip + 1);
     }
     TlbEntry *e = code_page(v, linear);
-    if (e->host)
-        memcpy(bytes, e->host + (linear & 0xfff), n);
-    else
+    if (e->host) {
         for (size_t i = 0; i < n; i++)
-            bytes[i] = vcpu_mmio_read(&v->vcpu, e->gpa + (linear & 0xfff) + i, 1);
+            bytes[i] = e->host[(linear & 0xfff) + i];
+        return n;
+    }
+    interp_save_fpu(v);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = vcpu_mmio_read(&v->vcpu, e->gpa + (linear & 0xfff) + i, 1);
     return n;
+}
+
+static bool same_bytes(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
 }
 
 /* The instruction at rip, wherever its bytes lie. */
@@ -64,9 +74,9 @@ static const CodeInsn *decode_one(InterpVcpu *v)
     size_t n = fetch(v, v->s.rip, bytes, sizeof(bytes));
     DecodeResult r = DECODE_MORE;
     for (;;) {
-        if (c->fn && c->insn.code_size == v->code_size && c->insn.length <= n &&
-            !memcmp(c->insn.bytes, bytes, c->insn.length))
+        if (c->fn && c->insn.code_size == v->code_size && c->insn.length <= n && same_bytes(c->insn.bytes, bytes, c->insn.length))
             return c;
+        interp_save_fpu(v);
         r = insn_decode(bytes, n, v->code_size, &c->insn);
         c->fn = NULL; /* not to be found again unless decoded */
         if (r != DECODE_MORE)
@@ -94,6 +104,7 @@ void interp_run_one(InterpVcpu *v)
 /* Out of line: what setjmp()'s caller keeps lives in memory, not in registers. */
 __attribute__((noinline)) void interp_run_some(InterpVcpu *v)
 {
+    interp_save_fpu(v);
     uint64_t linear = mem_flat_linear(v, SEG_CS, v->s.rip);
     TlbEntry *e = code_page(v, linear);
     if (likely(e->host)) {
@@ -110,6 +121,7 @@ __attribute__((noinline)) void interp_run_some(InterpVcpu *v)
 bool interp_serve_requests(InterpVcpu *v, RunExit *ret)
 {
     if (vcpu_requests(&v->vcpu) & VREQ_ACCEL) {
+        interp_save_fpu(v);
         vcpu_unrequest(&v->vcpu, VREQ_ACCEL);
         code_drain(v->code);
     }
@@ -145,129 +157,3 @@ RunExit interp_run(Vcpu *vcpu)
             return RUN_KICKED;
     }
 }
-
-bool interp_step(Vcpu *vcpu, GError **err)
-{
-    InterpVcpu *v = (InterpVcpu *)vcpu;
-    v->single_step = true;
-    RunExit why = interp_run(vcpu);
-    v->single_step = false;
-    return why != RUN_BROKEN || error_set(err, ERR_INTERNAL, "vCPU %u: cannot step: %s", vcpu->id, vcpu->broken);
-}
-
-/* ---- the accelerator */
-static bool interp_probe(GError **err) { return true; }
-
-Accel *interp_accel_create(Machine *m, const CpuModel *model, const AccelOps *ops, GError **err)
-{
-    CodeMap *map = code_map_create(err);
-    if (!map)
-        return NULL;
-    InterpAccel *a = g_new0(InterpAccel, 1);
-    a->accel = (Accel){ .ops = ops, .machine = m, .model = *model };
-    a->code_map = map;
-    a->vcpus = g_ptr_array_new();
-    dispatch_init(a);
-    return &a->accel;
-}
-
-static Accel *interp_create(Machine *m, const CpuModel *model, GError **err)
-{
-    return interp_accel_create(m, model, &accel_interp, err);
-}
-
-void interp_destroy(Accel *accel)
-{
-    InterpAccel *a = (InterpAccel *)accel;
-    if (!a)
-        return;
-    code_map_destroy(a->code_map);
-    g_ptr_array_unref(a->vcpus);
-    g_free(a);
-}
-
-bool interp_vcpu_init(Accel *accel, Vcpu *vcpu, GError **err)
-{
-    InterpAccel *a = (InterpAccel *)accel;
-    InterpVcpu *v = (InterpVcpu *)vcpu;
-    v->host = host_exec_create(err);
-    if (!v->host)
-        return false;
-    v->code = code_cache_create(v);
-    interp_sys_init(v);
-    cpu_state_reset(&v->s, vcpu->id == 0, false);
-    interp_state_loaded(v);
-    g_ptr_array_add(a->vcpus, v);
-    return true;
-}
-
-void interp_vcpu_finish(Vcpu *vcpu)
-{
-    InterpVcpu *v = (InterpVcpu *)vcpu;
-    g_ptr_array_remove(((InterpAccel *)vcpu->accel)->vcpus, v);
-    interp_sys_finish(v);
-    code_cache_destroy(v->code);
-    host_exec_destroy(v->host);
-}
-
-/* run() looks at the request word after every block and every page of a string instruction. */
-static void interp_kick(Vcpu *vcpu) { }
-
-bool interp_get(Vcpu *vcpu, CpuState *ret, GError **err)
-{
-    *ret = ((InterpVcpu *)vcpu)->s;
-    fpu_export(ret);
-    if (vcpu->apic_ops) { /* the local APIC has the truth of what CpuState mirrors */
-        ret->cr8 = vcpu->apic_ops->get_tpr(vcpu->apic);
-        ret->apic_base = vcpu->apic_ops->get_base(vcpu->apic);
-    }
-    return true;
-}
-
-bool interp_set(Vcpu *vcpu, const CpuState *s, GError **err)
-{
-    InterpVcpu *v = (InterpVcpu *)vcpu;
-    v->s = *s;
-    v->next_rip = s->rip;
-    interp_state_loaded(v);
-    return true;
-}
-
-void interp_map_changed(Accel *accel, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now)
-{
-    InterpAccel *a = (InterpAccel *)accel;
-    for (unsigned i = 0; i < a->vcpus->len; i++)
-        vcpu_request(g_ptr_array_index(a->vcpus, i), VREQ_TLB_FLUSH);
-}
-
-void interp_code_changed(Accel *accel, uint64_t gpa, uint64_t size)
-{
-    FlatView *view = space_view(accel->machine->memory);
-    while (size) {
-        const FlatRange *r = view_find(view, gpa);
-        uint64_t n = r ? MIN(size, r->start + r->size - gpa) : MIN(size, 0x1000 - (gpa & 0xfff));
-        if (r && r->ram)
-            code_written((InterpAccel *)accel, NULL, r->ram, r->offset + (gpa - r->start), n);
-        gpa += n;
-        size -= n;
-    }
-    view_unref(view);
-}
-
-const AccelOps accel_interp = {
-    .name = "interp",
-    .summary = "precise interpreter: every mode, no host support needed",
-    .vcpu_size = sizeof(InterpVcpu),
-    .probe = interp_probe,
-    .create = interp_create,
-    .destroy = interp_destroy,
-    .vcpu_init = interp_vcpu_init,
-    .vcpu_finish = interp_vcpu_finish,
-    .run = interp_run,
-    .kick = interp_kick,
-    .get = interp_get,
-    .set = interp_set,
-    .map_changed = interp_map_changed,
-    .code_changed = interp_code_changed,
-    .step = interp_step,
-};

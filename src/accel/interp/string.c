@@ -122,11 +122,11 @@ static void run_stored(InterpVcpu *v, Run r, const Insn *i)
     tlb_stored(v, tlb_entry(v, r.linear, v->who), r.linear, r.n * i->opsize);
 }
 
-/* An overlap in the direction of the copy repeats a pattern, which memmove would not. */
-static void copy_elements(uint8_t *to, const uint8_t *from, uint64_t n, int64_t step)
+/* An overlap in the direction of the copy repeats a pattern, which host_copy() would not. */
+static void copy_elements(const Insn *i, uint8_t *to, const uint8_t *from, uint64_t n, int64_t step)
 {
     for (; n; n--, to += step, from += step)
-        memmove(to, from, step < 0 ? -step : step);
+        host_store(to, i->opsize, host_load(from, i->opsize));
 }
 
 static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
@@ -141,9 +141,9 @@ static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
     int64_t step = step_of(v, i);
     bool repeats = (uint64_t)(step > 0 ? low_to.host - low_from.host : low_from.host - low_to.host) < bytes;
     if (repeats && low_to.host != low_from.host)
-        copy_elements(to.host, from.host, n, step);
+        copy_elements(i, to.host, from.host, n, step);
     else
-        memmove(low_to.host, low_from.host, bytes);
+        host_copy(low_to.host, low_from.host, bytes);
     run_stored(v, low_to, i);
     add_to(v, GPR_RSI, i, step * (int64_t)n);
     add_to(v, GPR_RDI, i, step * (int64_t)n);
@@ -158,10 +158,10 @@ static uint64_t stos_run(InterpVcpu *v, const Insn *i, uint64_t count)
         return 0;
     Run low = run_base(v, to, i, n);
     if (x == (x & 0xff) * (0x0101010101010101ull & size_mask(i->opsize)))
-        memset(low.host, (int)(x & 0xff), n * i->opsize);
+        host_fill(low.host, (uint8_t)x, n * i->opsize);
     else
         for (uint64_t k = 0; k < n; k++)
-            memcpy(low.host + k * i->opsize, &x, i->opsize);
+            host_store(low.host + k * i->opsize, i->opsize, x);
     run_stored(v, low, i);
     add_to(v, GPR_RDI, i, step_of(v, i) * (int64_t)n);
     return n;

@@ -37,6 +37,7 @@ static void exec_hlt(InterpVcpu *v, const Insn *i)
 
 static void exec_cpuid(InterpVcpu *v, const Insn *i)
 {
+    interp_save_fpu(v);
     const MachineConfig *m = &v->vcpu.machine->config;
     CpuidContext c = { .apic_id = v->vcpu.apic_id, .sockets = m->sockets, .cores = m->cores, .threads = m->threads,
                        .cr4 = v->s.cr4, .xcr0 = v->s.xcr0, .xss = v->s.xss,
