@@ -18,7 +18,7 @@ struct DbtCache {
     CodeBuffer *code;
     uint8_t *arena;
     size_t used;
-    DbtBlock *bucket[BUCKETS], *page_bucket[PAGE_BUCKETS];
+    DbtBlock *bucket[BUCKETS], *page_bucket[PAGE_BUCKETS], *second_bucket[PAGE_BUCKETS];
 };
 
 static const uint8_t *page_of(const uint8_t *p) { return (const uint8_t *)((uintptr_t)p & ~0xfffull); }
@@ -39,7 +39,7 @@ void *dbt_arena_alloc(DbtVcpu *v, size_t n)
 
 void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to)
 {
-    if (from->to || !from->linkable || !from->block->host)
+    if (from->to || !from->linkable || !from->block->host || to->second)
         return;
     patch_rel32(from->jump, code_buffer_writable(v->cache->code, to->entry));
     from->to = to;
@@ -94,6 +94,7 @@ static void cache_empty(DbtVcpu *v)
     struct DbtCache *c = v->cache;
     memset(c->bucket, 0, sizeof(c->bucket));
     memset(c->page_bucket, 0, sizeof(c->page_bucket));
+    memset(c->second_bucket, 0, sizeof(c->second_bucket));
     c->used = 0;
     code_buffer_reset(c->code);
     dbt_glue_destroy(v->glue);
@@ -109,7 +110,23 @@ uint64_t dbt_granules(const uint8_t *host, size_t n)
     return (~0ull >> (63 - (last - first))) << first;
 }
 
-static uint64_t granules_of(const DbtBlock *b) { return dbt_granules(b->host, b->bytes) | b->looked_at; }
+static size_t bytes_in_first(const DbtBlock *b) { return MIN(b->bytes, 0x1000u - ((uintptr_t)b->host & 0xfff)); }
+static uint64_t granules_of(const DbtBlock *b) { return dbt_granules(b->host, bytes_in_first(b)) | b->looked_at; }
+
+/* Blocks whose instruction ends in that page. */
+static void drop_second(DbtVcpu *v, const uint8_t *page, uint64_t granules)
+{
+    for (DbtBlock **p = &v->cache->second_bucket[page_bucket_of(page)], *b; (b = *p) != NULL;) {
+        bool hit = b->host && b->second == page && granules & dbt_granules(page, b->bytes - bytes_in_first(b));
+        if (b->host && !hit) {
+            p = &b->second_next;
+            continue;
+        }
+        *p = b->second_next;
+        if (hit)
+            block_drop(v, b);
+    }
+}
 
 /* Called by the code map, on this vCPU's thread and between instructions; page NULL: everything. */
 void dbt_code_dropped(InterpVcpu *i, const uint8_t *page, uint64_t granules)
@@ -120,7 +137,12 @@ void dbt_code_dropped(InterpVcpu *i, const uint8_t *page, uint64_t granules)
         cache_empty(v);
         return;
     }
+    drop_second(v, page, granules);
     for (DbtBlock **p = &v->cache->page_bucket[page_bucket_of(page)], *b; (b = *p) != NULL;) {
+        if (!b->host) {
+            *p = b->page_next;
+            continue;
+        }
         if (page_of(b->host) != page || !(granules_of(b) & granules)) {
             p = &b->page_next;
             continue;
@@ -132,12 +154,37 @@ void dbt_code_dropped(InterpVcpu *i, const uint8_t *page, uint64_t granules)
 
 /* ---- finding */
 
-static DbtBlock *lookup(struct DbtCache *c, const uint8_t *host, uint64_t rip, uint32_t mode)
+static TlbEntry *code_page(InterpVcpu *i, uint64_t linear)
 {
-    for (DbtBlock *b = c->bucket[bucket_of(host, rip)]; b; b = b->next)
-        if (b->host == host && b->rip == rip && b->mode == mode)
+    TlbEntry *e = tlb_entry(i, linear, i->who);
+    return e->tag[ACCESS_EXEC] == (linear & ~0xfffull) ? e : mmu_translate(i, linear, ACCESS_EXEC, i->who);
+}
+
+/* Behind the page of the code at s.rip. */
+static TlbEntry *second_page(DbtVcpu *v)
+{
+    InterpVcpu *i = &v->i;
+    return code_page(i, ((mem_flat_linear(i, SEG_CS, i->s.rip) | 0xfff) + 1) & i->linear_mask);
+}
+
+static DbtBlock *lookup(DbtVcpu *v, const uint8_t *host, uint64_t rip, uint32_t mode)
+{
+    for (DbtBlock *b = v->cache->bucket[bucket_of(host, rip)]; b; b = b->next)
+        if (b->host == host && b->rip == rip && b->mode == mode && (!b->second || b->second == second_page(v)->host))
             return b;
     return NULL;
+}
+
+/* Does the instruction at host go on in the next page? */
+static bool crosses(const uint8_t *host, CodeSize size)
+{
+    uint8_t bytes[INSN_MAX_BYTES];
+    size_t n = 0x1000 - ((uintptr_t)host & 0xfff);
+    Insn i;
+    if (n >= INSN_MAX_BYTES)
+        return false;
+    memcpy(bytes, host, n);
+    return insn_decode(bytes, n, size, &i) == DECODE_MORE;
 }
 
 static void insert(struct DbtCache *c, DbtBlock *b)
@@ -147,9 +194,14 @@ static void insert(struct DbtCache *c, DbtBlock *b)
     *first = b;
     b->page_next = *page_first;
     *page_first = b;
+    if (b->second) {
+        DbtBlock **second_first = &c->second_bucket[page_bucket_of(b->second)];
+        b->second_next = *second_first;
+        *second_first = b;
+    }
 }
 
-static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const uint8_t *host)
+static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const TlbEntry *second, const uint8_t *host)
 {
     enum { MOST_EXITS = 160, MOST_INSNS = 32 /* of a block */ };
     interp_save_fpu(&v->i);
@@ -158,12 +210,12 @@ static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const uint8_t *host)
     size_t used = v->cache->used;
     DbtBlock *b = dbt_arena_alloc(v, sizeof(*b));
     *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
-    if (!dbt_translate(v, b, page)) {
+    if (!dbt_translate(v, b, page, second)) {
         cache_empty(v);
         used = v->cache->used;
         b = dbt_arena_alloc(v, sizeof(*b));
         *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
-        if (!dbt_translate(v, b, page))
+        if (!dbt_translate(v, b, page, second))
             return NULL;
     }
     if (!b->n_insns) { /* asked for at every execution: it must not fill the arena */
@@ -179,15 +231,20 @@ DbtBlock *dbt_block_get(DbtVcpu *v)
 {
     InterpVcpu *i = &v->i;
     uint64_t linear = mem_flat_linear(i, SEG_CS, i->s.rip);
-    TlbEntry *e = tlb_entry(i, linear, i->who);
-    if (e->tag[ACCESS_EXEC] != (linear & ~0xfffull))
-        e = mmu_translate(i, linear, ACCESS_EXEC, i->who);
+    TlbEntry *e = code_page(i, linear), *second = NULL;
     if (!e->host || !e->ram)
         return NULL;
     v->page_global = e->global;
     const uint8_t *host = e->host + (linear & 0xfff);
-    DbtBlock *b = lookup(v->cache, host, i->s.rip, v->mode);
-    return b ? b : create(v, e, host);
+    DbtBlock *b = lookup(v, host, i->s.rip, v->mode);
+    if (!b && crosses(host, i->code_size)) {
+        second = second_page(v);
+        if (!second->host || !second->ram)
+            return NULL;
+    }
+    b = b ? b : create(v, e, second, host);
+    v->page_global &= !b || !b->second || second_page(v)->global;
+    return b;
 }
 
 /* ---- life */

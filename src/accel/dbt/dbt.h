@@ -83,6 +83,7 @@ typedef struct DbtExit {
 
 struct DbtBlock {
     const uint8_t *host;        /* guest code; NULL once dropped */
+    const uint8_t *second;      /* the page where its only instruction ends, if that is another; else NULL */
     uint64_t rip;
     uint32_t mode;
     uint16_t bytes, n_insns;
@@ -91,7 +92,7 @@ struct DbtBlock {
     const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP */
     DbtExit *linked_in;
     DbtExit *jumps[2];          /* its own that may be linked */
-    DbtBlock *next, *page_next;
+    DbtBlock *next, *page_next, *second_next;
 };
 
 /* Counters for the benchmark and for -d exec. */
@@ -205,8 +206,12 @@ typedef struct Translation {
     DbtBlock *block;
     const void *entry, *checked_entry;
 } Translation;
-/* Decodes and translates from host up to the end of the page.  False: no room in the code buffer. */
-bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page);
+/* Decodes and translates from host up to the end of the page; `second` is the next one, for a first instruction that ends
+ * there.  False: no room in the code buffer. */
+bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry *second);
+/* Addresses where an instruction may lie across the end of the page: nothing jumps there but through the jump table, which is
+ * emptied when either mapping changes. */
+static inline bool dbt_near_page_end(uint64_t address) { return (address & 0xfff) > 0x1000 - INSN_MAX_BYTES; }
 
 /* ---- encode.c: a guest instruction as the host can execute it, with other registers or another memory operand */
 typedef struct Recode {

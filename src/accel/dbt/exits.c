@@ -77,7 +77,7 @@ static bool in_page_of_block(const Translator *t, uint64_t rip) { return ((rip ^
 void tr_jump_to(Translator *t, uint8_t *jump, uint64_t rip)
 {
     DbtExit *x = tr_new_exit(t, EXIT_JUMP, cut_rip(t, rip));
-    x->linkable = in_page_of_block(t, x->rip) && !(t->mode & MODE_SINGLE);
+    x->linkable = in_page_of_block(t, x->rip) && !dbt_near_page_end(x->rip) && !(t->mode & MODE_SINGLE);
     x->jump = jump;
     if (x->linkable)
         t->b->jumps[t->b->jumps[0] != NULL] = x;

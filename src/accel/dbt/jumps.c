@@ -43,6 +43,14 @@ static void filter_add(DbtJumps *j, uint64_t rip)
     index_put(j->large, filter_bit(rip >> 22), true);
 }
 
+/* Pages that agree in four bits share their entries.  An instruction that ends in the page may begin in the one before. */
+static void flush_page(DbtVcpu *v, DbtJumps *j, uint64_t linear, TlbFlush what)
+{
+    unsigned first = linear & 0xf000;
+    flush_part(v, j, first, 0x1000, what);
+    flush_part(v, j, (first - INSN_MAX_BYTES) % JUMP_SIZE, INSN_MAX_BYTES, what);
+}
+
 void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
 {
     bool large = mmu_may_be_large(&v->i, linear);
@@ -51,7 +59,7 @@ void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
         if (v->i.huge_pages || (large && index_has(j->large, filter_bit(linear >> 22))))
             table_flush(v, j, what);
         else if (!large && index_has(j->pages, filter_bit(linear >> 12)))
-            flush_part(v, j, linear & 0xf000, 0x1000, what); /* pages that agree in four bits share their entries */
+            flush_page(v, j, linear, what);
     }
 }
 
@@ -72,6 +80,8 @@ void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
     index_remove(&j->filled[!v->page_global], index);
     index_add(&j->filled[v->page_global], index);
     filter_add(j, b->rip);
+    if (b->second)
+        filter_add(j, b->rip + b->bytes);
     j->entry[index] = b->checked_entry;
 }
 

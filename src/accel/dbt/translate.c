@@ -94,6 +94,23 @@ static bool ends_block(const Insn *i)
 }
 
 /* The bytes are copied before they are decoded: another vCPU may write them. */
+static void decode_crossing(Translator *t, const TlbEntry *page, const TlbEntry *second)
+{
+    const uint8_t *at = t->b->host;
+    uint8_t bytes[INSN_MAX_BYTES];
+    size_t n = (size_t)(page_end(at) - at), rest = sizeof(bytes) - n;
+    if (!code_claim(&t->v->i, page->ram, (uint64_t)(at - page->ram->host), n) ||
+        !code_claim(&t->v->i, second->ram, (uint64_t)(second->host - second->ram->host), rest))
+        return;
+    memcpy(bytes, at, n);
+    memcpy(bytes + n, second->host, rest);
+    if (insn_decode(bytes, sizeof(bytes), t->size, &t->insn[0]) != DECODE_OK || t->insn[0].length <= n)
+        return;
+    t->b->second = second->host;
+    t->b->bytes = t->insn[0].length;
+    t->b->n_insns = t->n = 1;
+}
+
 static void decode(Translator *t, const TlbEntry *page)
 {
     const uint8_t *at = t->b->host, *end = page_end(at);
@@ -193,7 +210,7 @@ static void emit_body(Translator *t)
         tr_emit_jump(t, t->rip);
 }
 
-bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page)
+bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry *second)
 {
     g_autofree Translator *t = g_new0(Translator, 1);
     CodeBuffer *code = dbt_code(v);
@@ -201,7 +218,10 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page)
     uint8_t *start = t->e.p = code_buffer_reserve(code, MOST_CODE);
     if (!start)
         return false;
-    decode(t, page);
+    if (second)
+        decode_crossing(t, page, second);
+    else
+        decode(t, page);
     if (!t->n)
         return true; /* the caller sees n_insns 0 */
     find_live_flags(t, page);
