@@ -21,7 +21,6 @@ enum {
     BLK_MAY_UNMAP = 1 << 1,   /* zeros may become a hole */
     BLK_COMPRESS = 1 << 2,    /* a write of whole clusters; -ENOTSUP where the format cannot */
     BLK_NO_FALLBACK = 1 << 3, /* zeros: -ENOTSUP rather than slowly */
-    BLK_COPY_UP = 1 << 4,     /* a read: what comes from a backing file stays here; needs the copy-on-read filter */
 };
 
 typedef struct BlkReq BlkReq;

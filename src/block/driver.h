@@ -158,6 +158,9 @@ BlkNode *blk_open_child(BlkNode *n, KeyVals *options, const char *name, const ch
 /* core/probe.c */
 const char *format_guess(const uint8_t *head, size_t n); /* NULL: none known */
 
+/* filter/copy_on_read.c: copies up what comes from backing files; n is such a filter */
+int copy_on_read_fill(BlkNode *n, uint64_t off, uint64_t len);
+
 /* core/env.c */
 /* The bytes of a secret; caller frees (and wipes). */
 bool env_secret(const BlkEnv *e, const char *id, uint8_t **ret, size_t *ret_len, GError **err);
@@ -180,11 +183,14 @@ bool bitmap_is_dirty(BlkBitmap *b, uint64_t off);
 uint64_t bitmap_dirty_bytes(BlkBitmap *b);
 void bitmap_set_busy(BlkBitmap *b, bool busy);
 
-extern const BlkDriver file_driver, raw_driver, snapshot_driver, qcow2_driver, qcow_driver, vdi_driver, vhdx_driver, vmdk_driver, vpc_driver;
+extern const BlkDriver file_driver, memory_driver, null_driver;
+extern const BlkDriver raw_driver, qcow2_driver, qcow_driver, vdi_driver, vhdx_driver, vmdk_driver, vpc_driver;
+extern const BlkDriver snapshot_driver, throttle_driver, copy_on_read_driver, debug_driver;
 
 /* protocol/denied.c, protocol/lock.c */
 char *file_denied_reason(const char *path, bool write);
 bool image_lock(int fd, const char *filename, bool write, char **ret_warning, GError **err);
+void image_unlock_write(int fd); /* after an upgrade that failed */
 int image_lock_take(int fd, bool write); /* without a look at others: they were looked at, through another descriptor */
 
 /* protocol/file.c, for drivers that keep their data in a file: 0 or -errno.  Reading past the end gives zeros. */

@@ -4,103 +4,37 @@
  * Every prefix of the recorded writes, and random choices of the writes since the last flush, must open, be sound but
  * for leaks, and hold what the guest had flushed.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
-#include "block/driver.h"
+#include "block/filter/writelog.h"
+#include "block/protocol/memory.h"
 #include "block/format/qcow2/qcow2.h"
 
 enum { DISK = 1 << 20, SECTOR = 512, STEPS = 60, REORDERINGS = 3 };
 
-typedef struct Event {
-    uint64_t off; /* UINT64_MAX: a flush */
-    GBytes *data;
-    unsigned step; /* of the workload; at a flush of the guest's, what was written before is safe */
-} Event;
-
-typedef struct Disk {
-    GByteArray *bytes;
-    GArray *events; /* NULL: not recorded */
-    unsigned step;
-} Disk;
-
-static void put(GByteArray *bytes, uint64_t off, const void *data, size_t len)
-{
-    if (bytes->len < off + len) {
-        unsigned old = bytes->len;
-        g_byte_array_set_size(bytes, off + len);
-        memset(bytes->data + old, 0, off + len - old);
-    }
-    memcpy(bytes->data + off, data, len);
-}
-
-static void record(Disk *d, uint64_t off, const void *data, size_t len)
-{
-    Event e = { off, data ? g_bytes_new(data, len) : NULL, d->step };
-    if (d->events)
-        g_array_append_val(d->events, e);
-}
-
-static int disk_write(Disk *d, const BlkReq *r)
-{
-    for (uint64_t done = 0, i = 0; i < r->niov; done += r->iov[i++].iov_len) {
-        record(d, r->off + done, r->iov[i].iov_base, r->iov[i].iov_len);
-        put(d->bytes, r->off + done, r->iov[i].iov_base, r->iov[i].iov_len);
-    }
-    return 0;
-}
-
-static int disk_read(Disk *d, const BlkReq *r)
-{
-    uint64_t at = r->off;
-    for (unsigned i = 0; i < r->niov; at += r->iov[i++].iov_len) {
-        size_t has = at < d->bytes->len ? MIN(r->iov[i].iov_len, d->bytes->len - at) : 0;
-        memset(r->iov[i].iov_base, 0, r->iov[i].iov_len);
-        memcpy(r->iov[i].iov_base, d->bytes->data + at, has);
-    }
-    return 0;
-}
-
-static int disk_perform(BlkNode *n, BlkReq *r)
-{
-    Disk *d = *(Disk **)n->state;
-    if (r->op == BLK_FLUSH)
-        record(d, UINT64_MAX, NULL, 0);
-    return r->op == BLK_FLUSH ? 0 : r->op == BLK_WRITE ? disk_write(d, r) : r->op == BLK_READ ? disk_read(d, r) : -ENOTSUP;
-}
-
-static void disk_close(BlkNode *n) {}
-
-static const BlkDriver disk_driver = { .name = "recorder", .kind = BLK_PROTOCOL, .state_bytes = sizeof(Disk *), .close = disk_close, .perform = disk_perform };
-
-static BlkNode *disk_node(Disk *d)
-{
-    BlkNode *n = node_create(&disk_driver, "recorder");
-    *(Disk **)n->state = d;
-    n->size = d->bytes->len;
-    n->grows = true;
-    return n;
-}
-
-static BlkNode *open_disk(Disk *d)
+static BlkNode *stack(const BlkDriver *driver, BlkNode *file)
 {
     g_autoptr(GError) err = NULL;
-    BlkNode *n = blk_stack(&qcow2_driver, disk_node(d), NULL, &err);
+    BlkNode *n = blk_stack(driver, file, NULL, &err);
     g_assert_no_error(err);
     return n;
 }
 
-static void create(Disk *d, const char *options)
+static GByteArray *create(const char *options)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(KeyVals) kv = keyvals_parse(options, NULL, "qcow2", &err);
-    BlkNode *n = disk_node(d);
+    BlkNode *n = memory_disk(NULL);
+    n->grows = true;
     g_assert_true(qcow2_driver.create(n, kv, &err));
     g_assert_no_error(err);
+    GByteArray *bytes = memory_bytes(n);
     blk_close(n);
+    return bytes;
 }
+
+static GByteArray *copy_of(const GByteArray *b) { return g_byte_array_append(g_byte_array_new(), b->data, b->len); }
 
 /* Each sector's history: its byte after each step, and up to which step it is flushed. */
 typedef struct History {
@@ -148,12 +82,13 @@ static void change_snapshots(BlkNode *n, History *h, unsigned s, Kind kind)
     h->flushed[s] = s;
 }
 
-static void work(Disk *d, History *h, bool snapshots)
+/* Returns what was written below the image. */
+static GArray *work(const GByteArray *start, History *h, bool snapshots)
 {
     static const Kind kinds[] = { WRITE, ZERO, WRITE, FLUSH, WRITE, WRITE, ZERO, SNAPSHOT, WRITE, WRITE, SNAPSHOT, WRITE, APPLY, WRITE, DELETE };
-    BlkNode *n = open_disk(d);
+    BlkNode *log = stack(&writelog_driver, memory_disk(copy_of(start))), *n = stack(&qcow2_driver, log);
     for (unsigned s = 1; s <= STEPS; s++) {
-        d->step = s;
+        writelog_tag(log, s);
         memcpy(h->after[s], h->after[s - 1], sizeof(h->after[s]));
         h->flushed[s] = h->flushed[s - 1];
         h->snapshots[s] = h->snapshots[s - 1];
@@ -167,8 +102,11 @@ static void work(Disk *d, History *h, bool snapshots)
             h->flushed[s] = s;
         }
     }
-    d->step = STEPS + 1;
+    writelog_tag(log, STEPS + 1);
+    g_assert_cmpint(blk_perform(n, BLK_FLUSH, 0, 0, 0, NULL, 0), ==, 0);
+    GArray *events = writelog_take(log);
     blk_close(n);
+    return events;
 }
 
 /* During step s all that was safe after step s - 1 must be there, or what came later. */
@@ -211,70 +149,27 @@ static void check_snapshots(BlkNode *n, const History *h, unsigned step)
         g_assert_cmpuint(data[i * SECTOR], ==, h->after[which][i]);
 }
 
-static void check_state(GByteArray *bytes, const History *h, unsigned step)
+static void check_state(GByteArray *bytes, unsigned step, void *history)
 {
-    Disk d = { .bytes = bytes };
     BlkCheck found;
-    BlkNode *n = open_disk(&d);
+    BlkNode *n = stack(&qcow2_driver, memory_disk(copy_of(bytes)));
     g_assert_true(qcow2_driver.check(n, 0, &found, NULL));
     g_assert_cmpuint(found.corruptions, ==, 0);
-    check_content(n, h, step);
-    check_snapshots(n, h, step);
+    check_content(n, history, step);
+    check_snapshots(n, history, step);
     blk_close(n);
 }
 
-static GByteArray *copy_of(const GByteArray *b) { return g_byte_array_append(g_byte_array_new(), b->data, b->len); }
-
-/* Some of the writes since the last flush: [from, to). */
-static void check_reordered(const GByteArray *safe, const Disk *d, unsigned from, unsigned to, const History *h)
-{
-    g_autoptr(GByteArray) b = copy_of(safe);
-    for (unsigned i = from; i < to; i++) {
-        const Event *e = &g_array_index(d->events, Event, i);
-        if (g_test_rand_bit())
-            put(b, e->off, g_bytes_get_data(e->data, NULL), g_bytes_get_size(e->data));
-    }
-    check_state(b, h, g_array_index(d->events, Event, to - 1).step);
-}
-
-static unsigned replay(const Disk *d, const GByteArray *start, const History *h)
-{
-    g_autoptr(GByteArray) now = copy_of(start), safe = copy_of(start);
-    unsigned states = 0;
-    for (unsigned i = 0, flush = 0; i < d->events->len; i++) {
-        const Event *e = &g_array_index(d->events, Event, i);
-        if (e->off == UINT64_MAX) {
-            g_byte_array_unref(safe);
-            safe = copy_of(now);
-            flush = i + 1;
-            continue;
-        }
-        put(now, e->off, g_bytes_get_data(e->data, NULL), g_bytes_get_size(e->data));
-        g_autoptr(GByteArray) cut = copy_of(now);
-        check_state(cut, h, e->step);
-        for (unsigned r = 0; r < REORDERINGS; r++)
-            check_reordered(safe, d, flush, i + 1, h);
-        states += 1 + REORDERINGS;
-    }
-    return states;
-}
-
-static void event_clear(void *event) { g_clear_pointer(&((Event *)event)->data, g_bytes_unref); }
-
 static void test_cut(const void *options)
 {
-    Disk d = { .bytes = g_byte_array_new() };
     g_autofree History *h = g_new0(History, 1);
-    create(&d, options);
-    g_autoptr(GByteArray) start = copy_of(d.bytes);
-    d.events = g_array_new(FALSE, FALSE, sizeof(Event));
-    g_array_set_clear_func(d.events, event_clear);
-    work(&d, h, !strstr(options, "refcount_bits=1,"));
-    unsigned states = replay(&d, start, h);
+    g_autoptr(GByteArray) start = create(options);
+    g_autoptr(GArray) events = work(start, h, !strstr(options, "refcount_bits=1,"));
+    GRand *rand = g_rand_new_with_seed(g_test_rand_int());
+    unsigned states = writelog_replay(events, start, REORDERINGS, rand, check_state, h);
+    g_rand_free(rand);
     g_assert_cmpuint(states, >, STEPS);
-    g_test_message("%u states of %u writes and flushes", states, d.events->len);
-    g_array_unref(d.events);
-    g_byte_array_unref(d.bytes);
+    g_test_message("%u states of %u writes and flushes", states, events->len);
 }
 
 int main(int argc, char **argv)

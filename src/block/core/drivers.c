@@ -3,8 +3,11 @@
 
 #include "block/driver.h"
 
-static const BlkDriver *const drivers[] = { &file_driver, &raw_driver, &snapshot_driver, &qcow2_driver, &qcow_driver, &vdi_driver,
-                                           &vhdx_driver, &vmdk_driver, &vpc_driver };
+static const BlkDriver *const drivers[] = {
+    &file_driver, &memory_driver, &null_driver,
+    &raw_driver, &qcow2_driver, &qcow_driver, &vdi_driver, &vhdx_driver, &vmdk_driver, &vpc_driver,
+    &snapshot_driver, &throttle_driver, &copy_on_read_driver, &debug_driver,
+};
 
 const BlkDriver *driver_named(const char *name)
 {

@@ -59,6 +59,14 @@ static BlkNode *open_or_close(BlkNode *n, KeyVals *options, GError **err)
     return n;
 }
 
+/* A format makes its file longer as it writes, through filters too. */
+static void set_grows(BlkNode *file, bool grows)
+{
+    for (; file->driver->kind == BLK_FILTER && file->file; file = file->file)
+        file->grows = grows;
+    file->grows = grows;
+}
+
 static BlkNode *stack_at(const BlkDriver *driver, BlkNode *file, KeyVals *options, const BlkMode *mode, GError **err)
 {
     BlkNode *n = node_create(driver, file->filename);
@@ -68,7 +76,8 @@ static BlkNode *stack_at(const BlkDriver *driver, BlkNode *file, KeyVals *option
     n->read_only = file->read_only && !driver->reads_file;
     n->probed = file->probed;
     n->warning = g_strdup(file->warning);
-    file->grows = driver->grows_file;
+    if (driver->kind == BLK_FORMAT)
+        set_grows(file, driver->grows_file);
     return open_or_close(n, options, err);
 }
 

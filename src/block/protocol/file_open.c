@@ -150,11 +150,14 @@ bool file_reopen(BlkNode *n, GError **err)
     File *f = n->state;
     g_autofree char *again = g_strdup_printf("/proc/self/fd/%d", f->fd), *warning = NULL;
     bool write = !n->read_only;
-    if (write && !n->mode.share && !image_lock(f->fd, n->filename, true, &warning, err))
-        return false;
-    int fd = open_at(again, n);
+    bool ok = !write || n->mode.share || image_lock(f->fd, n->filename, true, &warning, err);
+    int fd = ok ? open_at(again, n) : -1;
+    if (ok && fd < 0)
+        open_failed(n, errno, err);
+    if (fd < 0 && write && !n->mode.share)
+        image_unlock_write(f->fd);
     if (fd < 0)
-        return open_failed(n, errno, err);
+        return false;
     if (!n->mode.share)
         image_lock_take(fd, write);
     close(f->fd);

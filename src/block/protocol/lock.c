@@ -96,6 +96,15 @@ int image_lock_take(int fd, bool write)
     return status ? status : lock_bytes(fd, UNSHARED, PERM_WRITE | PERM_RESIZE);
 }
 
+void image_unlock_write(int fd)
+{
+    for (unsigned p = 0; p < PERMS; p++) {
+        struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = USED + p, .l_len = 1 };
+        if ((PERM_WRITE | PERM_RESIZE) >> p & 1)
+            fcntl(fd, F_OFD_SETLK, &l);
+    }
+}
+
 bool image_lock(int fd, const char *filename, bool write, char **ret_warning, GError **err)
 {
     unsigned used = PERM_READ | (write ? PERM_WRITE | PERM_RESIZE : 0), unshared = PERM_WRITE | PERM_RESIZE;
