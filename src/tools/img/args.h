@@ -58,6 +58,8 @@ struct ImgArgs {
     bool strict;                 /* compare */
     bool shrink, drop;           /* resize; commit */
     char *preallocation, *repair, *granularity;
+    bool version, read_only, temporary, no_cache, copy_on_read, unused; /* io */
+    char *discard;
     bool write, no_drain, native, dry_run; /* bench; reclaim */
     char *count, *depth, *flush_interval, *offset, *pattern, *buffer_size, *step, *aio;
 };

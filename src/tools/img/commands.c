@@ -133,6 +133,23 @@ static const ImgOption info_options[] = {
     END,
 };
 
+static const ImgOption io_options[] = {
+    HELP, OBJECT, IMAGE_OPTS, SHARE, FORMAT,
+    { 'c', "cmd", "STRING", "run this command; else commands are read from standard input (help lists them)", LIST(actions) },
+    { 'r', "read-only", NULL, "open read-only", FLAG(read_only) },
+    { 's', "snapshot", NULL, "what is written goes to a temporary file and is forgotten", FLAG(temporary) },
+    { 'n', "nocache", NULL, "the same as -t none", FLAG(no_cache) },
+    { 'C', "copy-on-read", NULL, "keep what is read from backing files", FLAG(copy_on_read) },
+    { 'm', "misalign", NULL, "accepted for compatibility: we align by ourselves", FLAG(unused) },
+    { 'k', "native-aio", NULL, "the same as -i native", FLAG(native) },
+    { 'i', "aio", "MODE", "threads, native or io_uring", TEXT(aio) },
+    { 't', "cache", "MODE", "cache mode: none, writeback, writethrough, directsync, unsafe", TEXT(cache) },
+    { 'd', "discard", "MODE", "ignore or unmap", TEXT(discard) },
+    { 'T', "trace", "SPEC", "accepted for compatibility: there are no trace points", TEXT(step) },
+    { 'V', "version", NULL, "print the version and leave", FLAG(version) },
+    END,
+};
+
 static const ImgOption map_options[] = {
     HELP, OBJECT, IMAGE_OPTS, FORMAT, OUTPUT, SHARE,
     { 's', "start-offset", "OFFSET", "where to begin", TEXT(start) },
@@ -198,6 +215,7 @@ const ImgCommand img_commands[] = {
     { "create", "FILENAME [SIZE]", "make an empty image", .run = img_create, .options = create_options },
     { "dd", "[bs=SIZE] [count=BLOCKS] [skip=BLOCKS] if=INPUT of=OUTPUT", "copy a part of an image", .run = img_dd, .options = dd_options },
     { "info", "FILENAME", "what an image is", .run = img_info, .options = info_options },
+    { "io", "[FILENAME]", "read and write by commands, as qemu-io does", .run = img_io, .options = io_options },
     { "map", "FILENAME", "where the data of an image are", .run = img_map, .options = map_options },
     { "measure", "[FILENAME]", "how large an image would become", .run = img_measure, .options = measure_options },
     { "rebase", "FILENAME", "give an image another backing file", .run = img_rebase, .options = rebase_options },

@@ -23,6 +23,12 @@ static int answer(char *text)
     return 0;
 }
 
+static int version(const ImgArgs *a)
+{
+    printf("%s version " ATOLL_VERSION " (Atoll; takes the words of qemu-img 7.2)\n", a->program);
+    return 0;
+}
+
 static bool make_env(ImgArgs *a, GError **err)
 {
     a->env = blk_env_new();
@@ -37,6 +43,8 @@ static int run_parsed(ImgArgs *a)
     GError *err = NULL;
     if (a->help)
         return answer(img_command_help(a->program, a->command));
+    if (a->version)
+        return version(a);
     if (!make_env(a, &err))
         return fail(a, a->command->bad_status, err, false);
     int status = a->command->run(a, &err);
@@ -74,12 +82,6 @@ static bool no_command(const char *word, GError **err)
     g_ptr_array_add(names, NULL);
     g_autofree char *near = did_you_mean(word, (const char *const *)names->pdata);
     return error_set(err, ERR_INVALID, "Command not found: %s%s", word, near);
-}
-
-static int version(const ImgArgs *a)
-{
-    printf("%s version " ATOLL_VERSION " (Atoll; takes the words of qemu-img 7.2)\n", a->program);
-    return 0;
 }
 
 static bool is_option(const char *word, char letter, const char *name)

@@ -32,10 +32,8 @@ static Json *fact_value(const BlkFact *f)
     return f->type == BLK_STRING || f->type == BLK_CHOICE ? json_string(f->text) : json_unsigned(f->number);
 }
 
-/* NULL: there is nothing to say. */
-static Json *specific(BlkNode *n)
+Json *facts_json(GArray *facts)
 {
-    g_autoptr(GArray) facts = blk_info_specific(n);
     if (!facts || !facts->len)
         return NULL;
     Json *data = json_object();
@@ -44,6 +42,12 @@ static Json *specific(BlkNode *n)
         json_set_path(data, g_array_index(facts, BlkFact, i).key, fact_value(&g_array_index(facts, BlkFact, i)));
     }
     return data;
+}
+
+static Json *specific(BlkNode *n)
+{
+    g_autoptr(GArray) facts = blk_info_specific(n);
+    return facts_json(facts);
 }
 
 static void add_specific(Json *j, BlkNode *n, const char *format)

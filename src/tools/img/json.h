@@ -27,3 +27,6 @@ void json_set_path(Json *object, const char *path, Json *value);
 
 char *json_text(const Json *j);                          /* with a newline at the end; caller frees */
 void json_append_human(GString *s, const Json *object, unsigned indent); /* "key words: value" lines */
+
+/* info.c: what blk_info_specific() says, as an object; NULL: there is nothing to say. */
+Json *facts_json(GArray *facts);

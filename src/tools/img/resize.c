@@ -13,7 +13,7 @@ static const struct {
     unsigned flags;
 } modes[] = { { "off", 0 }, { "metadata", BLK_ALLOCATE_METADATA }, { "falloc", BLK_ALLOCATE }, { "full", BLK_ALLOCATE_FULL } };
 
-static bool mode_of(const char *word, unsigned *ret, GError **err)
+bool resize_mode(const char *word, unsigned *ret, GError **err)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++)
         if (!word || g_str_equal(word, modes[i].name)) {
@@ -72,7 +72,7 @@ int img_resize(ImgArgs *a, GError **err)
     unsigned flags = 0;
     if (!a->size || a->nwords != 1)
         return !error_set(err, ERR_INVALID, "Expecting image file name and size");
-    if (!mode_of(a->preallocation, &flags, err))
+    if (!resize_mode(a->preallocation, &flags, err))
         return 1;
     g_autoptr(BlkNode) n = img_open_named(a, true, err);
     return n ? resize(a, n, a->size, flags, err) : 1;

@@ -7,6 +7,7 @@
 typedef struct ImgOpen {
     const char *name, *format, *cache;
     bool image_opts, write, no_backing;
+    bool discard_writes; /* into a temporary file */
     const char *snapshot; /* as it was then, read-only: an id, a name, or "snapshot.id=..,snapshot.name=.." */
     const char *more; /* further options, as in BlkOpenOptions.options */
 } ImgOpen;
@@ -45,4 +46,5 @@ typedef struct Rate {
 bool rate_start(Rate *r, const char *text, GError **err);
 void rate_spend(Rate *r, uint64_t bytes);
 
+bool resize_mode(const char *word, unsigned *ret, GError **err); /* off, metadata, falloc, full; NULL: off */
 bool is_zero(const void *buf, size_t len);
