@@ -143,6 +143,8 @@ void blk_snapshot_clear(BlkSnapshot *s);
 bool blk_snapshot_create(BlkNode *n, const BlkSnapshot *s, GError **err);
 GArray *blk_snapshot_list(BlkNode *n, GError **err); /* of BlkSnapshot; caller unrefs */
 bool blk_snapshot_apply(BlkNode *n, const char *id_or_name, GError **err);
+/* A read-only image shows what it was then, until it is closed. */
+bool blk_snapshot_load(BlkNode *n, const char *id_or_name, GError **err);
 bool blk_snapshot_delete(BlkNode *n, const char *id_or_name, GError **err);
 /* The machine's state that the next snapshot takes along, or that the last applied one had. */
 int blk_vm_state(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len);

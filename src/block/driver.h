@@ -49,6 +49,7 @@ typedef struct BlkDriver {
     bool (*snapshot_create)(BlkNode *n, const BlkSnapshot *s, GError **err);
     bool (*snapshot_list)(BlkNode *n, GArray *ret, GError **err); /* appends BlkSnapshots with strings of their own */
     bool (*snapshot_apply)(BlkNode *n, const char *id_or_name, GError **err); /* may change n->size */
+    bool (*snapshot_load)(BlkNode *n, const char *id_or_name, GError **err);  /* as apply, but only in memory; n is read-only */
     bool (*snapshot_delete)(BlkNode *n, const char *id_or_name, GError **err);
     int (*vm_state)(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len);
     /* Persistent bitmaps.  load: once the image is open; adds to n by bitmap_load().  store: on blk_close() and before

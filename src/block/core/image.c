@@ -265,6 +265,18 @@ bool blk_snapshot_apply(BlkNode *n, const char *id_or_name, GError **err)
     return ok;
 }
 
+bool blk_snapshot_load(BlkNode *n, const char *id_or_name, GError **err)
+{
+    BlkNode *image = past_filters(n);
+    if (!has_snapshots(image, false, err))
+        return false;
+    if (!image->read_only || !image->driver->snapshot_load)
+        return cannot(image, "show a snapshot of", image->read_only ? "format cannot" : "image is open for writing", err);
+    bool ok = image->driver->snapshot_load(image, id_or_name, err);
+    take_size(n);
+    return ok;
+}
+
 bool blk_snapshot_delete(BlkNode *n, const char *id_or_name, GError **err)
 {
     n = past_filters(n);

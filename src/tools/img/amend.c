@@ -9,11 +9,11 @@ int img_amend(ImgArgs *a, GError **err)
 {
     g_autofree char *options = img_options_text(a);
     if (!options)
-        return !error_set(err, ERR_INVALID, "Must specify options (-o)");
+        return !img_usage(err, "Must specify options (-o)");
     if (img_asked_for_options(a) && a->format)
         return img_print_options(a->format, true, false, err);
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     g_autoptr(BlkNode) n = img_open_named(a, true, err);
     if (!n)
         return 1;

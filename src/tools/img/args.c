@@ -8,6 +8,18 @@
 
 enum { LONG_BASE = 0x1000 };
 
+G_DEFINE_QUARK(atoll-img-usage, img_usage)
+
+bool img_usage(GError **err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(err, img_usage_quark(), 0, text);
+    return false;
+}
+
 static unsigned count_options(const ImgCommand *c)
 {
     unsigned n = 0;
@@ -75,7 +87,7 @@ static void apply(const ImgOption *o, ImgArgs *a, const char *arg)
 
 static bool bad_option(int got, const char *word, GError **err)
 {
-    return error_set(err, ERR_INVALID, got == ':' ? "missing argument for option '%s'" : "unrecognized option '%s'", word);
+    return img_usage(err, got == ':' ? "missing argument for option '%s'" : "unrecognized option '%s'", word);
 }
 
 static bool finish(ImgArgs *a, GError **err)

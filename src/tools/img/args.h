@@ -29,7 +29,6 @@ typedef struct ImgCommand {
     const char *manual; /* what help has no room for; NULL: nothing */
     ImgRun *run;
     const ImgOption *options; /* ends with a row without help */
-    int bad_status;           /* of wrong words; 0: 1 */
     bool size_last;           /* the last word is ImgArgs.size, even if it begins with a dash */
     bool own_parser;          /* run() reads a->argv itself */
 } ImgCommand;
@@ -66,6 +65,10 @@ struct ImgArgs {
 
 extern const ImgCommand img_commands[]; /* ends with a NULL name */
 extern const ImgOption img_general[];   /* before the subcommand */
+
+/* A failure of the command line's, after which the user is pointed to --help.  False. */
+bool img_usage(GError **err, const char *format, ...) G_GNUC_PRINTF(2, 3);
+GQuark img_usage_quark(void);
 
 /* Reads a->argv by the command's table; false: *err says what is wrong. */
 bool img_args_parse(ImgArgs *a, GError **err);

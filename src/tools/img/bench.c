@@ -115,6 +115,16 @@ static int run(Bench *b)
     return b->status;
 }
 
+/* Also with -q, which qemu-img takes and forgets. */
+static void announce(const Bench *b)
+{
+    printf("Sending %" G_GUINT64_FORMAT " %s requests, %" G_GUINT64_FORMAT " bytes each, %" G_GUINT64_FORMAT " in parallel (starting at offset %"
+           G_GUINT64_FORMAT ", step size %" G_GUINT64_FORMAT ")\n", b->count, b->write ? "write" : "read", b->bytes, b->depth, b->offset, b->step);
+    if (b->flush_interval)
+        printf("Sending flush every %" G_GUINT64_FORMAT " requests\n", b->flush_interval);
+    fflush(stdout);
+}
+
 static int bench(Bench *b, const ImgArgs *a, GError **err)
 {
     BlkInfo info;
@@ -122,21 +132,14 @@ static int bench(Bench *b, const ImgArgs *a, GError **err)
     b->size = info.size;
     if (b->bytes > b->size)
         return !error_set(err, ERR_INVALID, "the requests are larger than the image '%s'; say a smaller -s", a->words[0]);
-    if (!a->quiet) {
-        printf("Sending %" G_GUINT64_FORMAT " %s requests, %" G_GUINT64_FORMAT " bytes each, %" G_GUINT64_FORMAT " in parallel (starting at offset %"
-               G_GUINT64_FORMAT ", step size %" G_GUINT64_FORMAT ")\n", b->count, b->write ? "write" : "read", b->bytes, b->depth, b->offset, b->step);
-        if (b->flush_interval)
-            printf("Sending flush every %" G_GUINT64_FORMAT " %srequests\n", b->flush_interval, b->no_drain ? "" : "drained ");
-        fflush(stdout);
-    }
+    announce(b);
     g_autofree char *buffer = b->buffer = g_malloc(b->bytes);
     memset(buffer, b->pattern, b->bytes);
     int64_t start_us = g_get_monotonic_time();
     int status = run(b);
     if (status)
         return !error_set_errno(err, -status, "Failed request on '%s'", a->words[0]);
-    if (!a->quiet)
-        printf("Run completed in %3.3f seconds.\n", (g_get_monotonic_time() - start_us) / 1e6);
+    printf("Run completed in %3.3f seconds.\n", (g_get_monotonic_time() - start_us) / 1e6);
     return 0;
 }
 
@@ -145,7 +148,7 @@ int img_bench(ImgArgs *a, GError **err)
     Bench b = { .count = 75000, .depth = 64, .bytes = 4096 };
     static const char *const modes[] = { "threads", "native", "io_uring", NULL };
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     if (!read_words(&b, a, err))
         return 1;
     if (a->aio && !g_strv_contains(modes, a->aio))

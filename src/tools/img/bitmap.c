@@ -50,10 +50,10 @@ static bool check_words(const ImgArgs *a, bool *ret_merges, GError **err)
         adds |= g_str_equal(a->actions->pdata[i], "add");
         *ret_merges |= g_str_has_prefix(a->actions->pdata[i], "merge=");
     }
-    if (a->nwords != 2)
-        return error_set(err, ERR_INVALID, "Expecting filename and bitmap name");
     if (!a->actions)
         return error_set(err, ERR_INVALID, "Need at least one of --add, --remove, --clear, --enable, --disable, or --merge");
+    if (a->nwords != 2)
+        return img_usage(err, "Expecting filename and bitmap name");
     if (a->granularity && !adds)
         return error_set(err, ERR_INVALID, "granularity only supported with --add");
     if (a->backing && !*ret_merges)

@@ -88,7 +88,7 @@ static bool repair_of(const char *word, unsigned *ret, GError **err)
     if (!word)
         return true;
     if (!g_str_equal(word, "leaks") && !g_str_equal(word, "all"))
-        return error_set(err, ERR_INVALID, "-r: expecting 'leaks' or 'all', but got '%s'", word);
+        return img_usage(err, "Unknown option value for -r (expecting 'leaks' or 'all'): %s", word);
     *ret = g_str_equal(word, "all") ? BLK_REPAIR_ALL | BLK_REPAIR_LEAKS : BLK_REPAIR_LEAKS;
     return true;
 }
@@ -119,7 +119,7 @@ int img_check(ImgArgs *a, GError **err)
     if (!repair_of(a->repair, &repair, err) || !img_cache_check(a->src_cache, "source cache", err))
         return 1;
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     ImgOpen o = { .name = a->words[0], .format = a->format, .cache = a->src_cache, .image_opts = a->image_opts, .write = repair, .no_backing = true };
     g_autoptr(BlkNode) n = img_open(a, &o, err);
     return n ? check(a, n, repair, err) : 1;

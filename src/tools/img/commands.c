@@ -207,7 +207,7 @@ const ImgCommand img_commands[] = {
       .manual = "Exit status: 0 sound (after repair), 1 not checked, 2 damaged, 3 leaks only, 63 the format holds nothing to check." },
     { "commit", "FILENAME", "write an image's changes into its backing file", .run = img_commit, .options = commit_options,
       .manual = "Refuses when other images in the directory of the base stand on it, for they would change: --force does it anyway." },
-    { "compare", "FILENAME1 FILENAME2", "do two images hold the same?", .run = img_compare, .options = compare_options, .bad_status = 2,
+    { "compare", "FILENAME1 FILENAME2", "do two images hold the same?", .run = img_compare, .options = compare_options,
       .manual = "Exit status: 0 the same, 1 different, 2 an image cannot be opened, 3 what is allocated cannot be found out, 4 an image cannot be read." },
     { "convert", "FILENAME [FILENAME2 [...]] OUTPUT_FILENAME", "copy an image into another format", .run = img_convert, .options = convert_options,
       .manual = "The target is written under a temporary name in its directory and renamed when it is complete: there is never half an image. "

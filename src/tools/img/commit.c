@@ -124,7 +124,7 @@ int img_commit(ImgArgs *a, GError **err)
 {
     Commit c = { .args = a };
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     if (!rate_start(&c.rate, a->rate, err))
         return 1;
     g_autoptr(BlkNode) top = img_open_named(a, true, err);

@@ -7,7 +7,7 @@
 #include "tools/img/parallel.h"
 #include "tools/img/util.h"
 
-enum { PIECE_BYTES = 256 << 10, SAME = 0, DIFFERENT = 1, CANNOT_OPEN = 2, CANNOT_MAP = 3, CANNOT_READ = 4 };
+enum { PIECE_BYTES = 256 << 10, SECTOR = 512, SAME = 0, DIFFERENT = 1, CANNOT_OPEN = 2, CANNOT_MAP = 3, CANNOT_READ = 4 };
 
 typedef struct Compare {
     const ImgArgs *args;
@@ -90,7 +90,7 @@ static void compare_data(Compare *c, const Piece *p, const char *a, const char *
     uint64_t i = 0;
     while (a[i] == b[i])
         i++;
-    found(c, p->off + i, false);
+    found(c, p->off + i - (p->off + i) % SECTOR, false); /* QEMU names the sector */
 }
 
 static bool read_zeros_as(Compare *c, unsigned i, bool data, const Piece *p, char *buffer, GError **err)
@@ -121,6 +121,8 @@ static bool work(void *owner, const Piece *p, char *buffer, GError **err)
 static int tell(const Compare *c)
 {
     bool quiet = c->args->quiet;
+    if (!quiet && c->size[0] != c->size[1] && c->mismatch >= MIN(c->size[0], c->size[1]))
+        printf("Warning: Image size mismatch!\n");
     if (c->mismatch == UINT64_MAX) {
         if (!quiet)
             printf("Images are identical.\n");
@@ -158,7 +160,7 @@ int img_compare(ImgArgs *a, GError **err)
     if (!img_cache_check(a->src_cache, "source cache", err))
         return CANNOT_OPEN;
     if (a->nwords != 2)
-        return error_set(err, ERR_INVALID, "Expecting two image file names"), CANNOT_OPEN;
+        return !img_usage(err, "Expecting two image file names");
     g_autoptr(BlkNode) first = open_one(a, 0, err);
     g_autoptr(BlkNode) second = first ? open_one(a, 1, err) : NULL;
     if (!second)
@@ -169,7 +171,5 @@ int img_compare(ImgArgs *a, GError **err)
             printf("Strict mode: Image size mismatch!\n");
         return DIFFERENT;
     }
-    if (c.size[0] != c.size[1] && !a->quiet)
-        printf("Warning: Image size mismatch!\n");
     return compare(&c, err);
 }

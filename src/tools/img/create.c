@@ -11,6 +11,8 @@
 #include "tools/img/create.h"
 #include "tools/img/util.h"
 
+enum { SECTOR = 512 };
+
 void create_text_add(GString *s, const char *key, const char *value)
 {
     if (!value)
@@ -148,7 +150,8 @@ bool create_image(const ImgArgs *a, const CreateImage *c, GError **err)
     g_autofree char *options = join_options(c->options, c->backing, c->backing_format, true, has_size ? size : base_size);
     if (!c->quiet)
         print_formatting(c->format, c->filename, options);
-    return make(a, c->format, c->filename, options, err);
+    g_autofree char *rounded = size % SECTOR ? g_strdup_printf("%s,size=%" G_GUINT64_FORMAT, options, size - size % SECTOR + SECTOR) : NULL;
+    return make(a, c->format, c->filename, rounded ? rounded : options, err);
 }
 
 int img_create(ImgArgs *a, GError **err)
@@ -157,7 +160,7 @@ int img_create(ImgArgs *a, GError **err)
     if (img_asked_for_options(a))
         return img_print_options(format, false, a->nwords > 0, err);
     if (a->nwords < 1)
-        return !error_set(err, ERR_INVALID, "Expecting image file name");
+        return !img_usage(err, "Expecting image file name");
     if (a->nwords > 2)
         return !error_set(err, ERR_INVALID, "Unexpected argument: %s", a->words[2]);
     g_autofree char *options = img_options_text(a);

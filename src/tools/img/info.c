@@ -172,7 +172,7 @@ static int show_users(const ImgArgs *a, GError **err)
 int img_info(ImgArgs *a, GError **err)
 {
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     ImgOpen o = { .name = a->words[0], .format = a->format, .image_opts = a->image_opts, .no_backing = !a->backing_chain };
     g_autoptr(BlkNode) n = img_open(a, &o, err);
     if (!n)

@@ -16,11 +16,12 @@ static Entry entry_of(const BlkExtent *e)
 {
     Entry entry = { e->off, e->len, e->host, e->depth, e->allocated, e->zero, e->allocated && !e->zero, e->has_host && !e->compressed,
                     e->compressed };
-    BlkInfo info;
-    if (e->host_node) {
+    BlkInfo info = { 0 };
+    if (e->host_node)
         blk_info(e->host_node, &info);
-        entry.file = info.filename;
-    }
+    if (e->node && !info.filename)
+        blk_info(e->node, &info);
+    entry.file = info.filename;
     return entry;
 }
 
@@ -80,7 +81,7 @@ int img_map(ImgArgs *a, GError **err)
     if (a->max_length && !img_parse_size(a->max_length, "max length", INT64_MAX, &length, err))
         return 1;
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     g_autoptr(BlkNode) n = img_open_named(a, false, err);
     if (!n)
         return 1;

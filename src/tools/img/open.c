@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/keyval.h"
-#include "tools/img/create.h"
 #include "tools/img/util.h"
 
 static const char *const caches[] = { "none", "off", "writeback", "writethrough", "directsync", "unsafe", NULL };
@@ -146,32 +145,17 @@ static char *snapshot_word(const char *text, GError **err)
     return g_strdup(id ? id : name);
 }
 
-/* An image as a snapshot saw it: the snapshot is applied to a layer that keeps what is written in a temporary file. */
 static BlkNode *open_snapshot(const ImgArgs *a, const ImgOpen *o, GError **err)
 {
     ImgOpen plain = *o;
     plain.snapshot = NULL;
     g_autofree char *word = snapshot_word(o->snapshot, err);
-    g_autoptr(BlkNode) n = word ? img_open(a, &plain, err) : NULL; /* is it one, and which format? */
-    if (!n)
-        return NULL;
-    if (o->image_opts) {
-        error_set(err, ERR_UNSUPPORTED, "-l and --image-opts exclude each other: give the file's name");
-        return NULL;
-    }
-    BlkInfo info;
-    blk_info(n, &info);
-    g_autoptr(GString) tree = g_string_new(NULL);
-    create_text_add(tree, "driver", info.format);
-    g_string_append(tree, ",file.driver=snapshot,file.file.driver=file");
-    create_text_add(tree, "file.file.filename", o->name);
-    BlkOpenOptions options = { .share = a->force_share, .env = a->env };
-    BlkNode *old = blk_open_tree(tree->str, &options, err);
-    if (old && !blk_snapshot_apply(old, word, err)) {
+    BlkNode *n = word ? img_open(a, &plain, err) : NULL;
+    if (n && !blk_snapshot_load(n, word, err)) {
         g_prefix_error(err, "Failed to load snapshot: ");
-        g_clear_pointer(&old, blk_close);
+        g_clear_pointer(&n, blk_close);
     }
-    return old;
+    return n;
 }
 
 BlkNode *img_open(const ImgArgs *a, const ImgOpen *o, GError **err)

@@ -193,9 +193,9 @@ static bool rebase(Rebase *r, GError **err)
 int img_rebase(ImgArgs *a, GError **err)
 {
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     if (!a->backing)
-        return !error_set(err, ERR_INVALID, "Must specify backing file (-b) or use simple rebase mode (-u)");
+        return !img_usage(err, "Must specify backing file (-b) or use unsafe mode (-u)");
     if (!img_cache_check(a->cache, "cache", err) || !img_cache_check(a->src_cache, "source cache", err))
         return 1;
     if (*a->backing && !a->backing_format && a->unsafe)

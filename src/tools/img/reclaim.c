@@ -116,7 +116,7 @@ static bool reclaim(Reclaim *r, GError **err)
 int img_reclaim(ImgArgs *a, GError **err)
 {
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     ImgOpen o = { .name = a->words[0], .format = a->format, .image_opts = a->image_opts, .write = !a->dry_run, .more = a->dry_run ? NULL : "discard=unmap" };
     g_autoptr(BlkNode) n = img_open(a, &o, err);
     Reclaim r = { .args = a, .node = n };

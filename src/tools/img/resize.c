@@ -71,7 +71,7 @@ int img_resize(ImgArgs *a, GError **err)
 {
     unsigned flags = 0;
     if (!a->size || a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting image file name and size");
+        return !img_usage(err, "Expecting image file name and size");
     if (!resize_mode(a->preallocation, &flags, err))
         return 1;
     g_autoptr(BlkNode) n = img_open_named(a, true, err);

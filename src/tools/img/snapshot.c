@@ -120,9 +120,9 @@ static int change(const ImgArgs *a, BlkNode *n, char verb, const char *word, GEr
 int img_snapshot(ImgArgs *a, GError **err)
 {
     if (a->actions && a->actions->len > 1)
-        return !error_set(err, ERR_INVALID, "Cannot mix '-l', '-a', '-c', '-d'");
+        return !img_usage(err, "Cannot mix '-l', '-a', '-c', '-d'");
     if (a->nwords != 1)
-        return !error_set(err, ERR_INVALID, "Expecting one image file name");
+        return !img_usage(err, "Expecting one image file name");
     const char *action = a->actions ? a->actions->pdata[0] : "l";
     bool write = action[0] != 'l';
     if (write && a->force_share)

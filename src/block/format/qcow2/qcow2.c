@@ -132,6 +132,7 @@ const BlkDriver qcow2_driver = {
     .snapshot_create = qcow2_snapshot_create,
     .snapshot_list = qcow2_snapshot_list,
     .snapshot_apply = qcow2_snapshot_apply,
+    .snapshot_load = qcow2_snapshot_load,
     .snapshot_delete = qcow2_snapshot_delete,
     .vm_state = qcow2_vm_state,
 };

@@ -159,6 +159,7 @@ int qcow2_snapshot_l1(Qcow2 *q, Qcow2Snapshot *s);
 bool qcow2_snapshot_create(BlkNode *n, const BlkSnapshot *s, GError **err);
 bool qcow2_snapshot_list(BlkNode *n, GArray *ret, GError **err);
 bool qcow2_snapshot_apply(BlkNode *n, const char *id_or_name, GError **err);
+bool qcow2_snapshot_load(BlkNode *n, const char *id_or_name, GError **err);
 bool qcow2_snapshot_delete(BlkNode *n, const char *id_or_name, GError **err);
 int qcow2_vm_state(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len);
 GByteArray *qcow2_encode_snapshots(const GPtrArray *snapshots);

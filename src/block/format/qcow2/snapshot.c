@@ -292,6 +292,23 @@ bool qcow2_snapshot_apply(BlkNode *n, const char *id_or_name, GError **err)
     return change(n, "apply", id_or_name, apply_snapshot, id_or_name, err);
 }
 
+bool qcow2_snapshot_load(BlkNode *n, const char *id_or_name, GError **err)
+{
+    Qcow2 *q = n->state;
+    unsigned i = find(q->snapshots, id_or_name);
+    if (i == q->snapshots->len)
+        return not_found(n, "show", id_or_name, err);
+    Qcow2Snapshot *s = g_ptr_array_index(q->snapshots, i);
+    int status = qcow2_snapshot_l1(q, s);
+    if (status)
+        return failed(n, "show", id_or_name, status, err);
+    g_free(q->l1);
+    q->l1 = g_memdup2(s->l1, MAX(s->l1_size, 1) * 8ull);
+    q->h.l1_size = s->l1_size;
+    n->size = q->h.size = s->disk_bytes;
+    return true;
+}
+
 static bool delete_snapshot(BlkNode *n, Rebuild *b, const void *arg, GError **err)
 {
     unsigned i = find(b->next.snapshots, arg);
