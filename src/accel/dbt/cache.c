@@ -41,7 +41,8 @@ void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to)
 {
     if (from->to || !from->linkable || !from->block->host || to->second)
         return;
-    patch_rel32(from->jump, code_buffer_writable(v->cache->code, to->entry));
+    const void *entry = to->rip > from->block->rip ? to->entry : to->polled_entry;
+    patch_rel32(from->jump, code_buffer_writable(v->cache->code, entry));
     from->to = to;
     from->next_in = to->linked_in;
     to->linked_in = from;

@@ -88,8 +88,9 @@ struct DbtBlock {
     uint32_t mode;
     uint16_t bytes, n_insns;
     uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
-    const void *entry;          /* for jumps that know the target */
-    const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP */
+    const void *entry;          /* for jumps that know the target, from lower addresses */
+    const void *polled_entry;   /* the same, but polls: from where it is itself and above, so that each loop has one */
+    const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP; polls too */
     DbtExit *linked_in;
     DbtExit *jumps[2];          /* its own that may be linked */
     DbtBlock *next, *page_next, *second_next;

@@ -168,12 +168,23 @@ static void find_live_flags(Translator *t, const TlbEntry *page)
                                                   : dbt_flags_before(&t->insn[n], t->live_before[n + 1]);
 }
 
-static void emit_attention(Translator *t)
+/* Leaves if `poll` is set.  Where flags are live, only by what leaves them alone. */
+static void emit_poll(Translator *t)
 {
-    tr_flags_to_memory(t);
-    e_cmpb_gs(&t->e, GS_OFF(poll), 0);
-    tr_add_site(t, e_jcc(&t->e, CC_NE), tr_new_exit(t, EXIT_ATTENTION, t->b->rip));
-    tr_flags_from_memory(t);
+    enum { RCX = 1, LEAVE_BYTES = 3 + 5 };
+    DbtExit *x = tr_new_exit(t, EXIT_ATTENTION, t->b->rip);
+    if (!t->live) {
+        e_cmpb_gs(&t->e, GS_OFF(poll), 0);
+        tr_add_site(t, e_jcc(&t->e, CC_NE), x);
+        return;
+    }
+    e_mov(&t->e, SCRATCH_T, RCX);
+    e1(&t->e, 0x65), e1(&t->e, 0x0f), e1(&t->e, 0xb6); /* movzx ecx, byte gs:[poll] */
+    e_gs_modrm(&t->e, RCX, GS_OFF(poll));
+    e1(&t->e, 0xe3), e1(&t->e, LEAVE_BYTES); /* jrcxz */
+    e_mov(&t->e, RCX, SCRATCH_T);
+    tr_add_site(t, e_jmp(&t->e), x);
+    e_mov(&t->e, RCX, SCRATCH_T);
 }
 
 /* Compares the RIP in SCRATCH_U with the block's own.  If they differ, another block comes, for which the flags may be live
@@ -227,14 +238,16 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     find_live_flags(t, page);
     t->live = t->live_before[0];
     emit_rip_check(t);
+    uint8_t *polled_entry = t->e.p;
+    emit_poll(t);
     uint8_t *entry = t->e.p;
-    emit_attention(t);
     emit_body(t);
     t->flags_in_memory = false;
     for (unsigned n = 0; n < t->n_sites; n++)
         tr_emit_cold(t, &t->site[n]);
     const uint8_t *executable = code_buffer_commit(code, t->e.p - start);
     b->checked_entry = executable;
+    b->polled_entry = executable + (polled_entry - start);
     b->entry = executable + (entry - start);
     return true;
 }
