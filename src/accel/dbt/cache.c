@@ -177,7 +177,7 @@ static DbtBlock *lookup(DbtVcpu *v, const uint8_t *host, uint64_t rip, uint32_t 
 }
 
 /* Does the instruction at host go on in the next page? */
-static bool crosses(const uint8_t *host, CodeSize size)
+static bool crosses(DbtVcpu *v, const uint8_t *host)
 {
     uint8_t bytes[INSN_MAX_BYTES];
     size_t n = 0x1000 - ((uintptr_t)host & 0xfff);
@@ -185,7 +185,8 @@ static bool crosses(const uint8_t *host, CodeSize size)
     if (n >= INSN_MAX_BYTES)
         return false;
     memcpy(bytes, host, n);
-    return insn_decode(bytes, n, size, &i) == DECODE_MORE;
+    interp_save_fpu(&v->i);
+    return insn_decode(bytes, n, v->i.code_size, &i) == DECODE_MORE;
 }
 
 static void insert(struct DbtCache *c, DbtBlock *b)
@@ -238,7 +239,7 @@ DbtBlock *dbt_block_get(DbtVcpu *v)
     v->page_global = e->global;
     const uint8_t *host = e->host + (linear & 0xfff);
     DbtBlock *b = lookup(v, host, i->s.rip, v->mode);
-    if (!b && crosses(host, i->code_size)) {
+    if (!b && crosses(v, host)) {
         second = second_page(v);
         if (!second->host || !second->ram)
             return NULL;
