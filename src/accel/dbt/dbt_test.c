@@ -2,47 +2,7 @@
  * dbt_test.c - what goes wrong in a translator and not in an interpreter: translations that are no longer true, loops that
  * cannot be left, faults in the middle of a block.
  */
-#include "accel/dbt/dbt.h"
-#include "accel/interp/test_guest.h"
-
-#define PROGRAM(name, mode, text)                                                                                      \
-    asm(".pushsection .rodata\n.balign 16\n.local " #name "\n.local " #name "_end\n" #name ":\n" mode "\n" text        \
-        "\nhlt\n" #name "_end:\n.code64\n.popsection\n");                                                              \
-    extern const uint8_t name[], name##_end[]
-
-static uint64_t gpr(const Guest *g, unsigned reg) { return guest_vcpu(g, 0)->s.gpr[reg]; }
-
-static CpuState state_with_sse(const Guest *g)
-{
-    CpuState s = guest_state(g);
-    s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
-    s.cr0 |= CR0_MP | CR0_NE;
-    return s;
-}
-
-static void load(const Guest *g, const uint8_t *program, const uint8_t *end)
-{
-    g_assert_true(dma_write(g->m, GUEST_CODE, program, end - program));
-}
-
-static void run_state(const Guest *g, const CpuState *s)
-{
-    guest_set(g, 0, s);
-    guest_run(g);
-}
-#define RUN(g, name)                                                                                                   \
-    do {                                                                                                               \
-        load(&(g), name, name##_end);                                                                                  \
-        CpuState state_ = state_with_sse(&(g));                                                                        \
-        run_state(&(g), &state_);                                                                                      \
-    } while (0)
-
-static uint64_t stack(const Guest *g, unsigned slot)
-{
-    uint64_t value;
-    memcpy(&value, g->ram + gpr(g, GPR_RSP) + 8 * slot, 8);
-    return value;
-}
+#include "accel/dbt/test_program.h"
 
 /* ---- translations depend on more than their bytes: the jump table must not bring back one of another mode */
 PROGRAM(task_switched, ".code64",

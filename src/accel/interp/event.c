@@ -7,9 +7,9 @@
 void interp_update_attention(InterpVcpu *v)
 {
     uint32_t a = 0;
-    if (v->s.rflags & RFLAGS_TF)
+    if (v->s.rflags & RFLAGS_TF || v->started_step) /* POPF and IRET that clear TF are the last to trap */
         a |= ATTN_STEP;
-    if (v->s.rflags & RFLAGS_RF)
+    if (v->s.rflags & RFLAGS_RF || v->started_resume)
         a |= ATTN_RESUME;
     if (v->s.interrupt_shadow || v->new_shadow)
         a |= ATTN_SHADOW;
