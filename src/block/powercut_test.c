@@ -43,15 +43,20 @@ typedef struct History {
     uint64_t snapshots[STEPS + 1]; /* bit i: the one that step i made is there */
 } History;
 
-typedef enum Kind { WRITE, ZERO, FLUSH, SNAPSHOT, APPLY, DELETE } Kind;
+typedef enum Kind { WRITE, ZERO, COMPRESS, FLUSH, SNAPSHOT, APPLY, DELETE } Kind;
 
 static void change_data(BlkNode *n, History *h, unsigned s, Kind kind)
 {
     uint64_t first = g_test_rand_int_range(0, DISK / SECTOR), count = g_test_rand_int_range(1, MIN(40, DISK / SECTOR - (int)first) + 1);
+    if (kind == COMPRESS) {
+        uint64_t cluster = ((Qcow2 *)n->state)->cluster_bytes / SECTOR;
+        first = first / cluster * cluster;
+        count = g_test_rand_int_range(1, MIN(4, (DISK / SECTOR - first) / cluster) + 1) * cluster;
+    }
     g_autofree uint8_t *data = g_malloc(count * SECTOR);
     memset(data, s, count * SECTOR);
     memset(h->after[s] + first, kind == ZERO ? 0 : s, count);
-    g_assert_cmpint(blk_perform(n, kind == ZERO ? BLK_ZERO : BLK_WRITE, BLK_MAY_UNMAP, first * SECTOR, count * SECTOR,
+    g_assert_cmpint(blk_perform(n, kind == ZERO ? BLK_ZERO : BLK_WRITE, kind == COMPRESS ? BLK_COMPRESS : BLK_MAY_UNMAP, first * SECTOR, count * SECTOR,
                                 &(struct iovec){ data, count * SECTOR }, 1), ==, 0);
 }
 
@@ -85,7 +90,8 @@ static void change_snapshots(BlkNode *n, History *h, unsigned s, Kind kind)
 /* Returns what was written below the image. */
 static GArray *work(const GByteArray *start, History *h, bool snapshots)
 {
-    static const Kind kinds[] = { WRITE, ZERO, WRITE, FLUSH, WRITE, WRITE, ZERO, SNAPSHOT, WRITE, WRITE, SNAPSHOT, WRITE, APPLY, WRITE, DELETE };
+    static const Kind kinds[] = { WRITE, ZERO, WRITE, FLUSH, WRITE, WRITE, ZERO, SNAPSHOT, WRITE, WRITE, SNAPSHOT, COMPRESS, COMPRESS,
+                                  WRITE, APPLY, WRITE, COMPRESS, FLUSH, DELETE };
     BlkNode *log = stack(&writelog_driver, memory_disk(copy_of(start))), *n = stack(&qcow2_driver, log);
     for (unsigned s = 1; s <= STEPS; s++) {
         writelog_tag(log, s);
@@ -95,7 +101,7 @@ static GArray *work(const GByteArray *start, History *h, bool snapshots)
         Kind kind = kinds[s % G_N_ELEMENTS(kinds)];
         if (kind >= SNAPSHOT && snapshots)
             change_snapshots(n, h, s, kind);
-        else if (kind == WRITE || kind == ZERO)
+        else if (kind < FLUSH)
             change_data(n, h, s, kind);
         else {
             g_assert_cmpint(blk_perform(n, BLK_FLUSH, 0, 0, 0, NULL, 0), ==, 0);
@@ -178,5 +184,6 @@ int main(int argc, char **argv)
     g_test_add_data_func("/powercut/4k", "size=1M,cluster_size=4k", test_cut);
     g_test_add_data_func("/powercut/512", "size=1M,cluster_size=512,refcount_bits=64", test_cut);
     g_test_add_data_func("/powercut/64k-v2", "size=1M,compat=0.10", test_cut);
+    g_test_add_data_func("/powercut/subclusters", "size=1M,cluster_size=16k,extended_l2=on,compression_type=zstd", test_cut);
     return g_test_run();
 }

@@ -1,11 +1,11 @@
 /*
  * blkio.c - the image layer by hand, for the test programs of this folder.
  *
- *     blkio create FORMAT FILE OPTIONS     blkio read FORMAT|- FILE OUT       blkio resize FORMAT FILE BYTES
+ *     blkio create FORMAT FILE OPTIONS     blkio read FORMAT|- FILE OUT       blkio resize FORMAT FILE BYTES [shrink]
  *     blkio map FORMAT FILE                blkio check FORMAT FILE [leaks|all]
  *     blkio snapshot FORMAT FILE create|apply|delete|list [NAME [BYTES OF VM STATE]]
  *     blkio vmread FORMAT FILE BYTES           the machine's state, to stdout
- *     blkio run FORMAT FILE < SCRIPT       lines: write|zero|unmap|discard|vmwrite OFF LEN BYTE, flush
+ *     blkio run FORMAT FILE < SCRIPT       lines: write|zero|unmap|discard|vmwrite|compress OFF LEN BYTE, flush
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +69,7 @@ static bool resize(char **arg)
 {
     GError *err = NULL;
     BlkNode *n = open_image(arg, false);
-    bool ok = n && (blk_resize(n, strtoull(arg[4], NULL, 0), 0, &err) || fail(err));
+    bool ok = n && (blk_resize(n, strtoull(arg[4], NULL, 0), arg[5] ? BLK_SHRINK : 0, &err) || fail(err));
     blk_close(n);
     return ok;
 }
@@ -129,6 +129,7 @@ static int run_line(BlkNode *n, const char *line)
 {
     static const struct { const char *word; BlkOp op; unsigned flags; } words[] = {
         { "write", BLK_WRITE, 0 }, { "zero", BLK_ZERO, 0 }, { "unmap", BLK_ZERO, BLK_MAY_UNMAP }, { "discard", BLK_DISCARD, 0 }, { "flush", BLK_FLUSH, 0 },
+        { "compress", BLK_WRITE, BLK_COMPRESS },
     };
     char word[16] = "";
     unsigned long long off = 0, len = 0, byte = 0;

@@ -23,102 +23,157 @@ void cache_init(Cache *c, unsigned max)
 
 void cache_clear(Cache *c) { g_clear_pointer(&c->tables, g_hash_table_unref); }
 
-void cache_drop(Cache *c, uint64_t off)
+/* Q.lock to add or drop tables, and to see them; Q.meta as well for all that others may see who only have that. */
+static void drop(Cache *c, Table *t)
 {
-    Table *t = g_hash_table_lookup(c->tables, &off);
-    if (!t)
-        return;
     g_queue_unlink(&c->lru, &t->link);
-    g_hash_table_remove(c->tables, &off);
+    g_hash_table_remove(c->tables, &t->off);
+}
+
+void cache_drop(Qcow2 *q, Cache *c, uint64_t off)
+{
+    g_mutex_lock(&q->meta);
+    Table *t = g_hash_table_lookup(c->tables, &off);
+    if (t)
+        drop(c, t);
+    g_mutex_unlock(&q->meta);
 }
 
 /* All, and what is dirty in them too. */
-void cache_forget(Cache *c)
+void cache_forget(Qcow2 *q, Cache *c)
 {
+    g_mutex_lock(&q->meta);
     while (c->lru.tail)
-        cache_drop(c, ((Table *)c->lru.tail->data)->off);
+        drop(c, c->lru.tail->data);
+    g_mutex_unlock(&q->meta);
+}
+
+static bool drop_clean_tail(Qcow2 *q, Cache *c)
+{
+    g_mutex_lock(&q->meta);
+    Table *t = c->lru.tail->data;
+    bool clean = !t->dirty;
+    if (clean)
+        drop(c, t);
+    g_mutex_unlock(&q->meta);
+    return clean;
 }
 
 static int make_room(Qcow2 *q, Cache *c)
 {
-    if (c->lru.length < c->max)
-        return 0;
-    int status = ((Table *)c->lru.tail->data)->dirty ? qcow2_sync(q) : 0;
-    while (!status && c->lru.length >= c->max && !((Table *)c->lru.tail->data)->dirty)
-        cache_drop(c, ((Table *)c->lru.tail->data)->off);
-    return status;
+    while (c->lru.length >= c->max) {
+        if (drop_clean_tail(q, c))
+            continue;
+        int status = qcow2_sync(q);
+        if (status)
+            return status;
+    }
+    return 0;
 }
 
-static Table *insert(Qcow2 *q, Cache *c, uint64_t off)
+static void insert(Qcow2 *q, Cache *c, Table *t)
+{
+    t->link.data = t;
+    g_mutex_lock(&q->meta);
+    g_hash_table_insert(c->tables, &t->off, t);
+    g_queue_push_head_link(&c->lru, &t->link);
+    g_mutex_unlock(&q->meta);
+}
+
+static Table *table_new(const Qcow2 *q, uint64_t off)
 {
     Table *t = g_new0(Table, 1);
     t->off = off;
     t->data = g_malloc0(q->cluster_bytes);
-    t->link.data = t;
-    g_hash_table_insert(c->tables, &t->off, t);
-    g_queue_push_head_link(&c->lru, &t->link);
     return t;
 }
 
-static Table *find(Cache *c, uint64_t off)
+Table *cache_find(Cache *c, uint64_t off)
 {
     Table *t = g_hash_table_lookup(c->tables, &off);
-    if (t) {
+    if (t && &t->link != c->lru.head) {
         g_queue_unlink(&c->lru, &t->link);
         g_queue_push_head_link(&c->lru, &t->link);
     }
     return t;
 }
 
+static Table *find(Qcow2 *q, Cache *c, uint64_t off)
+{
+    g_mutex_lock(&q->meta);
+    Table *t = cache_find(c, off);
+    g_mutex_unlock(&q->meta);
+    return t;
+}
+
 int cache_get(Qcow2 *q, Cache *c, uint64_t off, Table **ret)
 {
-    if ((*ret = find(c, off)))
+    if ((*ret = find(q, c, off)))
         return 0;
     if (off & (q->cluster_bytes - 1) || !range_within(off, q->cluster_bytes, (q->file->size + q->cluster_bytes - 1) & -q->cluster_bytes))
         return -EIO; /* the image names a table outside of itself */
     int status = make_room(q, c);
     if (status)
         return status;
-    Table *t = insert(q, c, off);
+    Table *t = table_new(q, off);
     status = blk_pread(q->file, off, t->data, q->cluster_bytes);
     if (status)
-        cache_drop(c, off);
+        table_free(t);
     else
-        *ret = t;
+        insert(q, c, *ret = t);
     return status;
 }
 
 int cache_new(Qcow2 *q, Cache *c, uint64_t off, Table **ret)
 {
-    Table *t = find(c, off);
+    Table *t = find(q, c, off);
     int status = t ? 0 : make_room(q, c);
     if (status)
         return status;
-    t = t ? t : insert(q, c, off);
+    if (!t)
+        insert(q, c, t = table_new(q, off));
+    g_mutex_lock(&q->meta);
     memset(t->data, 0, q->cluster_bytes);
     t->dirty = true;
+    g_mutex_unlock(&q->meta);
     *ret = t;
     return 0;
 }
 
-bool cache_is_dirty(const Cache *c)
+static GPtrArray *dirty_tables(Qcow2 *q, Cache *c)
 {
+    GPtrArray *dirty = g_ptr_array_new();
+    g_mutex_lock(&q->meta);
     for (GList *l = c->lru.head; l; l = l->next)
         if (((Table *)l->data)->dirty)
-            return true;
-    return false;
+            g_ptr_array_add(dirty, l->data);
+    g_mutex_unlock(&q->meta);
+    return dirty;
+}
+
+bool cache_is_dirty(Qcow2 *q, Cache *c)
+{
+    g_autoptr(GPtrArray) dirty = dirty_tables(q, c);
+    return dirty->len;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    uint64_t left = (*(Table *const *)a)->off, right = (*(Table *const *)b)->off;
+    return left < right ? -1 : left > right;
 }
 
 int cache_write(Qcow2 *q, Cache *c)
 {
-    for (GList *l = c->lru.head; l; l = l->next) {
-        Table *t = l->data;
-        int status = t->dirty ? blk_pwrite(q->file, t->off, t->data, q->cluster_bytes) : 0;
-        if (status)
-            return status;
-        t->dirty = false;
+    g_autoptr(GPtrArray) dirty = dirty_tables(q, c);
+    int status = 0;
+    g_ptr_array_sort(dirty, by_offset);
+    for (unsigned i = 0; i < dirty->len && !status; i++) {
+        Table *t = g_ptr_array_index(dirty, i);
+        status = blk_pwrite(q->file, t->off, t->data, q->cluster_bytes);
+        t->dirty = status;
     }
-    return 0;
+    return status;
 }
 
 void dirty_add(Dirty *d, uint64_t entry)
@@ -155,14 +210,34 @@ int qcow2_sync_refcounts(Qcow2 *q)
     return status ? status : write_entries(q, q->h.reftable_off, q->reftable, &q->reftable_dirty);
 }
 
+/* The guest's data too are in the file before a table leads to them: what was copied to a new place is safe already. */
+static int sync_l2(Qcow2 *q)
+{
+    int status = cache_is_dirty(q, &q->l2s) ? barrier(q) : 0;
+    if (!status && q->data != q->file)
+        status = blk_perform(q->data, BLK_FLUSH, 0, 0, 0, NULL, 0);
+    return status ? status : cache_write(q, &q->l2s);
+}
+
+/* What became free may be given out again once nothing on the disk leads there, and nobody is there any more. */
+static int sync_freed(Qcow2 *q)
+{
+    int status = barrier(q);
+    if (status)
+        return status;
+    qcow2_wait_pins(q);
+    status = qcow2_apply_freed(q);
+    return status ? status : cache_write(q, &q->blocks);
+}
+
 int qcow2_sync(Qcow2 *q)
 {
-    int status = qcow2_sync_refcounts(q);
-    if (!status && cache_is_dirty(&q->l2s) && !(status = barrier(q)))
-        status = cache_write(q, &q->l2s);
+    int status = qcow2_pad_packed(q);
+    if (!status)
+        status = qcow2_sync_refcounts(q);
+    if (!status)
+        status = sync_l2(q);
     if (!status && q->l1_dirty.from != q->l1_dirty.to && !(status = barrier(q)))
         status = write_entries(q, q->h.l1_off, q->l1, &q->l1_dirty);
-    if (!status && q->freed->len && !(status = barrier(q)) && !(status = qcow2_apply_freed(q)))
-        status = cache_write(q, &q->blocks);
-    return status;
+    return status || !q->freed->len ? status : sync_freed(q);
 }

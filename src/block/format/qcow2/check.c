@@ -21,15 +21,20 @@ static void check_flag(Refs *r, const char *what, uint64_t i, uint64_t entry)
                G_GUINT64_FORMAT, what, i, c << r->q->cluster_bits, entry & QCOW2_COPIED ? "once" : "more than once", refs);
 }
 
-static int check_table(Refs *r, uint64_t off, BlkCheck *found)
+static int check_table(Refs *r, uint64_t off, uint64_t *next, BlkCheck *found)
 {
     Qcow2 *q = r->q;
     Table *t;
     int status = cache_get(q, &q->l2s, off, &t);
     for (uint64_t i = 0; i < 1ull << q->l2_bits && !status; i++) {
-        uint64_t entry = qcow2_entry_at(q, t, i);
-        found->allocated += entry & (QCOW2_OFFSET | QCOW2_COMPRESSED) ? 1 : 0;
-        check_flag(r, "L2 entry", i, entry);
+        uint64_t word = qcow2_entry_at(q, t, i).word, host = word & QCOW2_OFFSET;
+        bool packed = word & QCOW2_COMPRESSED, there = packed || qcow2_has_host(q, word);
+        found->allocated += there;
+        found->compressed += packed;
+        found->fragmented += packed || (there && *next && host != *next);
+        *next = packed ? 0 : there ? host + q->cluster_bytes : *next;
+        if (q->data == q->file)
+            check_flag(r, "L2 entry", i, word);
     }
     return status;
 }
@@ -37,12 +42,13 @@ static int check_table(Refs *r, uint64_t off, BlkCheck *found)
 static int check_flags(Refs *r, BlkCheck *found)
 {
     Qcow2 *q = r->q;
+    uint64_t next = 0;
     int status = 0;
     for (uint32_t i = 0; i < q->h.l1_size && !status; i++) {
         uint64_t off = q->l1[i] & QCOW2_OFFSET;
         check_flag(r, "L1 entry", i, q->l1[i]);
         if (off && g_hash_table_contains(r->tables, &off))
-            status = check_table(r, off, found);
+            status = check_table(r, off, &next, found);
     }
     return status;
 }
@@ -112,12 +118,12 @@ bool qcow2_check(BlkNode *n, unsigned fix, BlkCheck *ret, GError **err)
 {
     Qcow2 *q = n->state;
     *ret = (BlkCheck){ .total = div_up(n->size, q->cluster_bytes) };
-    g_rw_lock_writer_lock(&q->lock);
+    g_mutex_lock(&q->lock);
     int status = n->read_only ? 0 : qcow2_sync(q);
     if (!status)
         status = find_wrongs(q, ret, NULL);
     if (!status && ((fix & BLK_REPAIR_ALL && ret->corruptions) || (fix && ret->leaks && !ret->corruptions)))
         status = repair(q, ret);
-    g_rw_lock_writer_unlock(&q->lock);
+    g_mutex_unlock(&q->lock);
     return !status || error_set_errno(err, -status, "cannot check qcow2 image '%s'", n->filename);
 }

@@ -1,5 +1,5 @@
 /*
- * create.c - new images, and larger ones.
+ * create.c - new images.
  *
  * A new image is first the smallest there is (header, refcount table, one refcount block), and then grows.
  */
@@ -9,27 +9,31 @@
 #include "base/error.h"
 #include "block/format/qcow2/qcow2.h"
 
-enum { PREALLOCATE_OFF, PREALLOCATE_METADATA, PREALLOCATE_FALLOC, PREALLOCATE_FULL };
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
-static const char *const compats[] = { "0.10", "1.1", NULL };
+static const char *const compats[] = { "0.10", "1.1", "v2", "v3", NULL };
+static const char *const codecs[] = { "zlib", "zstd", NULL };
 
 const BlkOption qcow2_options[] = {
     { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true },
-    { "compat", BLK_CHOICE, "1.1", "0.10: version 2; 1.1: version 3", .choices = compats, .create = true },
+    { "compat", BLK_CHOICE, "1.1", "0.10 or v2: version 2; 1.1 or v3: version 3", .choices = compats, .create = true, .amend = true },
     { "cluster_size", BLK_SIZE, "64k", "512 to 2M, a power of two", .create = true },
     { "refcount_bits", BLK_NUMBER, "16", "1 to 64, a power of two; with compat=0.10 only 16", .create = true },
     { "backing_file", BLK_STRING, .doc = "image with what is not written here", .create = true },
     { "backing_fmt", BLK_STRING, .doc = "its format", .create = true },
     { "preallocation", BLK_CHOICE, "off", "what has its place from the start", .choices = preallocations, .create = true },
+    { "compression_type", BLK_CHOICE, "zlib", "how clusters are compressed", .choices = codecs, .create = true },
+    { "extended_l2", BLK_BOOL, "off", "32 subclusters a cluster, each with its own state; cluster_size from 16k", .create = true },
+    { "data_file", BLK_STRING, .doc = "file for the guest's data, apart from the tables", .create = true },
+    { "data_file_raw", BLK_BOOL, "off", "the data file is at all times a raw image of the disk", .create = true },
     { "lazy_refcounts", BLK_BOOL, "off", "let QEMU put off refcounts; we keep them always", .create = true },
     { 0 },
 };
 
 typedef struct Create {
     uint64_t size, cluster, refcount_bits;
-    unsigned compat, preallocation;
-    bool lazy;
-    const char *backing, *backing_format;
+    unsigned compat, preallocation, codec;
+    bool lazy, extended, data_raw;
+    const char *backing, *backing_format, *data;
 } Create;
 
 static bool power_of_two(uint64_t x) { return x && !(x & (x - 1)); }
@@ -50,9 +54,17 @@ static bool check_options(const Create *c, GError **err)
         return error_set(err, ERR_INVALID, "backing_fmt needs backing_file");
     if (c->backing && c->preallocation)
         return error_set(err, ERR_INVALID, "preallocation and backing_file exclude each other: all would be taken from here");
-    uint64_t name = c->backing ? strlen(c->backing) + strlen(c->backing_format) : 0;
-    if (QCOW2_HEADER_V3 + 24 + name > c->cluster)
-        return error_set(err, ERR_INVALID, "the name of the backing file does not fit a cluster of %" G_GUINT64_FORMAT " bytes", c->cluster);
+    if (!c->compat && (c->codec || c->extended || c->data))
+        return error_set(err, ERR_INVALID, "compression_type=zstd, extended_l2 and data_file need compat=1.1");
+    if (c->extended && c->cluster < 1u << QCOW2_MIN_EXTENDED_BITS)
+        return error_set(err, ERR_INVALID, "extended_l2 needs cluster_size=16k or more");
+    if (c->data_raw && (!c->data || c->backing))
+        return error_set(err, ERR_INVALID, "data_file_raw needs data_file, and excludes backing_file");
+    if (c->data && (!*c->data || strlen(c->data) > QCOW2_MAX_BACKING_NAME))
+        return error_set(err, ERR_INVALID, "data_file must have 1 to %d bytes", QCOW2_MAX_BACKING_NAME);
+    uint64_t name = (c->data ? strlen(c->data) + 16 : 0) + (c->backing ? strlen(c->backing) + strlen(c->backing_format) : 0);
+    if (QCOW2_HEADER_MAX + 24 + name > c->cluster)
+        return error_set(err, ERR_INVALID, "the names of the backing file and the data file do not fit a cluster of %" G_GUINT64_FORMAT " bytes", c->cluster);
     return true;
 }
 
@@ -60,12 +72,17 @@ static bool take_options(KeyVals *kv, Create *c, GError **err)
 {
     c->backing = keyvals_take(kv, "backing_file");
     c->backing_format = keyvals_take(kv, "backing_fmt");
-    return keyvals_take_number(kv, "size", 0, INT64_MAX - 511, &c->size, err) &&
+    c->data = keyvals_take(kv, "data_file");
+    bool ok = keyvals_take_number(kv, "size", 0, INT64_MAX - 511, &c->size, err) &&
            keyvals_take_choice(kv, "compat", compats, &c->compat, err) &&
            keyvals_take_number(kv, "cluster_size", 1, UINT32_MAX, &c->cluster, err) &&
            keyvals_take_number(kv, "refcount_bits", 1, 64, &c->refcount_bits, err) &&
            keyvals_take_choice(kv, "preallocation", preallocations, &c->preallocation, err) &&
-           keyvals_take_bool(kv, "lazy_refcounts", &c->lazy, err) && keyvals_end(kv, err) && check_options(c, err);
+           keyvals_take_choice(kv, "compression_type", codecs, &c->codec, err) &&
+           keyvals_take_bool(kv, "extended_l2", &c->extended, err) && keyvals_take_bool(kv, "data_file_raw", &c->data_raw, err) &&
+           keyvals_take_bool(kv, "lazy_refcounts", &c->lazy, err) && keyvals_end(kv, err);
+    c->compat %= 2;
+    return ok && check_options(c, err);
 }
 
 static unsigned put_extension(uint8_t *to, uint32_t type, const char *text)
@@ -89,16 +106,19 @@ static int write_smallest(BlkNode *file, const Create *c)
 {
     g_autofree uint8_t *image = g_malloc0(3 * c->cluster);
     Qcow2Header h = { .version = c->compat ? 3 : 2, .cluster_bits = __builtin_ctzll(c->cluster), .reftable_off = c->cluster, .reftable_clusters = 1,
-                      .refcount_order = __builtin_ctzll(c->refcount_bits), .length = c->compat ? QCOW2_HEADER_V3 : QCOW2_HEADER_V2,
-                      .compatible = c->lazy ? QCOW2_LAZY_REFCOUNTS : 0 };
+                      .refcount_order = __builtin_ctzll(c->refcount_bits), .length = c->compat ? QCOW2_HEADER_MAX : QCOW2_HEADER_V2,
+                      .compatible = c->lazy ? QCOW2_LAZY_REFCOUNTS : 0, .codec = c->codec, .autoclear = c->data_raw ? QCOW2_DATA_RAW : 0,
+                      .incompatible = (c->codec ? QCOW2_COMPRESSION : 0) | (c->extended ? QCOW2_EXTENDED : 0) | (c->data ? QCOW2_DATA_FILE : 0) };
     unsigned at = h.length;
+    if (c->data)
+        at += put_extension(image + at, QCOW2_EXT_DATA_FILE, c->data);
     if (c->backing) {
         at += put_extension(image + at, (uint32_t)QCOW2_EXT_BACKING_FORMAT, c->backing_format) + 8; /* and the end of extensions */
         h.backing_off = at;
         h.backing_bytes = strlen(c->backing);
         memcpy(image + at, c->backing, h.backing_bytes);
     }
-    uint8_t head[QCOW2_HEADER_V3];
+    uint8_t head[QCOW2_HEADER_MAX];
     qcow2_encode_header(&h, head);
     memcpy(image, head, h.length);
     memcpy(image + c->cluster, &(uint64_t){ GUINT64_TO_BE(2 * c->cluster) }, 8);
@@ -107,32 +127,14 @@ static int write_smallest(BlkNode *file, const Create *c)
     return blk_pwrite(file, 0, image, 3 * c->cluster);
 }
 
-/* Gives every cluster of the guest's its place. */
-static int preallocate(BlkNode *n, unsigned how)
-{
-    Qcow2 *q = n->state;
-    int status = 0;
-    for (uint64_t at = 0; at < n->size && !status; at += q->cluster_bytes) {
-        uint64_t host;
-        status = qcow2_alloc(q, &host);
-        if (!status)
-            status = qcow2_set_entry(q, at, host | QCOW2_COPIED);
-    }
-    uint64_t end = q->end << q->cluster_bits, had = q->file->size;
-    if (!status && end > had && !blk_resize(q->file, end, 0, NULL))
-        status = -ENOSPC;
-    if (!status && how >= PREALLOCATE_FALLOC && end > had)
-        status = blk_perform(q->file, BLK_ZERO, 0, had, end - had, NULL, 0);
-    return status ? status : blk_perform(n, BLK_FLUSH, 0, 0, 0, NULL, 0);
-}
-
 /* The file that is being made belongs to the caller: it only visits the stack. */
 static bool finish(BlkNode *file, const Create *c, GError **err)
 {
     BlkNode *n = node_create(&qcow2_driver, file->filename);
     n->file = file;
     bool ok = qcow2_driver.open(n, NULL, err) && qcow2_resize(n, c->size, 0, err);
-    int status = ok && c->preallocation ? preallocate(n, c->preallocation) : 0;
+    static const unsigned flags[] = { 0, BLK_ALLOCATE_METADATA, BLK_ALLOCATE, BLK_ALLOCATE_FULL };
+    int status = ok && c->preallocation ? qcow2_preallocate(n, 0, flags[c->preallocation]) : 0;
     if (status)
         ok = error_set_errno(err, -status, "cannot preallocate '%s'", file->filename);
     n->file = NULL;
@@ -152,6 +154,15 @@ static bool backing_size(const BlkNode *file, Create *c, GError **err)
     return backing;
 }
 
+/* As long as the disk, and all holes. */
+static bool make_data_file(const BlkNode *file, const char *name, uint64_t size, GError **err)
+{
+    g_autofree char *options = g_strdup_printf("size=%" G_GUINT64_FORMAT, MAX(size, 512));
+    g_autofree char *directory = g_path_get_dirname(file->filename);
+    g_autofree char *path = g_path_is_absolute(name) ? g_strdup(name) : g_build_filename(directory, name, NULL);
+    return blk_create("raw", path, options, file->env, err);
+}
+
 bool qcow2_create(BlkNode *file, KeyVals *options, GError **err)
 {
     Create c = { .size = UINT64_MAX, .cluster = 65536, .refcount_bits = 16, .compat = 1 };
@@ -162,74 +173,10 @@ bool qcow2_create(BlkNode *file, KeyVals *options, GError **err)
     if (c.size == UINT64_MAX && !backing_size(file, &c, err))
         return false;
     c.size = (c.size + 511) & -512ull;
+    if (c.data && !make_data_file(file, c.data, c.size, err))
+        return false;
     int status = write_smallest(file, &c);
     if (status)
         return error_set_errno(err, -status, "cannot create '%s'", file->filename);
     return finish(file, &c, err);
-}
-
-/* The longer L1 table is whole in the file before the header names it. */
-static int move_l1(BlkNode *n, uint32_t entries)
-{
-    Qcow2 *q = n->state;
-    uint64_t off, bytes = div_up(entries * 8ull, q->cluster_bytes) * q->cluster_bytes;
-    int status = qcow2_sync(q);
-    if (!status)
-        status = qcow2_alloc_region(q, bytes >> q->cluster_bits, &off);
-    if (status)
-        return status;
-    g_autofree uint64_t *raw = g_malloc0(bytes);
-    for (uint32_t i = 0; i < q->h.l1_size; i++)
-        raw[i] = GUINT64_TO_BE(q->l1[i]);
-    status = blk_pwrite(q->file, off, raw, bytes);
-    if (!status)
-        status = qcow2_sync(q);
-    if (!status)
-        status = blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0);
-    if (status)
-        return status;
-    qcow2_free(q, q->h.l1_off, q->h.l1_size * 8ull);
-    q->l1 = g_renew(uint64_t, q->l1, entries);
-    memset(q->l1 + q->h.l1_size, 0, (entries - q->h.l1_size) * 8ull);
-    q->h.l1_off = off;
-    q->h.l1_size = entries;
-    return 0;
-}
-
-int qcow2_grow_l1(BlkNode *n, uint32_t entries)
-{
-    Qcow2 *q = n->state;
-    int status = move_l1(n, entries);
-    if (!status)
-        status = qcow2_write_header(q);
-    return status ? status : qcow2_sync(q);
-}
-
-static int grow(BlkNode *n, uint64_t size)
-{
-    Qcow2 *q = n->state;
-    uint64_t entries = div_up(size, 1ull << (q->cluster_bits + q->l2_bits));
-    if (entries > QCOW2_MAX_L1_BYTES / 8)
-        return -EFBIG;
-    int status = entries > q->h.l1_size ? move_l1(n, entries) : 0;
-    if (status)
-        return status;
-    q->h.size = size;
-    status = qcow2_write_header(q);
-    if (!status)
-        n->size = size;
-    if (!status)
-        status = qcow2_sync(q);
-    return status ? status : blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0);
-}
-
-bool qcow2_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
-{
-    Qcow2 *q = n->state;
-    if (size < n->size)
-        return error_set(err, ERR_UNSUPPORTED, "cannot make qcow2 image '%s' smaller: its end would be lost", n->filename);
-    g_rw_lock_writer_lock(&q->lock);
-    int status = grow(n, (size + 511) & -512ull);
-    g_rw_lock_writer_unlock(&q->lock);
-    return !status || error_set_errno(err, -status, "cannot resize qcow2 image '%s'", n->filename);
 }

@@ -17,6 +17,7 @@ static const Field fields[] = {
     FIELD(24, 8, size),         FIELD(32, 4, crypt_method), FIELD(36, 4, l1_size),     FIELD(40, 8, l1_off),
     FIELD(48, 8, reftable_off), FIELD(56, 4, reftable_clusters), FIELD(60, 4, snapshots), FIELD(64, 8, snapshots_off),
     FIELD(72, 8, incompatible), FIELD(80, 8, compatible), FIELD(88, 8, autoclear),  FIELD(96, 4, refcount_order), FIELD(100, 4, length),
+    FIELD(104, 1, codec),
 };
 
 static const char *const incompatible_names[] = { "dirty", "corrupt", "external data file", "compression type", "extended L2 entries" };
@@ -37,23 +38,25 @@ static void decode(const uint8_t *head, Qcow2Header *h)
         if (f->bytes == 8)
             memcpy((char *)h + f->at, &wide, 8);
         else
-            memcpy((char *)h + f->at, &(uint32_t){ wide >> 32 }, 4);
+            memcpy((char *)h + f->at, &(uint32_t){ wide >> (64 - 8 * f->bytes) }, 4);
     }
     if (h->version == 2) {
         h->incompatible = h->compatible = h->autoclear = 0;
         h->refcount_order = 4;
         h->length = QCOW2_HEADER_V2;
     }
+    if (h->length <= QCOW2_HEADER_V3)
+        h->codec = QCOW2_ZLIB;
 }
 
 void qcow2_encode_header(const Qcow2Header *h, uint8_t *to)
 {
-    memset(to, 0, QCOW2_HEADER_V3);
+    memset(to, 0, QCOW2_HEADER_MAX);
     memcpy(to, "QFI\xfb", 4);
     for (unsigned i = 0; i < G_N_ELEMENTS(fields); i++) {
         const Field *f = &fields[i];
         uint64_t value = f->bytes == 8 ? *(const uint64_t *)((const char *)h + f->at) : *(const uint32_t *)((const char *)h + f->at);
-        for (unsigned b = 0; b < f->bytes && (h->version > 2 || f->off < QCOW2_HEADER_V2); b++)
+        for (unsigned b = 0; b < f->bytes && f->off < h->length; b++)
             to[f->off + b] = value >> 8 * (f->bytes - 1 - b);
     }
 }
@@ -61,9 +64,34 @@ void qcow2_encode_header(const Qcow2Header *h, uint8_t *to)
 /* All fields are within one sector, which disks write whole. */
 int qcow2_write_header(Qcow2 *q)
 {
-    uint8_t head[QCOW2_HEADER_V3];
+    uint8_t head[QCOW2_HEADER_MAX];
     qcow2_encode_header(&q->h, head);
-    return blk_pwrite(q->file, 0, head, q->h.version > 2 ? QCOW2_HEADER_V3 : QCOW2_HEADER_V2);
+    return blk_pwrite(q->file, 0, head, MIN(q->h.length, QCOW2_HEADER_MAX));
+}
+
+static int barrier(Qcow2 *q) { return blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0); }
+
+/* After what it names and before what follows.  If that fails, nobody knows which of the two the file has; the old one
+ * again, if it can be written. */
+int qcow2_change_header(Qcow2 *q, const Qcow2Header *next)
+{
+    Qcow2Header old = q->h;
+    int status = barrier(q);
+    if (status)
+        return status;
+    g_mutex_lock(&q->meta);
+    q->h = *next;
+    g_mutex_unlock(&q->meta);
+    status = qcow2_write_header(q);
+    if (!status)
+        status = barrier(q);
+    if (!status)
+        return 0;
+    g_mutex_lock(&q->meta);
+    q->h = old;
+    g_mutex_unlock(&q->meta);
+    qcow2_write_header(q);
+    return status;
 }
 
 static bool refuse(const BlkNode *n, GError **err, ErrorCode code, const char *format, ...) G_GNUC_PRINTF(4, 5);
@@ -78,13 +106,17 @@ static bool refuse(const BlkNode *n, GError **err, ErrorCode code, const char *f
 
 static bool check_features(const BlkNode *n, const Qcow2Header *h, GError **err)
 {
-    uint64_t known = QCOW2_DIRTY | QCOW2_CORRUPT, unknown = h->incompatible & ~known;
+    uint64_t known = QCOW2_DIRTY | QCOW2_CORRUPT | QCOW2_DATA_FILE | QCOW2_COMPRESSION | QCOW2_EXTENDED, unknown = h->incompatible & ~known;
     if (unknown) {
         unsigned bit = __builtin_ctzll(unknown);
         const char *name = bit < G_N_ELEMENTS(incompatible_names) ? incompatible_names[bit] : "unknown";
         return refuse(n, err, ERR_UNSUPPORTED, "it needs incompatible feature %u (%s), which is not supported; qemu-img convert "
                       "makes an image without it", bit, name);
     }
+    if (h->codec > QCOW2_ZSTD || (h->codec && !(h->incompatible & QCOW2_COMPRESSION)))
+        return refuse(n, err, ERR_UNSUPPORTED, "it is compressed by method %u, or does not say so; known are 0 (zlib) and 1 (zstd)", h->codec);
+    if (h->incompatible & QCOW2_EXTENDED && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
+        return refuse(n, err, ERR_INVALID, "it has extended L2 entries and clusters of less than 16 KiB");
     if (h->crypt_method)
         return refuse(n, err, ERR_UNSUPPORTED, "it is encrypted (method %u), which is not supported", h->crypt_method);
     if (h->incompatible & QCOW2_CORRUPT && !n->read_only)
@@ -108,7 +140,7 @@ static bool check_fields(const BlkNode *n, const Qcow2Header *h, GError **err)
         return refuse(n, err, ERR_INVALID, "refcount_order is %u; allowed are 0 to 6", h->refcount_order);
     if (h->version == 3 && (h->length < QCOW2_HEADER_V3 || h->length > 1u << h->cluster_bits || h->length % 8))
         return refuse(n, err, ERR_INVALID, "header_length is %u; allowed are multiples of 8 from 104 to a cluster", h->length);
-    uint64_t covered = 1ull << (2 * h->cluster_bits - 3); /* by an L1 entry */
+    uint64_t covered = 1ull << (2 * h->cluster_bits - (h->incompatible & QCOW2_EXTENDED ? 4 : 3)); /* by an L1 entry */
     if (h->size > INT64_MAX || div_up(h->size, covered) > QCOW2_MAX_L1_BYTES / 8)
         return refuse(n, err, ERR_INVALID, "its size of %" G_GUINT64_FORMAT " bytes is too large for its clusters", h->size);
     if (h->l1_size > QCOW2_MAX_L1_BYTES / 8 || h->l1_size < div_up(h->size, covered))
@@ -133,6 +165,12 @@ static bool take_extension(BlkNode *n, uint32_t type, const uint8_t *data, uint3
             return refuse(n, err, ERR_INVALID, "the format of its backing file contains a zero byte");
         g_free(n->backing_format);
         n->backing_format = g_strndup((const char *)data, len);
+        return true;
+    case QCOW2_EXT_DATA_FILE:
+        if (memchr(data, 0, len))
+            return refuse(n, err, ERR_INVALID, "the name of its data file contains a zero byte");
+        g_free(((Qcow2 *)n->state)->data_name);
+        ((Qcow2 *)n->state)->data_name = g_strndup((const char *)data, len);
         return true;
     case QCOW2_EXT_BITMAPS:
         return n->read_only || refuse(n, err, ERR_UNSUPPORTED, "it holds dirty bitmaps, and writing such images is not supported; open it "
@@ -172,14 +210,14 @@ static bool take_backing(BlkNode *n, const uint8_t *head, const Qcow2Header *h, 
 bool qcow2_read_header(BlkNode *n, GError **err)
 {
     Qcow2 *q = n->state;
-    uint8_t head[QCOW2_HEADER_V3 + 8];
+    uint8_t head[QCOW2_HEADER_MAX];
     int status = blk_pread(n->file, 0, head, sizeof(head));
     if (status)
         return error_set_errno(err, -status, "cannot read the header of '%s'", n->filename);
     if (memcmp(head, "QFI\xfb", 4))
         return refuse(n, err, ERR_INVALID, "it does not begin as qcow2 images do; is its format another?");
     decode(head, &q->h);
-    if (!check_fields(n, &q->h, err) || !check_features(n, &q->h, err))
+    if (!check_features(n, &q->h, err) || !check_fields(n, &q->h, err))
         return false;
     uint64_t bytes = 1ull << q->h.cluster_bits;
     g_autofree uint8_t *cluster = g_malloc0(bytes);

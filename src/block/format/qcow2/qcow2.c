@@ -20,7 +20,12 @@ static void set_geometry(Qcow2 *q)
 {
     q->cluster_bits = q->h.cluster_bits;
     q->cluster_bytes = 1ull << q->cluster_bits;
-    q->l2_bits = q->cluster_bits - 3;
+    q->extended = q->h.incompatible & QCOW2_EXTENDED;
+    q->entry_shift = q->extended ? 4 : 3;
+    q->subs = q->extended ? 32 : 1;
+    q->sub_bytes = q->cluster_bytes / q->subs;
+    q->codec = q->h.codec;
+    q->l2_bits = q->cluster_bits - q->entry_shift;
     q->block_bits = q->cluster_bits + 3 - q->h.refcount_order;
     q->reftable_size = (uint64_t)q->h.reftable_clusters << q->cluster_bits >> 3;
     q->end = div_up(q->file->size, q->cluster_bytes);
@@ -50,27 +55,44 @@ static bool prepare_writing(BlkNode *n, GError **err)
         return true;
     if (q->h.incompatible & QCOW2_DIRTY && !qcow2_check(n, BLK_REPAIR_ALL, &found, err))
         return false;
-    if (!(q->h.incompatible & QCOW2_DIRTY) && !q->h.autoclear)
+    uint64_t known = QCOW2_DATA_RAW;
+    if (!(q->h.incompatible & QCOW2_DIRTY) && !(q->h.autoclear & ~known))
         return true;
     q->h.incompatible &= ~(uint64_t)QCOW2_DIRTY;
-    q->h.autoclear = 0;
+    q->h.autoclear &= known;
     int status = qcow2_write_header(q);
     return !status || error_set_errno(err, -status, "cannot write the header of '%s'", n->filename);
+}
+
+static bool open_data(BlkNode *n, KeyVals *options, GError **err)
+{
+    Qcow2 *q = n->state;
+    if (!(q->h.incompatible & QCOW2_DATA_FILE))
+        return true;
+    n->data = blk_open_child(n, options, "data-file", q->data_name, err);
+    if (!n->data)
+        return false;
+    n->data->grows = true;
+    q->data = n->data;
+    q->data_raw = q->h.autoclear & QCOW2_DATA_RAW;
+    return true;
 }
 
 static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
 {
     Qcow2 *q = n->state;
-    q->file = n->file;
+    q->file = q->data = n->file;
     q->freed = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     q->snapshots = g_ptr_array_new_with_free_func(qcow2_snapshot_free);
-    g_rw_lock_init(&q->lock);
+    g_mutex_init(&q->lock);
     g_mutex_init(&q->meta);
+    g_cond_init(&q->unpinned);
+    q->ranges = ranges_new();
     if (!qcow2_read_header(n, err))
         return false;
     n->size = q->h.size;
     set_geometry(q);
-    return read_tables(n, err) && qcow2_read_snapshots(n, err) && prepare_writing(n, err);
+    return open_data(n, options, err) && read_tables(n, err) && qcow2_read_snapshots(n, err) && prepare_writing(n, err);
 }
 
 static void qcow2_close(BlkNode *n)
@@ -82,8 +104,11 @@ static void qcow2_close(BlkNode *n)
     cache_clear(&q->blocks);
     g_array_unref(q->freed);
     g_ptr_array_unref(q->snapshots);
-    g_rw_lock_clear(&q->lock);
+    g_mutex_clear(&q->lock);
     g_mutex_clear(&q->meta);
+    g_cond_clear(&q->unpinned);
+    ranges_free(q->ranges);
+    g_free(q->data_name);
     g_free(q->l1);
     g_free(q->reftable);
 }
@@ -92,16 +117,18 @@ static int qcow2_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
 {
     Qcow2 *q = n->state;
     Qcow2Run run;
-    g_rw_lock_reader_lock(&q->lock);
-    g_mutex_lock(&q->meta);
-    int status = qcow2_lookup(q, off, len, &run);
-    g_mutex_unlock(&q->meta);
-    g_rw_lock_reader_unlock(&q->lock);
-    if (!status)
-        *ret = (BlkExtent){ .off = off, .len = run.len, .allocated = run.kind != QCOW2_IS_HOLE,
-                            .zero = run.kind == QCOW2_IS_ZERO || (run.kind == QCOW2_IS_HOLE && !n->backing),
-                            .compressed = run.kind == QCOW2_IS_COMPRESSED, .has_host = run.kind == QCOW2_IS_DATA, .host = run.host };
-    return status;
+    int status = qcow2_find(q, off, len, &run);
+    if (status)
+        return status;
+    qcow2_unpin(q, run.pin);
+    ret->len = run.len;
+    ret->allocated = run.kind != QCOW2_IS_HOLE;
+    ret->zero = run.kind == QCOW2_IS_ZERO || (run.kind == QCOW2_IS_HOLE && !n->backing);
+    ret->compressed = run.kind == QCOW2_IS_COMPRESSED;
+    ret->has_host = run.kind == QCOW2_IS_DATA;
+    ret->host = run.host;
+    ret->host_node = q->data;
+    return 0;
 }
 
 static void qcow2_info(BlkNode *n, BlkInfo *ret)
@@ -125,6 +152,8 @@ const BlkDriver qcow2_driver = {
     .open = qcow2_open,
     .close = qcow2_close,
     .perform = qcow2_perform,
+    .submit = qcow2_submit,
+    .flags = BLK_COMPRESS,
     .map = qcow2_map,
     .resize = qcow2_resize,
     .check = qcow2_check,

@@ -6,20 +6,23 @@
  * Changes of metadata stay in memory until qcow2_sync(), which writes them in the order in which a power cut can leave
  * nothing worse than leaked clusters: refcounts, then the L2 tables, then the L1 table, and only then what became free.
  *
- * Q.lock: readers look up and move data in place, the writer allocates.  Q.meta: the caches, between readers.
+ * Q.lock: whoever changes metadata; it is held while tables are read and written.  Q.meta: the contents of the L1 table
+ * and of the L2 tables in memory, for short; a change takes both.  Q.ranges: clusters of the guest's whose place is being
+ * changed.  The guest's data move with none of the locks held, but "pinned": see cluster.c.
  */
 #define QCOW2_COPIED (1ull << 63)
 #define QCOW2_COMPRESSED (1ull << 62)
 #define QCOW2_ZERO 1ull
 #define QCOW2_OFFSET 0x00fffffffffffe00ull
-enum { QCOW2_MIN_CLUSTER_BITS = 9, QCOW2_MAX_CLUSTER_BITS = 21, QCOW2_HEADER_V3 = 104, QCOW2_HEADER_V2 = 72 };
+enum { QCOW2_MIN_CLUSTER_BITS = 9, QCOW2_MAX_CLUSTER_BITS = 21, QCOW2_MIN_EXTENDED_BITS = 14, QCOW2_HEADER_V3 = 104, QCOW2_HEADER_MAX = 112, QCOW2_HEADER_V2 = 72 };
 enum { QCOW2_MAX_L1_BYTES = 32 << 20, QCOW2_MAX_REFTABLE_BYTES = 8 << 20, QCOW2_MAX_BACKING_NAME = 1023 };
 enum { QCOW2_MAX_SNAPSHOTS = 65536, QCOW2_MAX_SNAPSHOT_TABLE = 64 << 20, QCOW2_MAX_SNAPSHOT_EXTRA = 1024 };
-enum { QCOW2_DIRTY = 1 << 0, QCOW2_CORRUPT = 1 << 1, QCOW2_LAZY_REFCOUNTS = 1 << 0 };
-enum { QCOW2_EXT_END = 0, QCOW2_EXT_BACKING_FORMAT = (int)0xe2792aca, QCOW2_EXT_BITMAPS = 0x23852875 };
+enum { QCOW2_DIRTY = 1 << 0, QCOW2_CORRUPT = 1 << 1, QCOW2_DATA_FILE = 1 << 2, QCOW2_COMPRESSION = 1 << 3, QCOW2_EXTENDED = 1 << 4, QCOW2_LAZY_REFCOUNTS = 1 << 0 };
+enum { QCOW2_BITMAPS_VALID = 1 << 0, QCOW2_DATA_RAW = 1 << 1 };
+enum { QCOW2_EXT_END = 0, QCOW2_EXT_BACKING_FORMAT = (int)0xe2792aca, QCOW2_EXT_BITMAPS = 0x23852875, QCOW2_EXT_CRYPTO = 0x0537be77, QCOW2_EXT_DATA_FILE = 0x44415441 };
 
 typedef struct Qcow2Header {
-    uint32_t version, backing_bytes, cluster_bits, crypt_method, l1_size, reftable_clusters, snapshots, refcount_order, length;
+    uint32_t version, backing_bytes, cluster_bits, crypt_method, l1_size, reftable_clusters, snapshots, refcount_order, length, codec;
     uint64_t backing_off, size, l1_off, reftable_off, snapshots_off, incompatible, compatible, autoclear;
 } Qcow2Header;
 
@@ -50,6 +53,8 @@ typedef struct Dirty {
     uint64_t from, to; /* entries; empty when equal */
 } Dirty;
 
+typedef enum Qcow2Codec { QCOW2_ZLIB, QCOW2_ZSTD } Qcow2Codec;
+
 typedef struct Qcow2 {
     BlkNode *file;
     Qcow2Header h;
@@ -60,36 +65,54 @@ typedef struct Qcow2 {
     Dirty l1_dirty, reftable_dirty;
     GPtrArray *snapshots;    /* of Qcow2Snapshot */
     Cache l2s, blocks;
+    BlkNode *data;           /* where the guest's data stand: `file`, or an external data file */
+    char *data_name;         /* as the image spells it */
+    bool extended, data_raw; /* extended L2 entries; the data file is a raw image by itself */
+    unsigned entry_shift, subs; /* log2 of the bytes of an L2 entry; subclusters a cluster */
+    uint64_t sub_bytes;
+    Qcow2Codec codec;
+    uint64_t packed, padded; /* where the next compressed cluster may begin, or 0; up to where zeros follow */
+    uint64_t snapshot_bytes; /* of their table */
     uint64_t hint; /* no cluster before it is free */
     uint64_t end;  /* no cluster from it on was ever given out */
     GArray *freed; /* of uint64_t: clusters whose refcounts fall by one once the tables that named them are written */
-    GRWLock lock;
-    GMutex meta;
+    GMutex lock, meta;
+    BlkRanges *ranges;
+    GCond unpinned;
+    unsigned epoch, pins[2]; /* data that move, by when they were looked up */
 } Qcow2;
 
 typedef enum Qcow2Kind { QCOW2_IS_HOLE, QCOW2_IS_ZERO, QCOW2_IS_DATA, QCOW2_IS_COMPRESSED } Qcow2Kind;
 
+typedef struct Qcow2Entry {
+    uint64_t word, bits; /* bits: of extended entries, else 0; low half: data, high half: zeros */
+} Qcow2Entry;
+
 /* What stands at a guest offset, for `len` bytes. */
 typedef struct Qcow2Run {
     Qcow2Kind kind;
-    uint64_t len, entry, host; /* the first cluster's L2 entry; host: of the first byte */
-    bool in_place;             /* data that may be overwritten where it is */
+    uint64_t len, host; /* host: of the first byte, if data */
+    Qcow2Entry entry;   /* of the first cluster */
+    bool own, in_place; /* its cluster may be written; it is data that may be overwritten where it is */
+    unsigned pin;
 } Qcow2Run;
 
 /* header.c */
 bool qcow2_probe(const uint8_t *head, size_t n);
 bool qcow2_read_header(BlkNode *n, GError **err);
-void qcow2_encode_header(const Qcow2Header *h, uint8_t *to); /* QCOW2_HEADER_V3 bytes */
+void qcow2_encode_header(const Qcow2Header *h, uint8_t *to); /* QCOW2_HEADER_MAX bytes */
 int qcow2_write_header(Qcow2 *q);
+int qcow2_change_header(Qcow2 *q, const Qcow2Header *next); /* with barriers around; 0: q->h is that */
 
 /* cache.c: 0 or -errno.  A table stays where it is until the next call with the same cache. */
 void cache_init(Cache *c, unsigned max);
 void cache_clear(Cache *c);
-void cache_forget(Cache *c);
+void cache_forget(Qcow2 *q, Cache *c);
+Table *cache_find(Cache *c, uint64_t off);
 int cache_get(Qcow2 *q, Cache *c, uint64_t off, Table **ret);
 int cache_new(Qcow2 *q, Cache *c, uint64_t off, Table **ret); /* zeros, dirty */
-void cache_drop(Cache *c, uint64_t off);
-bool cache_is_dirty(const Cache *c);
+void cache_drop(Qcow2 *q, Cache *c, uint64_t off);
+bool cache_is_dirty(Qcow2 *q, Cache *c);
 int cache_write(Qcow2 *q, Cache *c);
 int qcow2_sync(Qcow2 *q);
 int qcow2_sync_refcounts(Qcow2 *q);
@@ -100,21 +123,46 @@ void refcount_put(uint8_t *block, unsigned order, uint64_t i, uint64_t value);
 int qcow2_refcount(Qcow2 *q, uint64_t cluster, uint64_t *ret);
 int qcow2_set_refcount(Qcow2 *q, uint64_t cluster, uint64_t value);
 int qcow2_alloc(Qcow2 *q, uint64_t *ret_off);
+int qcow2_alloc_run(Qcow2 *q, uint64_t want, uint64_t *ret_off, uint64_t *ret_got); /* at least one, in one piece */
+void qcow2_unalloc(Qcow2 *q, uint64_t off, uint64_t clusters); /* at once: nothing names them */
 int qcow2_alloc_region(Qcow2 *q, uint64_t clusters, uint64_t *ret_off); /* in one piece */
 void qcow2_free(Qcow2 *q, uint64_t off, uint64_t bytes);
 int qcow2_apply_freed(Qcow2 *q);
 bool qcow2_is_metadata(const Qcow2 *q, uint64_t off);
+int qcow2_mark_corrupt(Qcow2 *q); /* -EIO, from now on for all changes */
 
 /* cluster.c */
-uint64_t qcow2_entry_at(const Qcow2 *q, const Table *t, uint64_t i);
-void qcow2_put_entry(const Qcow2 *q, Table *t, uint64_t i, uint64_t entry);
-int qcow2_lookup(Qcow2 *q, uint64_t off, uint64_t len, Qcow2Run *ret);
-int qcow2_set_entry(Qcow2 *q, uint64_t off, uint64_t entry);
-void qcow2_compressed_range(const Qcow2 *q, uint64_t entry, uint64_t *ret_off, uint64_t *ret_bytes);
-void qcow2_free_entry(Qcow2 *q, uint64_t entry);
+Qcow2Entry qcow2_entry_at(const Qcow2 *q, const Table *t, uint64_t i);
+void qcow2_put_entry(const Qcow2 *q, Table *t, uint64_t i, Qcow2Entry entry);
+bool qcow2_has_host(const Qcow2 *q, uint64_t word);
+void qcow2_compressed_range(const Qcow2 *q, uint64_t word, uint64_t *ret_off, uint64_t *ret_bytes);
+uint64_t qcow2_compressed_word(const Qcow2 *q, uint64_t off, uint64_t bytes);
+int qcow2_lookup(Qcow2 *q, uint64_t off, uint64_t len, Qcow2Run *ret);    /* with Q.lock; not pinned */
+int qcow2_find(Qcow2 *q, uint64_t off, uint64_t len, Qcow2Run *ret);      /* without a lock; pinned if 0 */
+bool qcow2_try_find(Qcow2 *q, uint64_t off, uint64_t len, Qcow2Run *ret); /* never sleeps */
+void qcow2_unpin(Qcow2 *q, unsigned pin);
+void qcow2_wait_pins(Qcow2 *q); /* until all are gone that were there; with Q.lock and no pin of one's own */
+int qcow2_set_entry(Qcow2 *q, uint64_t off, Qcow2Entry entry);
+void qcow2_free_entry(Qcow2 *q, uint64_t word);
 
-/* io.c */
+/* codec.c */
+int qcow2_inflate(Qcow2Codec codec, const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes);
+size_t qcow2_deflate(Qcow2Codec codec, const uint8_t *from, size_t from_bytes, uint8_t *to, size_t to_bytes); /* 0: not smaller */
+
+/* compress.c */
+int qcow2_pad_packed(Qcow2 *q);
+int qcow2_write_compressed(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov);
+
+/* read.c, write.c, zero.c */
+int qcow2_read(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov);
+bool qcow2_reads_zero(BlkNode *n, uint64_t off, uint64_t len);
+int qcow2_write(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov);
+int qcow2_zero(BlkNode *n, uint64_t off, uint64_t len, bool discard, bool unmap);
+
+/* request.c */
 int qcow2_perform(BlkNode *n, BlkReq *r);
+bool qcow2_submit(BlkNode *n, BlkReq *r);
+int qcow2_vm_state(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len);
 
 /* refs.c: who uses which cluster, counted from the tables themselves */
 typedef struct Refs {
@@ -146,7 +194,7 @@ typedef struct Rebuild {
     Qcow2Next next;
     uint64_t at;     /* no cluster before it will be taken */
     bool mistrust;   /* the refcounts: take clusters from the end of the file only */
-    int status;
+    uint64_t snapshot_bytes;
 } Rebuild;
 int rebuild_begin(Rebuild *b, Qcow2 *q);          /* next: as it is now */
 int rebuild_end(Rebuild *b);                      /* 0: the image is what `next` said */
@@ -172,7 +220,10 @@ int qcow2_read_table(BlkNode *file, uint64_t off, uint64_t entries, uint64_t **r
 /* create.c */
 extern const BlkOption qcow2_options[];
 bool qcow2_create(BlkNode *file, KeyVals *options, GError **err);
-int qcow2_grow_l1(BlkNode *n, uint32_t entries);
+
+/* resize.c */
+int qcow2_grow_l1(BlkNode *n, uint64_t entries); /* with Q.lock */
+int qcow2_preallocate(BlkNode *n, uint64_t from, unsigned how); /* BLK_ALLOCATE... */
 bool qcow2_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err);
 
 /* check.c */

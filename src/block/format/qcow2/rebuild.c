@@ -58,11 +58,13 @@ int rebuild_take(Rebuild *b, uint64_t bytes, uint64_t *ret_off)
 
 /* ---- flags: COPIED stands where nobody else uses a cluster */
 
-static uint64_t wanted(const Refs *r, uint64_t entry)
+static uint64_t wanted(const Refs *r, uint64_t entry, bool is_data)
 {
     uint64_t c = (entry & QCOW2_OFFSET) >> r->q->cluster_bits;
     if (entry & QCOW2_COMPRESSED)
         return entry & ~QCOW2_COPIED;
+    if (is_data && r->q->data != r->q->file) /* a data file has no refcounts: each of its clusters is used once */
+        return entry;
     return (entry & ~QCOW2_COPIED) | (c && c < r->clusters && r->count[c] == 1 ? QCOW2_COPIED : 0);
 }
 
@@ -73,10 +75,13 @@ static bool fix_table(const Rebuild *b, uint8_t *data)
     Table t = { .data = data };
     bool changed = false;
     for (uint64_t i = 0; i < 1ull << q->l2_bits; i++) {
-        uint64_t entry = qcow2_entry_at(q, &t, i), want = wanted(&b->refs, entry);
-        if (entry != want)
-            qcow2_put_entry(q, &t, i, want);
-        changed |= entry != want;
+        Qcow2Entry e = qcow2_entry_at(q, &t, i);
+        uint64_t want = wanted(&b->refs, e.word, true);
+        if (e.word == want)
+            continue;
+        e.word = want;
+        qcow2_put_entry(q, &t, i, e);
+        changed = true;
     }
     return changed;
 }
@@ -126,7 +131,7 @@ static int fix_flags(Rebuild *b)
     for (uint32_t i = 0; i < b->next.h.l1_size && !status; i++)
         status = fix_l1_entry(b, i);
     for (uint32_t i = 0; i < b->next.h.l1_size && !status; i++)
-        b->next.l1[i] = wanted(&b->refs, b->next.l1[i]);
+        b->next.l1[i] = wanted(&b->refs, b->next.l1[i], false);
     return status;
 }
 
@@ -144,6 +149,7 @@ static int write_l1(Rebuild *b, const uint64_t *l1, uint32_t entries, uint64_t f
 static int write_snapshots(Rebuild *b)
 {
     int status = 0;
+    b->snapshot_bytes = b->refs.q->snapshot_bytes;
     for (unsigned i = 0; i < b->next.snapshots->len && !status; i++) {
         Qcow2Snapshot *s = g_ptr_array_index(b->next.snapshots, i);
         if (!s->l1_off)
@@ -152,6 +158,7 @@ static int write_snapshots(Rebuild *b)
     if (status || b->next.h.snapshots_off || !b->next.snapshots->len)
         return status;
     g_autoptr(GByteArray) table = qcow2_encode_snapshots(b->next.snapshots);
+    b->snapshot_bytes = table->len;
     status = rebuild_take(b, table->len, &b->next.h.snapshots_off);
     return status ? status : blk_pwrite(b->refs.q->file, b->next.h.snapshots_off, table->data, table->len);
 }
@@ -231,11 +238,13 @@ static int write_refcounts(Rebuild *b, const uint64_t *table, uint64_t entries)
 static void take_over(Rebuild *b, uint64_t *reftable)
 {
     Qcow2 *q = b->refs.q;
+    g_mutex_lock(&q->meta);
     g_free(q->l1);
     g_free(q->reftable);
     q->l1 = g_steal_pointer(&b->next.l1);
     q->reftable = reftable;
     q->h = b->next.h;
+    q->snapshot_bytes = b->snapshot_bytes;
     q->reftable_size = (uint64_t)q->h.reftable_clusters << q->cluster_bits >> 3;
     q->block_bits = q->cluster_bits + 3 - q->h.refcount_order;
     q->l1_dirty = q->reftable_dirty = (Dirty){ 0 };
@@ -243,31 +252,13 @@ static void take_over(Rebuild *b, uint64_t *reftable)
     q->snapshots = g_steal_pointer(&b->next.snapshots);
     for (unsigned i = 0; i < q->snapshots->len; i++)
         g_clear_pointer(&((Qcow2Snapshot *)g_ptr_array_index(q->snapshots, i))->l1, g_free);
-    cache_forget(&q->l2s);
-    cache_forget(&q->blocks);
+    g_mutex_unlock(&q->meta);
+    cache_forget(q, &q->l2s);
+    cache_forget(q, &q->blocks);
+    q->packed = 0;
     g_array_set_size(q->freed, 0); /* the new refcounts were counted */
     q->hint = 0;
     q->end = MAX(q->end, b->refs.end >> q->cluster_bits);
-}
-
-static int flush(Qcow2 *q) { return blk_perform(q->file, BLK_FLUSH, 0, 0, 0, NULL, 0); }
-
-static int switch_to(Rebuild *b, uint64_t *reftable)
-{
-    Qcow2 *q = b->refs.q;
-    Qcow2Header old = q->h;
-    int status = flush(q);
-    if (status)
-        return status;
-    q->h = b->next.h;
-    status = qcow2_write_header(q);
-    if (!status)
-        status = flush(q);
-    if (status) /* which of the two is in the file?  The old one again, if it can be written */
-        q->h = old, qcow2_write_header(q);
-    else
-        take_over(b, reftable);
-    return status;
 }
 
 int rebuild_end(Rebuild *b)
@@ -291,7 +282,9 @@ int rebuild_end(Rebuild *b)
     b->next.h.reftable_clusters = clusters;
     if (!status)
         status = write_refcounts(b, reftable, clusters << q->cluster_bits >> 3);
-    if (!status && !(status = switch_to(b, reftable)))
-        reftable = NULL;
+    if (!status)
+        status = qcow2_change_header(q, &b->next.h);
+    if (!status)
+        take_over(b, g_steal_pointer(&reftable));
     return status;
 }

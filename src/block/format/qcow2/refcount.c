@@ -60,6 +60,8 @@ int qcow2_set_refcount(Qcow2 *q, uint64_t cluster, uint64_t value)
     t->dirty = true;
     if (!value)
         q->hint = MIN(q->hint, cluster);
+    if (!value && q->packed && (q->packed - 1) >> q->cluster_bits == cluster)
+        q->packed = 0;
     return 0;
 }
 
@@ -71,8 +73,27 @@ static bool within(uint64_t off, uint64_t table, uint64_t bytes, uint64_t cluste
 /* For images that lie about what is free. */
 bool qcow2_is_metadata(const Qcow2 *q, uint64_t off)
 {
-    return off < q->cluster_bytes || within(off, q->h.l1_off, q->h.l1_size * 8ull, q->cluster_bytes) ||
-           within(off, q->h.reftable_off, q->reftable_size * 8, q->cluster_bytes);
+    if (off < q->cluster_bytes || within(off, q->h.l1_off, q->h.l1_size * 8ull, q->cluster_bytes) ||
+        within(off, q->h.reftable_off, (uint64_t)q->h.reftable_clusters << q->cluster_bits, q->cluster_bytes))
+        return true;
+    if (q->h.snapshots && within(off, q->h.snapshots_off, q->snapshot_bytes, q->cluster_bytes))
+        return true;
+    for (unsigned i = 0; i < q->snapshots->len; i++) {
+        const Qcow2Snapshot *s = g_ptr_array_index(q->snapshots, i);
+        if (within(off, s->l1_off, s->l1_size * 8ull, q->cluster_bytes))
+            return true;
+    }
+    return false;
+}
+
+/* As QEMU does: what writes further would do to it nobody can know. */
+int qcow2_mark_corrupt(Qcow2 *q)
+{
+    if (q->h.version > 2 && !(q->h.incompatible & QCOW2_CORRUPT)) {
+        q->h.incompatible |= QCOW2_CORRUPT;
+        qcow2_write_header(q);
+    }
+    return -EIO;
 }
 
 /* A new block at cluster `where`, which counts itself if it can. */
@@ -180,6 +201,11 @@ static int grow_reftable(Qcow2 *q, uint64_t entries)
     return status;
 }
 
+static bool is_known_table(Qcow2 *q, uint64_t off)
+{
+    return g_hash_table_contains(q->l2s.tables, &off) || g_hash_table_contains(q->blocks.tables, &off);
+}
+
 int qcow2_alloc(Qcow2 *q, uint64_t *ret_off)
 {
     for (uint64_t c = q->hint;; c++) {
@@ -199,13 +225,36 @@ int qcow2_alloc(Qcow2 *q, uint64_t *ret_off)
         status = qcow2_refcount(q, c, &count);
         if (status)
             return status;
-        if (count || !usable)
+        if (!count && (!usable || is_known_table(q, c << q->cluster_bits)))
+            return qcow2_mark_corrupt(q);
+        if (count)
             continue;
         q->hint = c + 1;
         q->end = MAX(q->end, c + 1);
         *ret_off = c << q->cluster_bits;
         return qcow2_set_refcount(q, c, 1);
     }
+}
+
+void qcow2_unalloc(Qcow2 *q, uint64_t off, uint64_t clusters)
+{
+    for (uint64_t i = 0; i < clusters; i++)
+        qcow2_set_refcount(q, (off >> q->cluster_bits) + i, 0);
+}
+
+int qcow2_alloc_run(Qcow2 *q, uint64_t want, uint64_t *ret_off, uint64_t *ret_got)
+{
+    int status = qcow2_alloc(q, ret_off);
+    for (*ret_got = 1; !status && *ret_got < want; ++*ret_got) {
+        uint64_t next;
+        bool got = !qcow2_alloc(q, &next);
+        if (got && next == *ret_off + (*ret_got << q->cluster_bits))
+            continue;
+        if (got)
+            qcow2_unalloc(q, next, 1);
+        return 0; /* the one cluster will do for now, whatever was wrong with the next */
+    }
+    return status;
 }
 
 void qcow2_free(Qcow2 *q, uint64_t off, uint64_t bytes)
@@ -223,6 +272,10 @@ int qcow2_apply_freed(Qcow2 *q)
         uint64_t cluster = g_array_index(freed, uint64_t, i), count;
         if (!status && !(status = qcow2_refcount(q, cluster, &count)) && count)
             status = qcow2_set_refcount(q, cluster, count - 1);
+        if (!status && count == 1) { /* a table no more */
+            cache_drop(q, &q->l2s, cluster << q->cluster_bits);
+            cache_drop(q, &q->blocks, cluster << q->cluster_bits);
+        }
         if (status)
             g_array_append_val(q->freed, cluster);
     }

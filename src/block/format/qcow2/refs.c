@@ -69,25 +69,38 @@ static void add_named(Refs *r, const char *what, uint64_t off, uint64_t bytes, u
         refs_wrong(r, "%s at 0x%" G_GINT64_MODIFIER "x is not within the file", what, off);
 }
 
-static void add_entry(Refs *r, uint64_t table, uint64_t i, uint64_t entry, uint32_t times)
+static void wrong_entry(Refs *r, uint64_t table, uint64_t i, const char *why)
 {
-    uint64_t off = entry & QCOW2_OFFSET, bytes;
-    if (!(entry & QCOW2_COMPRESSED)) {
-        if (off && off & (r->q->cluster_bytes - 1))
-            refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x names 0x%" G_GINT64_MODIFIER
-                       "x, where no cluster begins", i, table, off);
-        else if (off && !refs_add(r, off, r->q->cluster_bytes, times))
-            refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x names 0x%" G_GINT64_MODIFIER
-                       "x, which is not within the file", i, table, off);
+    refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x %s", i, table, why);
+}
+
+static void add_compressed(Refs *r, uint64_t table, uint64_t i, uint64_t word, uint32_t times)
+{
+    uint64_t off, bytes;
+    qcow2_compressed_range(r->q, word, &off, &bytes);
+    if (r->q->data != r->q->file)
+        wrong_entry(r, table, i, "is compressed, which it cannot be with an external data file");
+    else if (!refs_add(r, off, bytes, times))
+        wrong_entry(r, table, i, "leads to compressed data outside of the file");
+    if (word & QCOW2_COPIED)
+        wrong_entry(r, table, i, "is compressed and says that it may be overwritten");
+}
+
+static void add_entry(Refs *r, uint64_t table, uint64_t i, Qcow2Entry e, uint32_t times)
+{
+    uint64_t off = e.word & QCOW2_OFFSET;
+    if (e.word & QCOW2_COMPRESSED) {
+        add_compressed(r, table, i, e.word, times);
         return;
     }
-    qcow2_compressed_range(r->q, entry, &off, &bytes);
-    if (!refs_add(r, off, bytes, times))
-        refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x names compressed data at 0x%"
-                   G_GINT64_MODIFIER "x, which are not within the file", i, table, off);
-    if (entry & QCOW2_COPIED)
-        refs_wrong(r, "entry %" G_GUINT64_FORMAT " of the L2 table at 0x%" G_GINT64_MODIFIER "x is compressed and says that it may be "
-                   "overwritten", i, table);
+    if (off & (r->q->cluster_bytes - 1))
+        wrong_entry(r, table, i, "leads to where no cluster begins");
+    else if (off && r->q->data == r->q->file && !refs_add(r, off, r->q->cluster_bytes, times))
+        wrong_entry(r, table, i, "leads to outside of the file");
+    if (e.bits >> 32 & e.bits & UINT32_MAX)
+        wrong_entry(r, table, i, "says that a subcluster is data and zeros at once");
+    else if (e.bits & UINT32_MAX && !qcow2_has_host(r->q, e.word))
+        wrong_entry(r, table, i, "says that subclusters are data, but not where");
 }
 
 static int add_l2(Refs *r, uint64_t off, uint32_t times)
@@ -96,9 +109,9 @@ static int add_l2(Refs *r, uint64_t off, uint32_t times)
     Table *t;
     int status = cache_get(q, &q->l2s, off, &t);
     for (uint64_t i = 0; i < 1ull << q->l2_bits && !status; i++) {
-        uint64_t entry = qcow2_entry_at(q, t, i);
-        if (entry)
-            add_entry(r, off, i, entry, times);
+        Qcow2Entry e = qcow2_entry_at(q, t, i);
+        if (e.word || e.bits)
+            add_entry(r, off, i, e, times);
     }
     return status;
 }

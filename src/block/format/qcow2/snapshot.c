@@ -155,6 +155,7 @@ bool qcow2_read_snapshots(BlkNode *n, GError **err)
         if (at - q->h.snapshots_off > QCOW2_MAX_SNAPSHOT_TABLE)
             return refuse(n, err, i, "makes the table longer than 64 MiB");
     }
+    q->snapshot_bytes = at - q->h.snapshots_off;
     return true;
 }
 
@@ -232,7 +233,9 @@ static bool change(BlkNode *n, const char *verb, const char *name, Edit edit, co
 {
     Qcow2 *q = n->state;
     Rebuild b;
-    g_rw_lock_writer_lock(&q->lock);
+    if (q->data != q->file)
+        return error_set(err, ERR_UNSUPPORTED, "cannot %s snapshot '%s' of '%s': images with an external data file have none", verb, name, n->filename);
+    g_mutex_lock(&q->lock);
     int status = rebuild_begin(&b, q);
     bool ok = status || edit(n, &b, arg, err);
     b.next.h.snapshots_off = 0;
@@ -240,7 +243,7 @@ static bool change(BlkNode *n, const char *verb, const char *name, Edit edit, co
         status = rebuild_end(&b);
     if (!status && ok)
         n->size = q->h.size;
-    g_rw_lock_writer_unlock(&q->lock);
+    g_mutex_unlock(&q->lock);
     rebuild_clear(&b);
     return ok && (!status || failed(n, verb, name, status, err));
 }
