@@ -88,3 +88,13 @@ void tr_store_gpr(Translator *t, unsigned reg, unsigned from)
     else
         e_mov(&t->e, reg, from);
 }
+
+void tr_store_gpr16(Translator *t, unsigned reg)
+{
+    if (is_slot(reg)) {
+        e_store16_gs(&t->e, SCRATCH_U, GS_GPR(reg));
+    } else {
+        e1(&t->e, 0x66);
+        e_alu(&t->e, 0x89, false, reg, SCRATCH_U);
+    }
+}

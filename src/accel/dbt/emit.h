@@ -143,6 +143,13 @@ static inline void e_movzx16_gs(Emit *e, unsigned reg, uint32_t off)
     e1(e, 0x0f), e1(e, 0xb7);
     e_gs_modrm(e, reg, off);
 }
+static inline void e_movzx8_gs(Emit *e, unsigned reg, uint32_t off)
+{
+    e1(e, 0x65);
+    e_rex(e, false, reg, 0, 0);
+    e1(e, 0x0f), e1(e, 0xb6);
+    e_gs_modrm(e, reg, off);
+}
 static inline void e_store16_gs(Emit *e, unsigned reg, uint32_t off)
 {
     e1(e, 0x66);
@@ -192,6 +199,7 @@ static inline uint8_t *e_jmp(Emit *e) { e1(e, 0xe9); e4(e, 0); return e->p - 4; 
 static inline uint8_t *e_jcc(Emit *e, unsigned cc) { e1(e, 0x0f), e1(e, 0x80 | cc); e4(e, 0); return e->p - 4; }
 /* Short ones, forward over what follows until e_land(). */
 static inline uint8_t *e_skip(Emit *e, unsigned cc) { e1(e, 0x70 | cc), e1(e, 0); return e->p; }
+static inline uint8_t *e_jrcxz(Emit *e) { e1(e, 0xe3), e1(e, 0); return e->p; }
 static inline void e_land(Emit *e, uint8_t *skip) { skip[-1] = (uint8_t)(e->p - skip); }
 static inline void patch_rel32(uint8_t *at, const uint8_t *target)
 {

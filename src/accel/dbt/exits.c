@@ -71,6 +71,16 @@ void tr_emit_indirect(Translator *t)
     e4(&t->e, table);
 }
 
+/* The same to a RIP known now: so is its place in the table. */
+static void emit_indirect_to(Translator *t, uint64_t rip)
+{
+    e_mov_imm(&t->e, SCRATCH_U, rip);
+    if (t->mode & MODE_SINGLE)
+        patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
+    else
+        e_jmp_gs(&t->e, dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, entry) + (uint32_t)(rip & 0xffff) * 8);
+}
+
 static bool in_page_of_block(const Translator *t, uint64_t rip) { return ((rip ^ t->b->rip) & ~0xfffull) == 0; }
 
 /* A jump whose displacement stands at `jump`, to a guest RIP known now. */
@@ -91,8 +101,7 @@ void tr_emit_cold(Translator *t, const ColdSite *s)
     if (s->restore_ea)
         e_gs_indexed(&t->e, 0x03, SCRATCH_U, SCRATCH_T, s->tags);
     if (s->indirect) {
-        e_mov_imm(&t->e, SCRATCH_U, s->exit->rip);
-        tr_emit_indirect(t);
+        emit_indirect_to(t, s->exit->rip);
     } else {
         tr_emit_exit(t, s->exit);
     }

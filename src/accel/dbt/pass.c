@@ -96,8 +96,9 @@ bool tr_passes(const Translator *t, const Insn *i)
 {
     enum { NEVER = ROW_BRANCH | ROW_SYSTEM | ROW_IO | ROW_STRING | ROW_MEM_SIDE };
     const InsnRow *row = insn_row(i);
-    bool pass = row->attrs & ROW_PASS || i->op == OP_CMPXCHG8B || i->op == OP_CMPXCHG16B;
-    if (!pass || row->attrs & NEVER || row->cpl < 3 || is_special(i) || lacks_64bit_form(i))
+    bool bit_register = !i->has_mem && (i->op == OP_BT || i->op == OP_BTS || i->op == OP_BTR || i->op == OP_BTC);
+    bool pass = row->attrs & ROW_PASS || bit_register || i->op == OP_CMPXCHG8B || i->op == OP_CMPXCHG16B;
+    if (!pass || (row->attrs & NEVER && !bit_register) || row->cpl < 3 || is_special(i) || lacks_64bit_form(i))
         return false;
     if (!unit_usable(t, i) || !model_has(t, row) || (t->size != CODE64 && i->prefixes & PFX_VEX))
         return false;

@@ -34,12 +34,15 @@ bool tr_emit_inc_dec(Translator *t, const Insn *i)
 bool tr_emit_mov_from_segment(Translator *t, const Insn *i)
 {
     const Operand *to = &i->opnd[0], *from = &i->opnd[1];
-    if (from->kind != OPND_REG || from->cls != RC_SEG || to->kind != OPND_REG || i->opsize == 2)
+    if (from->kind != OPND_REG || from->cls != RC_SEG || to->kind != OPND_REG)
         return false;
     e1(&t->e, 0x65);
     e_rex(&t->e, false, SCRATCH_U, 0, 0);
     e1(&t->e, 0x0f), e1(&t->e, 0xb7); /* movzx u32, word gs:[selector] */
     e_gs_modrm(&t->e, SCRATCH_U, GS_OFF(i.s.seg) + from->reg * sizeof(Segment) + offsetof(Segment, selector));
-    tr_store_gpr(t, to->reg, SCRATCH_U);
+    if (i->opsize == 2)
+        tr_store_gpr16(t, to->reg);
+    else
+        tr_store_gpr(t, to->reg, SCRATCH_U);
     return true;
 }

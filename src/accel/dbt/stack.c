@@ -136,16 +136,6 @@ static bool pop_memory(Translator *t, const Insn *i)
     return true;
 }
 
-static void store16(Translator *t, unsigned reg)
-{
-    if (is_slot(reg)) {
-        e_store16_gs(&t->e, SCRATCH_U, GS_GPR(reg));
-    } else {
-        e1(&t->e, 0x66);
-        e_alu(&t->e, 0x89, false, reg, SCRATCH_U);
-    }
-}
-
 bool tr_emit_pop(Translator *t, const Insn *i)
 {
     const Operand *o = &i->opnd[0];
@@ -156,7 +146,7 @@ bool tr_emit_pop(Translator *t, const Insn *i)
     tr_emit_load_top(t, i->opsize);
     tr_emit_move_stack(t, i->opsize);
     if (i->opsize == 2)
-        store16(t, o->reg);
+        tr_store_gpr16(t, o->reg);
     else
         tr_store_gpr(t, o->reg, SCRATCH_U);
     return true;

@@ -171,7 +171,7 @@ static void find_live_flags(Translator *t, const TlbEntry *page)
 /* Leaves if `poll` is set.  Where flags are live, only by what leaves them alone. */
 static void emit_poll(Translator *t)
 {
-    enum { RCX = 1, LEAVE_BYTES = 3 + 5 };
+    enum { RCX = 1 };
     DbtExit *x = tr_new_exit(t, EXIT_ATTENTION, t->b->rip);
     if (!t->live) {
         e_cmpb_gs(&t->e, GS_OFF(poll), 0);
@@ -179,25 +179,31 @@ static void emit_poll(Translator *t)
         return;
     }
     e_mov(&t->e, SCRATCH_T, RCX);
-    e1(&t->e, 0x65), e1(&t->e, 0x0f), e1(&t->e, 0xb6); /* movzx ecx, byte gs:[poll] */
-    e_gs_modrm(&t->e, RCX, GS_OFF(poll));
-    e1(&t->e, 0xe3), e1(&t->e, LEAVE_BYTES); /* jrcxz */
+    e_movzx8_gs(&t->e, RCX, GS_OFF(poll));
+    uint8_t *none = e_jrcxz(&t->e);
     e_mov(&t->e, RCX, SCRATCH_T);
     tr_add_site(t, e_jmp(&t->e), x);
+    e_land(&t->e, none);
     e_mov(&t->e, RCX, SCRATCH_T);
 }
 
 /* Compares the RIP in SCRATCH_U with the block's own.  If they differ, another block comes, for which the flags may be live
- * although they are dead here: so only RCX and JRCXZ, which leave them alone. */
+ * although they are dead here. */
 static void emit_rip_check(Translator *t)
 {
-    enum { RCX = 1, MISS_BYTES = 3 + 5 };
-    e_mov_imm(&t->e, SCRATCH_T, -t->b->rip);
-    e_lea(&t->e, true, SCRATCH_T, SCRATCH_T, SCRATCH_U, 0, 0);
-    e_xchg(&t->e, SCRATCH_T, RCX);
-    e1(&t->e, 0xe3), e1(&t->e, MISS_BYTES); /* jrcxz */
-    e_xchg(&t->e, SCRATCH_T, RCX);
+    enum { RCX = 1 };
+    uint64_t minus = -t->b->rip;
+    e_mov(&t->e, SCRATCH_T, RCX);
+    if ((int64_t)minus == (int32_t)minus) {
+        e_lea(&t->e, true, RCX, SCRATCH_U, 0xff, 0, (int32_t)minus);
+    } else {
+        e_mov_imm(&t->e, RCX, minus);
+        e_lea(&t->e, true, RCX, RCX, SCRATCH_U, 0, 0);
+    }
+    uint8_t *same = e_jrcxz(&t->e);
+    e_mov(&t->e, RCX, SCRATCH_T);
     patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
+    e_land(&t->e, same);
     e_mov(&t->e, RCX, SCRATCH_T);
 }
 
@@ -251,4 +257,3 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     b->entry = executable + (entry - start);
     return true;
 }
-

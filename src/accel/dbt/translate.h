@@ -68,6 +68,7 @@ void tr_emit_address(Translator *t, const Insn *i); /* linear address to SCRATCH
 void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align);
 void tr_load_gpr(Translator *t, unsigned to, unsigned reg);
 void tr_store_gpr(Translator *t, unsigned reg, unsigned from);
+void tr_store_gpr16(Translator *t, unsigned reg); /* from SCRATCH_U; the rest of the register stays */
 
 /* ---- mem_tag.c */
 /* SCRATCH_U: linear address -> host memory is [SCRATCH_T + SCRATCH_U].  Spoils flags; `align`: a power of 2 or 1. */
