@@ -42,13 +42,30 @@ static unsigned load_slot(Translator *t, unsigned reg, unsigned scratch)
     return scratch;
 }
 
+void tr_emit_rip(Translator *t, unsigned reg, uint64_t rip)
+{
+    if (!t->relative) {
+        e_mov_imm(&t->e, reg, rip);
+        return;
+    }
+    int64_t left = (int64_t)rip;
+    e_load_gs(&t->e, reg, GS_OFF(code_base));
+    if (left != (int32_t)left) { /* a little beyond: at most a page and an instruction */
+        int32_t most = left < 0 ? INT32_MIN : INT32_MAX;
+        e_lea(&t->e, wide(t), reg, reg, 0xff, 0, most);
+        left -= most;
+    }
+    e_lea(&t->e, wide(t), reg, reg, 0xff, 0, (int32_t)left);
+}
+
 /* The linear address of the memory operand to SCRATCH_U.  Spoils SCRATCH_T; keeps flags. */
 void tr_emit_address(Translator *t, const Insn *i)
 {
     bool w = i->addrsize == 8;
     if (i->base == INSN_RIP) {
-        uint64_t ea = t->rip + i->length + i->disp;
-        e_mov_imm(&t->e, SCRATCH_U, w ? ea : (uint32_t)ea);
+        tr_emit_rip(t, SCRATCH_U, t->rip + i->length + i->disp);
+        if (!w)
+            e_mov32(&t->e, SCRATCH_U, SCRATCH_U);
     } else if (i->base == INSN_NO_REG && i->index == INSN_NO_REG) {
         e_mov_imm(&t->e, SCRATCH_U, w ? (uint64_t)i->disp : (uint32_t)i->disp);
     } else {

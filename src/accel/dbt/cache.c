@@ -155,6 +155,8 @@ void dbt_code_dropped(InterpVcpu *i, const uint8_t *page, uint64_t granules)
 
 /* ---- finding */
 
+static uint64_t rip_of_block(const DbtVcpu *v) { return mode_relative(v->mode) ? v->i.s.rip & 0xfff : v->i.s.rip; }
+
 static TlbEntry *code_page(InterpVcpu *i, uint64_t linear)
 {
     TlbEntry *e = tlb_entry(i, linear, i->who);
@@ -211,12 +213,12 @@ static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const TlbEntry *second
         cache_empty(v);
     size_t used = v->cache->used;
     DbtBlock *b = dbt_arena_alloc(v, sizeof(*b));
-    *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
+    *b = (DbtBlock){ .host = host, .rip = rip_of_block(v), .mode = v->mode };
     if (!dbt_translate(v, b, page, second)) {
         cache_empty(v);
         used = v->cache->used;
         b = dbt_arena_alloc(v, sizeof(*b));
-        *b = (DbtBlock){ .host = host, .rip = v->i.s.rip, .mode = v->mode };
+        *b = (DbtBlock){ .host = host, .rip = rip_of_block(v), .mode = v->mode };
         if (!dbt_translate(v, b, page, second))
             return NULL;
     }
@@ -238,7 +240,7 @@ DbtBlock *dbt_block_get(DbtVcpu *v)
         return NULL;
     v->page_global = e->global;
     const uint8_t *host = e->host + (linear & 0xfff);
-    DbtBlock *b = lookup(v, host, i->s.rip, v->mode);
+    DbtBlock *b = lookup(v, host, rip_of_block(v), v->mode);
     if (!b && crosses(v, host)) {
         second = second_page(v);
         if (!second->host || !second->ram)

@@ -43,7 +43,7 @@ bool tr_emit_call(Translator *t, const Insn *i)
     if (o->kind != OPND_REL)
         e_store_gs(&t->e, SCRATCH_U, GS_OFF(resume));
     tr_emit_push_access(t, tr_stack_bytes(t));
-    tr_store_top_imm(t, next_rip(t, i), tr_stack_bytes(t));
+    tr_store_top_rip(t, next_rip(t, i), tr_stack_bytes(t));
     tr_emit_move_stack(t, -tr_stack_bytes(t));
     if (o->kind == OPND_REL) {
         tr_emit_jump(t, target(t, i));

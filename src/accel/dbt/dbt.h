@@ -38,6 +38,7 @@ enum { DTLB_READ, DTLB_WRITE };
 enum { JUMP_SIZE = INDEX_SIZE, JUMP_FILTER_BITS = 4096 };
 typedef struct DbtJumps {
     __attribute__((aligned(4096))) const void *entry[JUMP_SIZE]; /* by the low 16 bits */
+    uint64_t minus_rip[JUMP_SIZE]; /* for relative blocks, which do not know their own */
     IndexSet filled[2];           /* entries that do not hold the miss; by whether their page is global */
     uint64_t pages[JUMP_FILTER_BITS / 64], large[JUMP_FILTER_BITS / 64]; /* filters: 4 KiB and 4 MiB that any entry was ever of */
     uint32_t mode;                /* of all blocks in the table */
@@ -66,6 +67,7 @@ typedef struct DbtExit {
     uint8_t kind, size, access; /* bytes; DTLB_READ or DTLB_WRITE */
     bool flags_saved;           /* guest flags stand in flags_tmp as LAHF left them */
     bool linkable;              /* EXIT_JUMP: the target lies in the same page */
+    bool relative;              /* rip is added to code_base */
     uint32_t mode;
     uint64_t rip;
     uint8_t *jump;              /* EXIT_JUMP: where the 32-bit displacement stands, writable alias */
@@ -84,7 +86,7 @@ typedef struct DbtExit {
 struct DbtBlock {
     const uint8_t *host;        /* guest code; NULL once dropped */
     const uint8_t *second;      /* the page where its only instruction ends, if that is another; else NULL */
-    uint64_t rip;
+    uint64_t rip;               /* offset in its page, if mode_relative(mode) */
     uint32_t mode;
     uint16_t bytes, n_insns;
     uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
@@ -107,6 +109,7 @@ typedef struct DbtVcpu {
     /* What translated code touches through GS. */
     uint64_t host_rsp, ea, flags_tmp, borrow, resume, continue_at;
     _Atomic uint8_t poll; /* nonzero: leave */
+    uint64_t code_base; /* the page of RIP, while a relative block runs */
     DbtTlb shared_tlb[2];
     DbtJumps shared_jumps;
     /* C only. */
@@ -159,6 +162,9 @@ enum {
     MODE_FLAT_SHIFT = 8, MODE_CPL0 = 1 << 16, /* a bit a segment: base 0, no limit */
     MODE_TSD = 1 << 17, MODE_FSGSBASE = 1 << 18, /* CR4 */
 };
+/* Programs run at other addresses each time they are started: code of CPL 3 is translated relative to DbtVcpu.code_base, so that
+ * what was translated once serves all processes that map it. */
+static inline bool mode_relative(uint32_t m) { return (m & MODE_WHO) == MEM_USER << MODE_WHO_SHIFT && !(m & MODE_SINGLE); }
 static inline CodeSize mode_code_size(uint32_t m) { return m & MODE_CODE_SIZE; }
 static inline MemWho mode_who(uint32_t m) { return (m & MODE_WHO) >> MODE_WHO_SHIFT; }
 static inline bool mode_flat(uint32_t m, unsigned seg) { return m >> (MODE_FLAT_SHIFT + seg) & 1; }

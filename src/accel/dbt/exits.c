@@ -17,7 +17,7 @@ static const Insn *keep_insn(Translator *t)
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip)
 {
     DbtExit *x = dbt_arena_alloc(t->v, sizeof(*x));
-    *x = (DbtExit){ .kind = kind, .rip = rip, .block = t->b, .mode = t->mode, .flags_saved = t->flags_in_memory };
+    *x = (DbtExit){ .kind = kind, .rip = rip, .relative = t->relative, .block = t->b, .mode = t->mode, .flags_saved = t->flags_in_memory };
     if (kind == EXIT_INTERP) {
         x->insn = keep_insn(t);
         x->fn = dispatch((const InterpAccel *)t->v->i.vcpu.accel, x->insn);
@@ -71,11 +71,13 @@ void tr_emit_indirect(Translator *t)
     e4(&t->e, table);
 }
 
-/* The same to a RIP known now: so is its place in the table. */
+/* The same to a RIP known now: so is its place in the table, unless the block is relative. */
 static void emit_indirect_to(Translator *t, uint64_t rip)
 {
-    e_mov_imm(&t->e, SCRATCH_U, rip);
-    if (t->mode & MODE_SINGLE)
+    tr_emit_rip(t, SCRATCH_U, rip);
+    if (t->relative)
+        tr_emit_indirect(t);
+    else if (t->mode & MODE_SINGLE)
         patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
     else
         e_jmp_gs(&t->e, dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, entry) + (uint32_t)(rip & 0xffff) * 8);

@@ -30,6 +30,7 @@ const void *dbt_next_code(DbtVcpu *v)
     if (v->remember)
         dbt_jump_remember(v, b);
     v->remember = false;
+    v->code_base = v->i.s.rip & ~0xfffull;
     return enter_at(v, b->entry);
 }
 
@@ -71,7 +72,7 @@ static void run_insn(DbtVcpu *v, const DbtExit *x)
 {
     InterpVcpu *i = &v->i;
     i->leave_block = false;
-    i->next_rip = x->rip + x->insn->length;
+    i->next_rip = i->s.rip + x->insn->length;
     x->fn(i, x->insn);
     i->instructions++;
     i->s.rip = i->code_size == CODE64 ? i->next_rip : (uint32_t)i->next_rip;
@@ -81,7 +82,7 @@ static void run_insn(DbtVcpu *v, const DbtExit *x)
 static const void *handle_insn(DbtVcpu *v, DbtExit *x)
 {
     const DbtBlock *b = x->block;
-    uint64_t expected = x->rip + x->insn->length;
+    uint64_t expected = v->i.s.rip + x->insn->length;
     run_insn(v, x);
     finish_shadow(v);
     if (v->i.single_step || interp_wants_attention(&v->i))
@@ -125,13 +126,19 @@ static const void *handle_attention(DbtVcpu *v, const DbtExit *x)
     return interp_wants_attention(&v->i) ? NULL : enter_at(v, x->block->entry);
 }
 
+static uint64_t exit_rip(const DbtVcpu *v, const DbtExit *x)
+{
+    uint64_t rip = x->relative ? v->code_base + x->rip : x->rip;
+    return v->i.code_size == CODE64 ? rip : (uint32_t)rip;
+}
+
 const void *dbt_exit(DbtVcpu *v, DbtExit *x)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     interp_save_fpu(&v->i); /* what the sanitizers call is not light */
 #endif
     dbt_flags_out(v);
-    v->i.s.rip = v->i.next_rip = x->rip;
+    v->i.s.rip = v->i.next_rip = exit_rip(v, x);
     v->last_exit = NULL;
     v->stats.exits[x->kind]++;
     switch ((ExitKind)x->kind) {

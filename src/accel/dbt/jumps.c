@@ -76,20 +76,23 @@ void dbt_jump_check_mode(DbtVcpu *v)
 void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
 {
     DbtJumps *j = dbt_jumps(v, mode_who(b->mode));
-    uint16_t index = b->rip;
+    uint16_t index = v->i.s.rip;
     index_remove(&j->filled[!v->page_global], index);
     index_add(&j->filled[v->page_global], index);
-    filter_add(j, b->rip);
+    filter_add(j, v->i.s.rip);
     if (b->second)
-        filter_add(j, b->rip + b->bytes);
+        filter_add(j, v->i.s.rip + b->bytes);
+    if (mode_relative(b->mode))
+        j->minus_rip[index] = -v->i.s.rip;
     j->entry[index] = b->checked_entry;
 }
 
 static void forget(DbtVcpu *v, DbtJumps *j, const DbtBlock *b)
 {
-    uint16_t index = b->rip;
-    if (j->entry[index] == b->checked_entry)
-        drop_entry(v, j, index);
+    unsigned step = mode_relative(b->mode) ? 0x1000 : JUMP_SIZE;
+    for (unsigned index = b->rip % step; index < JUMP_SIZE; index += step)
+        if (j->entry[index] == b->checked_entry)
+            drop_entry(v, j, index);
 }
 
 void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b)

@@ -23,6 +23,17 @@ void tr_store_value(Translator *t, unsigned reg, unsigned bytes)
     e_op_mem(&t->e, 0x89, bytes == 8, reg, SCRATCH_T, SCRATCH_U, 0, 0);
 }
 
+void tr_store_top_rip(Translator *t, uint64_t rip, unsigned bytes)
+{
+    if (!t->relative) {
+        tr_store_top_imm(t, rip, bytes);
+        return;
+    }
+    e_lea(&t->e, true, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+    tr_emit_rip(t, SCRATCH_T, rip);
+    e_op_mem(&t->e, 0x89, bytes == 8, SCRATCH_T, SCRATCH_U, 0xff, 0, 0);
+}
+
 void tr_store_top_imm(Translator *t, uint64_t imm, unsigned bytes)
 {
     bool fits = bytes != 8 || imm == (uint64_t)(int32_t)imm;

@@ -62,7 +62,7 @@ bool tr_emit_syscall(Translator *t, const Insn *i)
     e_test_imm(e, SCRATCH_U, RFLAGS_TF | RFLAGS_AC);
     tr_leave_if(t, CC_NE);
     e_store_gs(e, SCRATCH_T, GS_GPR(SCRATCH_U)); /* R11 */
-    e_mov_imm(e, RCX, t->rip + i->length);
+    tr_emit_rip(t, RCX, t->rip + i->length);
     e_alu_imm(e, false, 1, SCRATCH_U, RFLAGS_ONE);
     e_store_gs(e, SCRATCH_U, GS_OFF(i.s.rflags));
     tr_take_status(t);

@@ -193,10 +193,15 @@ static void emit_rip_check(Translator *t)
 {
     enum { RCX = 1 };
     uint64_t minus = -t->b->rip;
-    e_mov(&t->e, SCRATCH_T, RCX);
-    if ((int64_t)minus == (int32_t)minus) {
+    if (t->relative) { /* SCRATCH_T: index in the jump table */
+        e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, minus_rip));
+        e_xchg(&t->e, SCRATCH_T, RCX);
+        e_lea(&t->e, true, RCX, RCX, SCRATCH_U, 0, 0);
+    } else if ((int64_t)minus == (int32_t)minus) {
+        e_mov(&t->e, SCRATCH_T, RCX);
         e_lea(&t->e, true, RCX, SCRATCH_U, 0xff, 0, (int32_t)minus);
     } else {
+        e_mov(&t->e, SCRATCH_T, RCX);
         e_mov_imm(&t->e, RCX, minus);
         e_lea(&t->e, true, RCX, RCX, SCRATCH_U, 0, 0);
     }
@@ -205,6 +210,10 @@ static void emit_rip_check(Translator *t)
     patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
     e_land(&t->e, same);
     e_mov(&t->e, RCX, SCRATCH_T);
+    if (!t->relative)
+        return;
+    e_lea(&t->e, true, SCRATCH_T, SCRATCH_U, 0xff, 0, -(int32_t)t->b->rip);
+    e_store_gs(&t->e, SCRATCH_T, GS_OFF(code_base));
 }
 
 static void emit_body(Translator *t)
@@ -232,6 +241,7 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     g_autofree Translator *t = g_new0(Translator, 1);
     CodeBuffer *code = dbt_code(v);
     t->v = v, t->b = b, t->mode = b->mode, t->size = mode_code_size(b->mode), t->rip = b->rip;
+    t->relative = mode_relative(b->mode);
     uint8_t *start = t->e.p = code_buffer_reserve(code, MOST_CODE);
     if (!start)
         return false;

@@ -24,7 +24,8 @@ typedef struct Translator {
     Emit e;
     uint32_t mode;
     CodeSize size;
-    uint64_t rip;        /* of the current instruction */
+    uint64_t rip;        /* of the current instruction; in relative blocks counted from the page's start */
+    bool relative;
     uint32_t live;       /* status flags that it or a later one may read */
     bool flags_in_memory; /* host flags are spoilt; the guest's stand in flags_tmp */
     Insn insn[BLOCK_INSNS];
@@ -106,6 +107,8 @@ void tr_load_value(Translator *t, unsigned bytes);
 void tr_store_value(Translator *t, unsigned reg, unsigned bytes);
 void tr_store_kept(Translator *t, uint32_t off, unsigned bytes);
 void tr_emit_move_stack(Translator *t, int32_t bytes);
+void tr_emit_rip(Translator *t, unsigned reg, uint64_t rip); /* a RIP that t->rip was the base of; keeps flags */
+void tr_store_top_rip(Translator *t, uint64_t rip, unsigned bytes);
 void tr_store_top_imm(Translator *t, uint64_t imm, unsigned bytes);
 
 /* ---- emitters */
