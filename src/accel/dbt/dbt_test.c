@@ -301,6 +301,36 @@ static void test_remapped(void)
     guest_destroy(&g);
 }
 
+/* One page of code at two addresses, in CPL 3: each time it must see its own. */
+PROGRAM(twice_mapped, ".code64",
+        "mov $20, %ebp\n 1: mov $0xa00000, %edi\n call *%rdi\n add %rdx, %rbx\n mov $0xc00000, %edi\n call *%rdi\n add %rdx, %rbx\n"
+        "dec %ebp\n jnz 1b");
+PROGRAM(tells_rip, ".code64", /* goes on in the next page, and comes back by a direct jump and a return */
+        "lea 0(%rip), %rdx\n call 1f\n 1: pop %rax\n add %rax, %rdx\n add 2f(%rip), %rdx\n call 3f\n add %rax, %rdx\n ret\n"
+        ".balign 8\n 2: .quad 5\n .space 4096\n 3: lea 0(%rip), %rax\n jmp 4f\n .space 4096\n 4: ret");
+
+static void test_twice_mapped(void)
+{
+    Guest g = guest_create(1, CODE64);
+    memcpy(g.ram + 0x200000, tells_rip, tells_rip_end - tells_rip);
+    uint64_t pde = 0x200087, stack0 = IST_STACK;
+    memcpy(g.ram + 0x3028, &pde, 8);
+    memcpy(g.ram + 0x3030, &pde, 8);
+    memcpy(g.ram + 0x7804, &stack0, 8);
+    load(&g, twice_mapped, twice_mapped_end);
+    CpuState s = state_with_sse(&g);
+    for (unsigned seg = 0; seg < SEG_COUNT; seg++) {
+        s.seg[seg].selector |= 3;
+        s.seg[seg].attr |= SEG_ATTR_DPL;
+    }
+    run_state(&g, &s);
+    g_assert_cmpint(guest_vector(&g), ==, EXC_GP); /* of HLT */
+    uint64_t lea = 7, pop = lea + 5, third = (uint64_t)((const uint8_t *)memmem(tells_rip + 4096, 64, "\x48\x8d\x05", 3) - tells_rip) + 7;
+    uint64_t each = lea + pop + 5 + third;
+    g_assert_cmphex(gpr(&g, GPR_RBX), ==, 20 * (2 * each + 3 * 0xa00000ull + 3 * 0xc00000ull));
+    guest_destroy(&g);
+}
+
 /* An instruction that goes on in the next page belongs to no block; asking for one must cost nothing. */
 PROGRAM(crossing, ".code64",
         "mov $0x9fff, %esi\n movl $0xc301c383, (%rsi)\n mov $2000000, %edi\n 1: call *%rsi\n dec %edi\n jnz 1b");
@@ -379,6 +409,7 @@ int main(int argc, char **argv)
         { "dma-into-code", test_dma_into_code }, { "loops-can-be-left", test_loops_can_be_left },
         { "faults", test_faults },               { "flood", test_flood },
         { "own-memory", test_own_memory },       { "remapped", test_remapped },
+        { "twice-mapped", test_twice_mapped },
         { "crossing-keeps-the-cache", test_crossing_keeps_the_cache },
         { "registers-across-exits", test_registers_across_exits },
     };
