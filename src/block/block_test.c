@@ -259,13 +259,13 @@ static void test_refusals(Fixture *f, const void *arg)
 
 static void test_other_format(Fixture *f, const void *arg)
 {
-    char head[1024] = "KDMV";
+    char head[1024] = "WithoutFreeSpace";
     g_assert_true(g_file_set_contents(f->path, head, sizeof(head), NULL));
     BlkInfo info;
     BlkNode *n = open_ok((BlkOpenOptions){ .filename = f->path });
     blk_info(n, &info);
     g_assert_nonnull(info.warning);
-    g_assert_nonnull(strstr(info.warning, "vmdk"));
+    g_assert_nonnull(strstr(info.warning, "parallels"));
     blk_close(n);
     n = open_ok((BlkOpenOptions){ .filename = f->path, .format = "raw", .snapshot = true });
     blk_info(n, &info);
