@@ -92,6 +92,7 @@ struct BlkNode {
     bool grows;        /* requests past the end are fine: the file grows with them */
     bool probed;       /* its format was guessed: must not name other files */
     bool may_be_empty; /* a file that is being created */
+    bool has_job;      /* a root: of block/job */
     bool bitmaps_changed; /* since they were stored */
     BlkMode mode;
     GPtrArray *bitmaps; /* of BlkBitmap, owned; NULL: none */
