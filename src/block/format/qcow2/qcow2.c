@@ -78,6 +78,14 @@ static bool open_data(BlkNode *n, KeyVals *options, GError **err)
     return true;
 }
 
+/* What must be right before anything is written. */
+static bool qcow2_reopen(BlkNode *n, GError **err)
+{
+    if (!n->read_only && ((Qcow2 *)n->state)->h.incompatible & QCOW2_CORRUPT)
+        return error_set(err, ERR_INVALID, "cannot write to qcow2 image '%s': it is marked corrupt; repair it first", n->filename);
+    return prepare_writing(n, err);
+}
+
 static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
 {
     Qcow2 *q = n->state;
@@ -157,6 +165,9 @@ const BlkDriver qcow2_driver = {
     .map = qcow2_map,
     .resize = qcow2_resize,
     .check = qcow2_check,
+    .set_backing = qcow2_set_backing,
+    .make_empty = qcow2_make_empty,
+    .reopen = qcow2_reopen,
     .info = qcow2_info,
     .snapshot_create = qcow2_snapshot_create,
     .snapshot_list = qcow2_snapshot_list,

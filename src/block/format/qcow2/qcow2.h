@@ -225,6 +225,11 @@ bool qcow2_create(BlkNode *file, KeyVals *options, GError **err);
 int qcow2_grow_l1(BlkNode *n, uint64_t entries); /* with Q.lock */
 int qcow2_preallocate(BlkNode *n, uint64_t from, unsigned how); /* BLK_ALLOCATE... */
 bool qcow2_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err);
+void qcow2_cut_file(Qcow2 *q); /* clusters at its end that nobody uses */
+
+/* backing.c */
+bool qcow2_set_backing(BlkNode *n, const char *name, const char *format, GError **err);
+bool qcow2_make_empty(BlkNode *n, GError **err);
 
 /* check.c */
 bool qcow2_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err);

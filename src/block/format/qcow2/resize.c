@@ -204,7 +204,7 @@ int qcow2_preallocate(BlkNode *n, uint64_t from, unsigned how)
 /* ---- smaller */
 
 /* Clusters at the end of the file that nobody uses. */
-static void cut_file(Qcow2 *q)
+void qcow2_cut_file(Qcow2 *q)
 {
     uint64_t end = q->file->size >> q->cluster_bits, count = 0;
     g_mutex_lock(&q->lock);
@@ -227,7 +227,7 @@ static int shrink(BlkNode *n, uint64_t size)
     if (!status && q->data_raw && !blk_resize(q->data, size, BLK_SHRINK, NULL))
         status = -EIO;
     if (!status)
-        cut_file(q);
+        qcow2_cut_file(q);
     return status;
 }
 
