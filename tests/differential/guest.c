@@ -195,7 +195,8 @@ static bool make_vcpu(Guest *g, const AccelOps *ops, GError **err)
 Guest *guest_create(const AccelOps *ops, uint64_t fs_base, GError **err)
 {
     Guest *g = g_new0(Guest, 1);
-    MachineConfig config = { .ram_size = RAM_BYTES, .cpus = 1, .name = "differential", .manual_clock = true };
+    MachineConfig config = { .ram_size = RAM_BYTES, .cpus = 1, .name = "differential", .manual_clock = true,
+                             .accel_options = g_getenv("ATOLL_TEST_ACCEL_OPTIONS") };
     CpuModel host;
     cpu_model_host(&host);
     cpu_model_max(&config.cpu_model);
@@ -280,7 +281,7 @@ static RunExit run(Guest *g)
     return why;
 }
 
-/* The translator and the native side both use this thread's GS. */
+/* The translator and the native side both use this thread's GS, and have handlers of their own for the same signals. */
 static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
 {
     const AccelOps *ops = g->vcpu->accel->ops;
@@ -288,11 +289,19 @@ static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
     syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
     sigset_t mask; /* the translator's threads take no signals; this one has handlers with a stack of their own */
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    stack_t stack;
+    struct sigaction on_segv, on_bus;
+    sigaltstack(NULL, &stack);
+    sigaction(SIGSEGV, NULL, &on_segv);
+    sigaction(SIGBUS, NULL, &on_bus);
     if (ops->thread_start)
         ops->thread_start(g->vcpu);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     bool ok = go(g) == RUN_HALTED;
     syscall(SYS_arch_prctl, ARCH_SET_GS, gs);
+    sigaltstack(&stack, NULL);
+    sigaction(SIGSEGV, &on_segv, NULL);
+    sigaction(SIGBUS, &on_bus, NULL);
     return ok;
 }
 

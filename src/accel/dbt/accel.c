@@ -3,9 +3,8 @@
  */
 #include "accel/accel.h"
 
-#include <signal.h>
-
-#include "accel/dbt/dbt.h"
+#include "accel/dbt/mem.h"
+#include "base/keyval.h"
 
 static bool dbt_probe(GError **err)
 {
@@ -15,7 +14,53 @@ static bool dbt_probe(GError **err)
     return true;
 }
 
-static Accel *dbt_create(Machine *m, const CpuModel *model, GError **err) { return interp_accel_create(m, model, &accel_dbt, err); }
+enum { TLB_AUTO, TLB_TAG, TLB_FLAT };
+static const char *const tlb_names[] = { "auto", "tag", "flat", NULL };
+
+static bool read_options(const char *text, unsigned *ret_tlb, GError **err)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse(text ? text : "", NULL, "-accel dbt", err);
+    return kv && keyvals_take_choice(kv, "tlb", tlb_names, ret_tlb, err) && keyvals_end(kv, err);
+}
+
+/* Auto: what this host cannot do is done the slower way. */
+static bool make_region(DbtShared *s, unsigned tlb, GError **err)
+{
+    g_autoptr(GError) why = NULL;
+    if (tlb == TLB_TAG || tlb == TLB_AUTO)
+        return true;
+    if (dbt_signal_probe(&why))
+        s->region = dbt_region_create(&why);
+    if (s->region || tlb == TLB_AUTO)
+        return true;
+    g_propagate_error(err, g_steal_pointer(&why));
+    return false;
+}
+
+static void dbt_destroy(Accel *accel)
+{
+    if (!accel)
+        return;
+    DbtShared *s = ((InterpAccel *)accel)->translator;
+    dbt_region_destroy(s->region);
+    g_free(s);
+    interp_destroy(accel);
+}
+
+static Accel *dbt_create(Machine *m, const CpuModel *model, GError **err)
+{
+    unsigned tlb = TLB_AUTO;
+    if (!read_options(m->config.accel_options, &tlb, err))
+        return NULL;
+    Accel *a = interp_accel_create(m, model, &accel_dbt, err);
+    if (!a)
+        return NULL;
+    DbtShared *s = ((InterpAccel *)a)->translator = g_new0(DbtShared, 1);
+    if (make_region(s, tlb, err))
+        return a;
+    dbt_destroy(a);
+    return NULL;
+}
 
 static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
 {
@@ -26,12 +71,15 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
         return false;
     dbt_tlb_init(&v->shared_tlb[DTLB_READ]);
     dbt_tlb_init(&v->shared_tlb[DTLB_WRITE]);
+    DbtRegion *region = ((DbtShared *)((InterpAccel *)a)->translator)->region;
+    v->flat = region ? dbt_flat_create(v, region) : NULL;
     dbt_stats_init(v);
     if (dbt_cache_create(v, err)) {
         dbt_jumps_create(v);
         dbt_context_select(v, v->i.context);
         return true;
     }
+    dbt_flat_destroy(v->flat);
     interp_vcpu_finish(vcpu);
     return false;
 }
@@ -43,23 +91,12 @@ static void dbt_vcpu_finish(Vcpu *vcpu)
     dbt_jumps_destroy(v);
     dbt_cache_destroy(v->cache);
     dbt_glue_destroy(v->glue);
+    dbt_flat_destroy(v->flat);
+    v->flat = NULL;
     interp_vcpu_finish(vcpu);
 }
 
-/* In translated code RSP is the guest's, and a signal handler would write wherever it points: so none may run on this thread.
- * What the thread itself causes (SIGSEGV and its like) has no handler and ends the process. */
-static void block_signals(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-}
-
-static void dbt_thread_start(Vcpu *vcpu)
-{
-    (void)vcpu;
-    block_signals();
-}
+static void dbt_thread_start(Vcpu *vcpu) { dbt_signal_thread_start((DbtVcpu *)vcpu); }
 
 static void dbt_kick(Vcpu *vcpu) { atomic_store(&((DbtVcpu *)vcpu)->poll, 1); }
 
@@ -80,7 +117,7 @@ const AccelOps accel_dbt = {
     .vcpu_free = dbt_vcpu_free,
     .probe = dbt_probe,
     .create = dbt_create,
-    .destroy = interp_destroy,
+    .destroy = dbt_destroy,
     .vcpu_init = dbt_vcpu_init,
     .vcpu_finish = dbt_vcpu_finish,
     .thread_start = dbt_thread_start,

@@ -82,7 +82,10 @@ void tr_emit_address(Translator *t, const Insn *i)
 /* Both, with the guest's flags put aside if somebody needs them. */
 void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align)
 {
-    tr_flags_to_memory(t);
+    if (i->op == OP_DIV)
+        tr_flags_to_memory(t);
+    else
+        tr_prepare_access(t, size, align);
     tr_emit_address(t, i);
     tr_emit_translate(t, size, access, align);
     if (i->op == OP_DIV)

@@ -3,7 +3,7 @@
  *
  * Blocks and exits come from an arena, host code from a CodeBuffer.  When either is full all goes and starts anew.
  */
-#include "accel/dbt/dbt.h"
+#include "accel/dbt/mem.h"
 
 #include <sys/mman.h>
 
@@ -97,6 +97,8 @@ static void cache_empty(DbtVcpu *v)
     memset(c->page_bucket, 0, sizeof(c->page_bucket));
     memset(c->second_bucket, 0, sizeof(c->second_bucket));
     c->used = 0;
+    if (v->flat)
+        dbt_faults_forget(v);
     code_buffer_reset(c->code);
     dbt_glue_destroy(v->glue);
     v->glue = dbt_glue_create(c->code);
@@ -209,7 +211,7 @@ static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const TlbEntry *second
 {
     enum { MOST_EXITS = 160, MOST_INSNS = 32 /* of a block */ };
     interp_save_fpu(&v->i);
-    if (v->cache->used + sizeof(DbtBlock) + MOST_EXITS * sizeof(DbtExit) + MOST_INSNS * (sizeof(Insn) + 16) > ARENA_BYTES)
+    if (v->cache->used + sizeof(DbtBlock) + MOST_EXITS * (sizeof(DbtExit) + sizeof(FaultSite)) + MOST_INSNS * (sizeof(Insn) + 16) > ARENA_BYTES)
         cache_empty(v);
     size_t used = v->cache->used;
     DbtBlock *b = dbt_arena_alloc(v, sizeof(*b));

@@ -1,10 +1,10 @@
 /*
  * context.c - where a vCPU and its tables lie.
  *
- * [DbtVcpu][DbtContext] is repeated for each context; the DbtVcpu is the same memory in all of them, and GS points to the one
- * whose tables count.  C code uses the first alone.
+ * [DbtVcpu][DbtContext][flat table] is repeated for each context; the DbtVcpu is the same memory in all of them, and GS points to
+ * the one whose tables count.  C code uses the first alone.  In front of all stands the signal handler's stack.
  */
-#include "accel/dbt/dbt.h"
+#include "accel/dbt/mem.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -15,35 +15,41 @@
 
 #include "base/error.h"
 
-#define CONTEXT_STRIDE (DBT_CONTEXT_OFF + ((sizeof(DbtContext) + 4095) & ~4095ul))
-enum { HWCAP2_FSGSBASE_BIT = 2 };
+enum { HWCAP2_FSGSBASE_BIT = 2, GUARD_BYTES = 4096 };
+#define FRONT_BYTES (SIGNAL_STACK_BYTES + GUARD_BYTES)
 
-static uint8_t *place(DbtVcpu *v, unsigned index) { return (uint8_t *)v + index * CONTEXT_STRIDE; }
+static bool is_flat(const Accel *a) { return ((const DbtShared *)((const InterpAccel *)a)->translator)->region; }
+static size_t stride(const Accel *a) { return is_flat(a) ? FLAT_TABLE_OFFSET + FLAT_SLOTS * 8 : FLAT_TABLE_OFFSET; }
+static size_t all_bytes(const Accel *a) { return FRONT_BYTES + stride(a) * TLB_CONTEXTS; }
+static uint8_t *place(DbtVcpu *v, unsigned index) { return (uint8_t *)v + index * stride(v->i.vcpu.accel); }
+static uint8_t *front(const DbtVcpu *v) { return (uint8_t *)v - FRONT_BYTES; }
 
-static bool map_tables(uint8_t *at)
+static bool map(uint8_t *at, size_t bytes, int how)
 {
-    return mmap(at + DBT_CONTEXT_OFF, CONTEXT_STRIDE - DBT_CONTEXT_OFF, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+    return mmap(at, bytes, PROT_READ | PROT_WRITE, how | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
+
+static bool map_tables(uint8_t *at) { return map(at + DBT_CONTEXT_OFF, CONTEXT_BYTES, MAP_PRIVATE); }
 
 void *dbt_vcpu_alloc(Accel *a, GError **err)
 {
-    (void)a;
-    uint8_t *at = mmap(NULL, CONTEXT_STRIDE * TLB_CONTEXTS, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) {
-        error_set_errno(err, errno, "no memory for the tables of a vCPU");
+    uint8_t *start = mmap(NULL, all_bytes(a), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        error_set_errno(err, errno, "no address space for the tables of a vCPU (%zu MiB)", all_bytes(a) >> 20);
         return NULL;
     }
-    void *vcpu = mmap(at, DBT_CONTEXT_OFF, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    if (vcpu == MAP_FAILED || !map_tables(at)) {
+    uint8_t *at = start + FRONT_BYTES;
+    if (!map(start, SIGNAL_STACK_BYTES, MAP_PRIVATE) || !map(at, DBT_CONTEXT_OFF, MAP_SHARED) || !map_tables(at)) {
         error_set_errno(err, errno, "no memory for a vCPU");
-        munmap(at, CONTEXT_STRIDE * TLB_CONTEXTS);
+        munmap(start, all_bytes(a));
         return NULL;
     }
-    return vcpu;
+    return at;
 }
 
-void dbt_vcpu_free(Vcpu *v) { munmap(v, CONTEXT_STRIDE * TLB_CONTEXTS); }
+void dbt_vcpu_free(Vcpu *v) { munmap(front((DbtVcpu *)v), all_bytes(v->accel)); }
+
+void *dbt_signal_stack(const DbtVcpu *v) { return front(v); }
 
 static DbtContext *make(DbtVcpu *v, unsigned index)
 {
@@ -53,6 +59,8 @@ static DbtContext *make(DbtVcpu *v, unsigned index)
     if (index && (mremap(v, 0, DBT_CONTEXT_OFF, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED || !map_tables(at)))
         g_error("no memory for the tables of vCPU %u: %s", v->i.vcpu.id, g_strerror(errno)); /* as g_malloc does */
     DbtContext *c = (DbtContext *)(at + DBT_CONTEXT_OFF);
+    if (v->flat)
+        dbt_flat_make_table(v->flat, index, (uint64_t *)(at + FLAT_TABLE_OFFSET));
     for (unsigned n = 0; n < MEM_WHO_COUNT - 1; n++) {
         dbt_tlb_init(&c->tlb[n][DTLB_READ]);
         dbt_tlb_init(&c->tlb[n][DTLB_WRITE]);

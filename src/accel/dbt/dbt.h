@@ -66,6 +66,8 @@ typedef enum ExitKind {
 typedef struct DbtExit {
     uint8_t kind, size, access; /* bytes; DTLB_READ or DTLB_WRITE */
     bool flags_saved;           /* guest flags stand in flags_tmp as LAHF left them */
+    bool faulted;               /* EXIT_MEMORY: by a host fault */
+    bool aligned;               /* EXIT_MEMORY: the address must be a multiple of size */
     bool linkable;              /* EXIT_JUMP: the target lies in the same page */
     bool relative;              /* rip is added to code_base */
     uint32_t mode;
@@ -96,18 +98,22 @@ struct DbtBlock {
     DbtExit *linked_in;
     DbtExit *jumps[2];          /* its own that may be linked */
     DbtBlock *next, *page_next, *second_next;
+    const struct FaultSite *faults; /* accesses that may fault (mem.h) */
+    unsigned n_faults, code_bytes;
 };
 
 /* Counters for the benchmark and for -d exec. */
 typedef struct DbtStats {
-    uint64_t blocks, exits[EXIT_KINDS], interp_insns, tlb_fills, evictions, whole_blocks_interp;
+    uint64_t blocks, exits[EXIT_KINDS], interp_insns, tlb_fills, evictions, whole_blocks_interp, faults;
     uint64_t *by_row; /* instructions interpreted, by row of insns.txt */
 } DbtStats;
 
 typedef struct DbtVcpu {
     InterpVcpu i; /* first */
     /* What translated code touches through GS. */
-    uint64_t host_rsp, ea, flags_tmp, borrow, resume, continue_at;
+    uint64_t host_rsp, ea, flags_tmp, resume, continue_at;
+    uint64_t borrow[2];          /* guest values of host registers that are used for something else */
+    uint64_t low_bits[3];        /* masks for accesses of 2, 4 and 8 bytes */
     _Atomic uint8_t poll; /* nonzero: leave */
     uint64_t code_base; /* the page of RIP, while a relative block runs */
     DbtTlb shared_tlb[2];
@@ -120,6 +126,8 @@ typedef struct DbtVcpu {
     uint64_t writable[INDEX_WORDS];      /* a filter of the host pages that any table ever let be written */
     int jump_template;                   /* file of pages that hold the miss; -1: none */
     struct DbtCache *cache;
+    struct DbtFlat *flat; /* NULL: tag is the back end (mem.h) */
+    DbtExit fault;        /* EXIT_MEMORY that the signal handler makes */
     DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
     struct DbtGlue *glue;
     uint32_t mode;
@@ -146,6 +154,9 @@ static inline uint32_t dbt_jumps_offset(MemWho who)
 {
     return who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_jumps) : DBT_CONTEXT_OFF + offsetof(DbtContext, jumps) + (who - 1) * sizeof(DbtJumps);
 }
+#define CONTEXT_BYTES ((sizeof(DbtContext) + 4095) & ~4095ul)
+#define GS_EDGE ((uint32_t)(DBT_CONTEXT_OFF + CONTEXT_BYTES - 8)) /* the last quadword that can be read in front of the flat table */
+#define FLAT_TABLE_OFFSET (DBT_CONTEXT_OFF + CONTEXT_BYTES + 0x10000)
 void *dbt_vcpu_alloc(Accel *a, GError **err);
 void dbt_vcpu_free(Vcpu *v);
 void dbt_context_select(DbtVcpu *v, unsigned index);

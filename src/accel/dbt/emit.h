@@ -97,6 +97,16 @@ static inline void e_rorx(Emit *e, unsigned to, unsigned from, uint8_t count) /*
     e1(e, count);
 }
 
+/* The bits of `from` that gs:[off] selects; BMI2, 64 bits, leaves flags alone. */
+static inline void e_pext_gs(Emit *e, unsigned to, unsigned from, uint32_t off)
+{
+    e1(e, 0x65), e1(e, 0xc4);
+    e1(e, (to > 7 ? 0 : 0x80) | 0x40 | 0x20 | 2);
+    e1(e, 0x80 | (~from & 15) << 3 | 2);
+    e1(e, 0xf5);
+    e_gs_modrm(e, to, off);
+}
+
 /* ModRM, SIB and displacement of [base + index << scale + disp]; base or index may be absent (0xff). */
 static inline void e_mem(Emit *e, unsigned reg, unsigned base, unsigned index, unsigned scale, int32_t disp)
 {

@@ -100,6 +100,8 @@ void tr_emit_cold(Translator *t, const ColdSite *s)
 {
     patch_rel32(s->jump, t->e.p);
     memcpy(&s->exit->unlinked, s->jump, 4);
+    if (s->back)
+        mem_flat_cold(t, s);
     if (s->restore_ea)
         e_gs_indexed(&t->e, 0x03, SCRATCH_U, SCRATCH_T, s->tags);
     if (s->indirect) {

@@ -2,7 +2,7 @@
  * handle.c - what follows an exit of translated code.
  */
 #include "accel/accel.h"
-#include "accel/dbt/dbt.h"
+#include "accel/dbt/mem.h"
 
 /* ---- the next block */
 
@@ -93,13 +93,24 @@ static const void *handle_insn(DbtVcpu *v, DbtExit *x)
     return v->mode_translates ? dbt_next_code(v) : NULL;
 }
 
+/* What faults often is translated anew, with a check in front of the access. */
+static void note_fault(DbtVcpu *v, const DbtBlock *b, uint64_t rip)
+{
+    v->stats.faults++;
+    if (b->host && dbt_flat_site_faulted(v, b->host + (rip - b->rip)))
+        dbt_code_dropped(&v->i, b->host - ((uintptr_t)b->host & 0xfff), dbt_granules(b->host, b->bytes));
+}
+
 static const void *handle_memory(DbtVcpu *v, DbtExit *x)
 {
-    if (!dbt_tlb_fill(v, v->ea, x->size, x->access)) {
+    const DbtBlock *b = x->block;
+    if (x->faulted)
+        note_fault(v, b, x->rip);
+    bool misaligned = x->aligned && v->ea & (x->size - 1u);
+    if (misaligned || !dbt_tlb_fill(v, v->ea, x->size, x->access)) {
         dbt_interpret_one(v);
         return go_on(v);
     }
-    const DbtBlock *b = x->block;
     return x->resume && b->host ? enter_at(v, x->resume) : dbt_next_code(v);
 }
 

@@ -4,7 +4,7 @@
 #include "accel/dbt/translate.h"
 
 /* SCRATCH_U: linear address -> host memory is [SCRATCH_T + SCRATCH_U].  Spoils flags; `align`: a power of 2 or 1. */
-void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned align)
+void mem_tag_translate(Translator *t, unsigned size, unsigned access, unsigned align)
 {
     uint32_t tags = dbt_tlb_offset(mode_who(t->mode), access) + offsetof(DbtTlb, tag);
     const void *start = tr_here(t);

@@ -120,8 +120,10 @@ static unsigned pick_borrow(const GprFields *f, unsigned taken)
 Borrowed tr_borrow(Translator *t, const GprFields *f, unsigned slot, uint8_t access, unsigned taken)
 {
     Borrowed b = { .host = pick_borrow(f, taken), .slot = slot, .written = access & OPND_WRITE };
-    b.save = taken == 0xff ? GS_OFF(borrow) : GS_OFF(resume);
+    unsigned n = taken != 0xff;
+    b.save = GS_OFF(borrow) + 8 * n;
     e_store_gs(&t->e, b.host, b.save);
+    tr_note_held(t, n, b.host);
     e_load_gs(&t->e, b.host, GS_GPR(slot));
     return b;
 }
@@ -130,6 +132,7 @@ Borrowed tr_borrow_for(Translator *t, const GprFields *f, uint32_t off)
 {
     Borrowed b = { .host = pick_borrow(f, 0xff), .save = GS_OFF(borrow) };
     e_store_gs(&t->e, b.host, b.save);
+    tr_note_held(t, 0, b.host);
     e_load_gs(&t->e, b.host, off);
     return b;
 }

@@ -8,7 +8,7 @@ int tr_stack_bytes(const Translator *t) { return wide(t) ? 8 : 4; }
 /* Address of the new top of the stack to SCRATCH_U, translated for writing. */
 void tr_emit_push_access(Translator *t, int bytes)
 {
-    tr_flags_to_memory(t);
+    tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, -bytes);
     tr_emit_translate(t, bytes, DTLB_WRITE, 1);
     tr_flags_from_memory(t);
@@ -29,6 +29,7 @@ void tr_store_top_rip(Translator *t, uint64_t rip, unsigned bytes)
         tr_store_top_imm(t, rip, bytes);
         return;
     }
+    tr_note_push(t);
     e_lea(&t->e, true, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
     tr_emit_rip(t, SCRATCH_T, rip);
     e_op_mem(&t->e, 0x89, bytes == 8, SCRATCH_T, SCRATCH_U, 0xff, 0, 0);
@@ -124,7 +125,7 @@ void tr_load_value(Translator *t, unsigned bytes)
 /* The top of the stack to SCRATCH_U. */
 void tr_emit_load_top(Translator *t, unsigned bytes)
 {
-    tr_flags_to_memory(t);
+    tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, 0);
     tr_emit_translate(t, bytes, DTLB_READ, 1);
     tr_flags_from_memory(t);
@@ -168,7 +169,7 @@ bool tr_emit_leave(Translator *t, const Insn *i)
     enum { RBP = 5 };
     if (!natural_size(t, i))
         return false;
-    tr_flags_to_memory(t);
+    tr_prepare_access(t, i->opsize, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RBP, 0xff, 0, 0);
     tr_emit_translate(t, i->opsize, DTLB_READ, 1);
     tr_flags_from_memory(t);

@@ -29,8 +29,8 @@ void dbt_stats_finish(DbtVcpu *v)
         log_write(log, LOG_EXEC, "vCPU %u: %" G_GUINT64_FORMAT " blocks, %" G_GUINT64_FORMAT " instructions interpreted and %" G_GUINT64_FORMAT
                   " blocks of other modes, exits: jump %" G_GUINT64_FORMAT " indirect %" G_GUINT64_FORMAT " interp %" G_GUINT64_FORMAT
                   " memory %" G_GUINT64_FORMAT " attention %" G_GUINT64_FORMAT "; %" G_GUINT64_FORMAT " TLB fills, %" G_GUINT64_FORMAT
-                  " evictions", v->i.vcpu.id, s->blocks, s->interp_insns, s->whole_blocks_interp, s->exits[EXIT_JUMP], s->exits[EXIT_INDIRECT],
-                  s->exits[EXIT_INTERP], s->exits[EXIT_MEMORY], s->exits[EXIT_ATTENTION], s->tlb_fills, s->evictions);
+                  " faults, %" G_GUINT64_FORMAT " evictions", v->i.vcpu.id, s->blocks, s->interp_insns, s->whole_blocks_interp, s->exits[EXIT_JUMP], s->exits[EXIT_INDIRECT],
+                  s->exits[EXIT_INTERP], s->exits[EXIT_MEMORY], s->exits[EXIT_ATTENTION], s->tlb_fills, s->faults, s->evictions);
         print_rows(v, log);
     }
     g_free(v->stats.by_row);

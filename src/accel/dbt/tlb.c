@@ -1,5 +1,6 @@
 /* tlb.c - the tables that translated code looks addresses up in; filled from the interpreter's MMU. */
 #include "accel/dbt/index_set.h"
+#include "accel/dbt/mem.h"
 #include "accel/interp/mem_inline.h"
 
 static unsigned index_of(uint64_t linear) { return linear >> 12 & (DTLB_SIZE - 1); }
@@ -52,10 +53,20 @@ static void for_tables(DbtVcpu *v, TlbFlush what, void each(DbtTlb *t, uint64_t 
 }
 
 static void flush_one(DbtTlb *t, uint64_t linear, TlbFlush what) { table_flush(t, what); }
-void dbt_tlb_flush(DbtVcpu *v, TlbFlush what) { for_tables(v, what, flush_one, 0); }
+void dbt_tlb_flush(DbtVcpu *v, TlbFlush what)
+{
+    if (v->flat)
+        dbt_flat_flush(v, what);
+    else
+        for_tables(v, what, flush_one, 0);
+}
 
 void dbt_tlb_flush_shared(DbtVcpu *v)
 {
+    if (v->flat) {
+        dbt_flat_flush_shared(v);
+        return;
+    }
     table_flush(&v->shared_tlb[DTLB_READ], FLUSH_LOCAL);
     table_flush(&v->shared_tlb[DTLB_WRITE], FLUSH_LOCAL);
 }
@@ -71,6 +82,8 @@ void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
 {
     if (v->i.huge_pages)
         dbt_tlb_flush(v, what);
+    else if (v->flat)
+        dbt_flat_flush_page(v, linear, mmu_may_be_large(&v->i, linear), what);
     else
         for_tables(v, what, mmu_may_be_large(&v->i, linear) ? table_flush_large : flush_page_one, linear);
 }
@@ -90,6 +103,10 @@ void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 {
     if (!index_has(v->writable, writable_bit(host_page)))
         return;
+    if (v->flat) {
+        dbt_flat_forbid_write(v, host_page);
+        return;
+    }
     table_forbid(&v->shared_tlb[DTLB_WRITE], host_page);
     for (unsigned n = 0; n < TLB_CONTEXTS; n++)
         for (unsigned who = 0; v->contexts[n] && who < MEM_WHO_COUNT - 1; who++)
@@ -101,14 +118,21 @@ void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 /* A page may be written without notice only when it is dirty already and holds no code. */
 static bool plain_ram(const TlbEntry *e) { return e->flags && atomic_load(e->flags) == PAGE_DIRTY; }
 
-static void fill_write(DbtVcpu *v, uint64_t ea, const TlbEntry *e)
+/* False: it was there already, so it is not what the access lacks. */
+static bool set(DbtVcpu *v, uint64_t ea, unsigned access, const TlbEntry *e)
 {
-    table_set(dbt_tlb(v, v->i.who, DTLB_WRITE), ea, e);
-    index_put(v->writable, writable_bit(e->host), true);
+    if (access == DTLB_WRITE)
+        index_put(v->writable, writable_bit(e->host), true);
+    if (v->flat)
+        return dbt_flat_set(v, v->i.who, access, ea, e);
+    table_set(dbt_tlb(v, v->i.who, access), ea, e);
+    return true;
 }
 
 bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access)
 {
+    if (v->flat)
+        dbt_flat_touch(v, v->i.who, access, ea);
     MemAccess how = access == DTLB_WRITE ? ACCESS_WRITE : ACCESS_READ;
     uint64_t page = ea & ~0xfffull;
     if (((ea + size - 1) & ~0xfffull) != page)
@@ -125,10 +149,11 @@ bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access)
             return false;
         ram_written(&v->i, e->ram, tlb_ram_offset(e), 1);
     }
+    bool is_new[2] = { false, false };
     if (e->tag[ACCESS_READ] == page)
-        table_set(dbt_tlb(v, v->i.who, DTLB_READ), ea, e);
+        is_new[DTLB_READ] = set(v, ea, DTLB_READ, e);
     if (e->tag[ACCESS_WRITE] == page && plain_ram(e))
-        fill_write(v, ea, e);
+        is_new[DTLB_WRITE] = set(v, ea, DTLB_WRITE, e);
     v->stats.tlb_fills++;
-    return true;
+    return is_new[access];
 }

@@ -236,13 +236,24 @@ static void emit_body(Translator *t)
         tr_emit_jump(t, t->rip);
 }
 
+static void keep_faults(Translator *t)
+{
+    if (!t->v->flat || !t->n_faults)
+        return;
+    FaultSite *kept = dbt_arena_alloc(t->v, t->n_faults * sizeof(*kept));
+    memcpy(kept, t->fault, t->n_faults * sizeof(*kept));
+    t->b->faults = kept;
+    t->b->n_faults = t->n_faults;
+    dbt_faults_add(t->v, t->b);
+}
+
 bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry *second)
 {
     g_autofree Translator *t = g_new0(Translator, 1);
     CodeBuffer *code = dbt_code(v);
     t->v = v, t->b = b, t->mode = b->mode, t->size = mode_code_size(b->mode), t->rip = b->rip;
     t->relative = mode_relative(b->mode);
-    uint8_t *start = t->e.p = code_buffer_reserve(code, MOST_CODE);
+    uint8_t *start = t->start = t->e.p = code_buffer_reserve(code, MOST_CODE);
     if (!start)
         return false;
     if (second)
@@ -261,9 +272,11 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     t->flags_in_memory = false;
     for (unsigned n = 0; n < t->n_sites; n++)
         tr_emit_cold(t, &t->site[n]);
-    const uint8_t *executable = code_buffer_commit(code, t->e.p - start);
+    b->code_bytes = t->e.p - start;
+    const uint8_t *executable = code_buffer_commit(code, b->code_bytes);
     b->checked_entry = executable;
     b->polled_entry = executable + (polled_entry - start);
+    keep_faults(t);
     b->entry = executable + (entry - start);
     return true;
 }

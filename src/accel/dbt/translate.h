@@ -1,13 +1,14 @@
 #pragma once
 #include "accel/dbt/dbt.h"
 #include "accel/dbt/emit.h"
+#include "accel/dbt/mem.h"
 /*
  * translate.h - between the files that write host code: translate.c (blocks), pass.c, simple.c, stack.c, control.c (an
  * emitter an instruction), address.c, mem_*.c (memory operands), exits.c.
  *
  * An emitter returns false, having written nothing, for forms that it leaves to the interpreter.
  */
-enum { BLOCK_INSNS = 32, MOST_SITES = 4 * BLOCK_INSNS + 8, RAX = 0, RSP = 4 };
+enum { BLOCK_INSNS = 32, MOST_SITES = 5 * BLOCK_INSNS + 8, MOST_FAULTS = 5 * BLOCK_INSNS, RAX = 0, RSP = 4 };
 
 /* Code that is reached seldom stands behind the block. */
 typedef struct ColdSite {
@@ -16,6 +17,8 @@ typedef struct ColdSite {
     bool restore_ea;  /* SCRATCH_U is EA minus a tag: add it again */
     bool indirect;    /* not an exit: go on at exit->rip through the jump table */
     uint32_t tags;    /* GS offset of the table */
+    const uint8_t *back; /* mem_flat.c: an access that is not aligned; where to go on if it does not cross its page */
+    unsigned size;    /* its */
 } ColdSite;
 
 typedef struct Translator {
@@ -34,6 +37,9 @@ typedef struct Translator {
     const Insn *now, *kept; /* the current instruction; its copy in the arena, NULL if none was needed yet */
     ColdSite site[MOST_SITES];
     unsigned n_sites;
+    FaultSite fault[MOST_FAULTS];
+    unsigned n_faults;
+    uint8_t *start;      /* of the block's code */
 } Translator;
 
 static inline bool wide(const Translator *t) { return t->size == CODE64; }
@@ -71,9 +77,31 @@ void tr_load_gpr(Translator *t, unsigned to, unsigned reg);
 void tr_store_gpr(Translator *t, unsigned reg, unsigned from);
 void tr_store_gpr16(Translator *t, unsigned reg); /* from SCRATCH_U; the rest of the register stays */
 
-/* ---- mem_tag.c */
-/* SCRATCH_U: linear address -> host memory is [SCRATCH_T + SCRATCH_U].  Spoils flags; `align`: a power of 2 or 1. */
+/* ---- mem.c: the back ends behind one interface
+ *
+ *     tr_prepare_access(t, size, align);      flags to memory, if the back end spoils them for such an access
+ *     ... linear address to SCRATCH_U ...
+ *     tr_emit_translate(t, size, access, align);
+ *     tr_flags_from_memory(t);
+ *     ... the instruction, with [SCRATCH_T + SCRATCH_U] ...
+ *
+ * `align`: misaligned accesses are the guest's #GP, which the host's instruction raises as well; 1: none.
+ *
+ * The first access to [SCRATCH_T + SCRATCH_U] may fault and then starts over at tr_emit_translate, or the instruction in C.
+ * So up to it no guest register may change, SCRATCH_U must stay, and a register that holds something else must be one of
+ * tr_borrow(). */
+void tr_prepare_access(Translator *t, unsigned size, unsigned align); /* before the address; spoils SCRATCH_T */
 void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned align);
+/* For back ends whose accesses fault: one begins here. */
+FaultSite *tr_add_fault_site(Translator *t, unsigned size, unsigned access);
+/* A host register's guest value has gone to borrow[n]. */
+void tr_note_held(Translator *t, unsigned n, unsigned host);
+/* SCRATCH_U changes now: the address was that of tr_emit_push_access(). */
+void tr_note_push(Translator *t);
+void mem_tag_translate(Translator *t, unsigned size, unsigned access, unsigned align);
+bool mem_flat_keeps_flags(const Translator *t, unsigned size, unsigned align);
+void mem_flat_translate(Translator *t, unsigned size, unsigned access, unsigned align);
+void mem_flat_cold(Translator *t, const ColdSite *s);
 
 /* ---- pass.c */
 /* One field that may name a slot, in the form with a memory operand: at most two are needed. */

@@ -9,6 +9,7 @@ struct InterpAccel {
     bool on_fpu[OP_COUNT]; /* the handler works on CpuState.fpu */
     CodeMap *code_map;
     GPtrArray *vcpus; /* InterpVcpu; complete before the first of them runs */
+    void *translator; /* accel/dbt's own */
 };
 
 /* dispatch.c */

@@ -71,6 +71,7 @@ static inline uint64_t gate(uint16_t selector, uint32_t offset, unsigned access,
 static inline void fixture_open(Fixture *f, const char *cpu)
 {
     MachineConfig config = {
+        .accel_options = g_getenv("ATOLL_TEST_ACCEL_OPTIONS"),
         .ram_size = RAM, .cpus = 1, .max_cpus = 1, .cores = 1, .threads = 1, .sockets = 1, .manual_clock = true
     };
     CpuModel max;

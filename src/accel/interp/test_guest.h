@@ -80,7 +80,7 @@ static inline CpuState guest_state(const Guest *g)
 static inline Guest guest_create(unsigned cpus, CodeSize size)
 {
     GError *err = NULL;
-    MachineConfig config = { .ram_size = GUEST_RAM, .cpus = cpus, .sockets = 1, .cores = cpus, .threads = 1,
+    MachineConfig config = { .accel_options = g_getenv("ATOLL_TEST_ACCEL_OPTIONS"), .ram_size = GUEST_RAM, .cpus = cpus, .sockets = 1, .cores = cpus, .threads = 1,
                              .max_cpus = cpus, .name = "test", .manual_clock = true };
     config.cpu_model = (CpuModel){ .name = "test", .vendor = "GenuineIntel", .family = 6, .level = 13,
                                    .xlevel = 0x80000008, .phys_bits = 40, .virt_bits = 48 };

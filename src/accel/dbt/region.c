@@ -1,0 +1,109 @@
+/*
+ * region.c - the arena of host addresses in which RAM stands for translated code, see mem.h.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "accel/dbt/mem.h"
+#include "base/error.h"
+
+enum { COPIES = 8, CANDIDATES = 5, MOST_BLOCKS = 32, GAP = 1 << 21 };
+/* Programs, libraries and stacks have other residues modulo 16 TB (0x5..., 0x6..., 0xe..., 0xf...). */
+#define FIRST_CANDIDATE (1ull << 40)
+#define POISON_FROM_END 0x10000
+
+typedef struct RamWindow {
+    const RamBlock *ram;
+    uint8_t *at;
+} RamWindow;
+
+struct DbtRegion {
+    uint64_t base; /* of the lowest copy */
+    GMutex lock;   /* of who adds: vCPUs meet new RAM at any time */
+    uint64_t used; /* of the windows */
+    _Atomic unsigned n;
+    RamWindow window[MOST_BLOCKS];
+};
+
+static void release(uint64_t base, unsigned copies)
+{
+    for (unsigned n = 0; n < copies; n++)
+        munmap((void *)(base + n * RESERVE_STEP), RESERVE_BYTES);
+}
+
+static bool reserve(uint64_t base)
+{
+    for (unsigned n = 0; n < COPIES; n++) {
+        void *want = (void *)(base + n * RESERVE_STEP);
+        void *p = mmap(want, RESERVE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        if (p == want)
+            continue;
+        if (p != MAP_FAILED)
+            munmap(p, RESERVE_BYTES);
+        release(base, n);
+        return false;
+    }
+    return true;
+}
+
+DbtRegion *dbt_region_create(GError **err)
+{
+    for (unsigned n = 0; n < CANDIDATES; n++) {
+        uint64_t base = FIRST_CANDIDATE + n * RESERVE_BYTES;
+        if (!reserve(base))
+            continue;
+        DbtRegion *r = g_new0(DbtRegion, 1);
+        r->base = base;
+        g_mutex_init(&r->lock);
+        return r;
+    }
+    error_set_errno(err, errno, "cannot reserve address space for tlb=flat; use -accel dbt,tlb=tag");
+    return NULL;
+}
+
+void dbt_region_destroy(DbtRegion *r)
+{
+    if (!r)
+        return;
+    release(r->base, COPIES);
+    g_mutex_clear(&r->lock);
+    g_free(r);
+}
+
+static RamWindow *find(DbtRegion *r, const RamBlock *ram)
+{
+    unsigned n_windows = atomic_load_explicit(&r->n, memory_order_acquire);
+    for (unsigned n = 0; n < n_windows; n++)
+        if (r->window[n].ram == ram)
+            return &r->window[n];
+    return NULL;
+}
+
+static uint8_t *add(DbtRegion *r, RamBlock *ram)
+{
+    uint64_t bytes = (ram->size + 2 * GAP - 1) & ~(uint64_t)(GAP - 1);
+    if (r->n == MOST_BLOCKS || bytes > WINDOWS_BYTES - r->used)
+        return NULL;
+    void *want = (void *)(r->base + WINDOWS_OFFSET + r->used);
+    if (mmap(want, ram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, ram->fd, 0) == MAP_FAILED)
+        return NULL;
+    r->used += bytes;
+    r->window[r->n] = (RamWindow){ .ram = ram, .at = want };
+    atomic_fetch_add_explicit(&r->n, 1, memory_order_release);
+    return want;
+}
+
+uint8_t *dbt_region_window(DbtVcpu *v, DbtRegion *r, RamBlock *ram)
+{
+    RamWindow *w = find(r, ram);
+    if (w)
+        return w->at;
+    interp_save_fpu(&v->i);
+    g_mutex_lock(&r->lock);
+    w = find(r, ram);
+    uint8_t *at = w ? w->at : add(r, ram);
+    g_mutex_unlock(&r->lock);
+    return at;
+}
+
+uint64_t dbt_region_poison(const DbtRegion *r) { return r->base + RESERVE_BYTES - POISON_FROM_END; }
