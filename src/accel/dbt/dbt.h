@@ -35,10 +35,14 @@ typedef struct DbtTlb {
 enum { DTLB_READ, DTLB_WRITE };
 
 /* ---- indirect jumps: guest RIP -> host code that checks the RIP itself */
-enum { JUMP_SIZE = INDEX_SIZE, JUMP_FILTER_BITS = 4096 };
+enum { JUMP_SIZE = INDEX_SIZE, JUMP_FILTER_BITS = 1 << 15 };
 typedef struct DbtJumps {
     __attribute__((aligned(4096))) const void *entry[JUMP_SIZE]; /* by the low 16 bits */
-    uint64_t minus_rip[JUMP_SIZE]; /* for relative blocks, which do not know their own */
+    uint64_t minus_rip[JUMP_SIZE]; /* of the filled ones, for relative blocks, which do not know their own */
+    /* RIPs whose entry another has taken, by dbt_second_index(). */
+    uint64_t second_minus_rip[JUMP_SIZE];
+    const void *second_code[JUMP_SIZE];
+    IndexSet second_filled[2];
     IndexSet filled[2];           /* entries that do not hold the miss; by whether their page is global */
     uint64_t pages[JUMP_FILTER_BITS / 64], large[JUMP_FILTER_BITS / 64]; /* filters: 4 KiB and 4 MiB that any entry was ever of */
     uint32_t mode;                /* of all blocks in the table */
@@ -94,6 +98,8 @@ struct DbtBlock {
     uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
     const void *entry;          /* for jumps that know the target, from lower addresses */
     const void *polled_entry;   /* the same, but polls: from where it is itself and above, so that each loop has one */
+    bool in_second;             /* was ever put into the second part of a jump table */
+    const void *known_entry;    /* for the second jump table, which has compared the RIP */
     const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP; polls too */
     DbtExit *linked_in;
     DbtExit *jumps[2];          /* its own that may be linked */
@@ -163,6 +169,8 @@ void dbt_context_select(DbtVcpu *v, unsigned index);
 bool dbt_has_wrgsbase(void);
 void dbt_context_enter(DbtVcpu *v); /* on the vCPU's thread, before translated code runs */
 
+static inline uint16_t dbt_second_index(uint64_t rip) { return rip + (rip >> 16); }
+
 #define GS_OFF(member) ((uint32_t)offsetof(DbtVcpu, member))
 #define GS_GPR(n) ((uint32_t)(offsetof(DbtVcpu, i.s.gpr) + 8 * (n)))
 
@@ -204,7 +212,7 @@ void dbt_jumps_init(DbtVcpu *v, DbtJumps *j);
 void dbt_jumps_reset(DbtVcpu *v);
 /* Before code of v->mode runs: it must not find blocks of another mode in the table. */
 void dbt_jump_check_mode(DbtVcpu *v);
-void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b);
+void dbt_jump_remember(DbtVcpu *v, DbtBlock *b);
 void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b); /* in all contexts */
 void dbt_jump_flush(DbtVcpu *v, TlbFlush what);
 void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what);
@@ -285,4 +293,5 @@ typedef void DbtEnterFn(DbtVcpu *v, const void *code);
 DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g);
 const void *dbt_glue_exit(const struct DbtGlue *g, bool flags_saved); /* SCRATCH_T holds the DbtExit */
 const void *dbt_glue_miss(const struct DbtGlue *g); /* a RIP in SCRATCH_U that no jump table entry knows */
+const void *dbt_glue_second(const struct DbtGlue *g, MemWho who); /* or only the second part of the table */
 void dbt_glue_destroy(struct DbtGlue *g);

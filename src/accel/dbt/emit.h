@@ -51,6 +51,14 @@ static inline void e_gs_indexed(Emit *e, unsigned opcode, unsigned reg, unsigned
     e4(e, off);
 }
 
+static inline void e_jmp_gs_indexed(Emit *e, unsigned index, uint32_t off)
+{
+    e1(e, 0x65);
+    e_rex(e, false, 4, index, 0);
+    e1(e, 0xff), e1(e, 0x24), e1(e, 0xc5 | (index & 7) << 3);
+    e4(e, off);
+}
+
 /* ---- registers */
 static inline void e_mov(Emit *e, unsigned to, unsigned from)
 {

@@ -62,13 +62,8 @@ void tr_emit_indirect(Translator *t)
         patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
         return;
     }
-    uint32_t table = dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, entry);
     e_movzx16(&t->e, SCRATCH_T, SCRATCH_U);
-    e1(&t->e, 0x65);
-    e_rex(&t->e, false, 4, SCRATCH_T, 0);
-    e1(&t->e, 0xff); /* jmp gs:[T * 8 + table] */
-    e1(&t->e, 0x24), e1(&t->e, 0xc5 | (SCRATCH_T & 7) << 3);
-    e4(&t->e, table);
+    e_jmp_gs_indexed(&t->e, SCRATCH_T, dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, entry));
 }
 
 /* The same to a RIP known now: so is its place in the table, unless the block is relative. */

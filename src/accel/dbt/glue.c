@@ -10,11 +10,11 @@
 
 struct DbtGlue {
     DbtEnterFn *enter;
-    const void *exit, *exit_flags_saved, *miss;
+    const void *exit, *exit_flags_saved, *miss, *second[MEM_WHO_COUNT];
     DbtExit miss_exit;
 };
 
-enum { RAX = 0, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
+enum { RAX = 0, RCX = 1, RBX = 3, RSP = 4, RBP = 5, RSI = 6, RDI = 7 };
 static const uint8_t kept_by_callee[] = { RBX, RBP, 12, 13, 14, 15 };
 
 static void push(Emit *e, unsigned reg) { e_rex(e, false, 0, 0, reg), e1(e, 0x50 | (reg & 7)); }
@@ -92,6 +92,26 @@ static const void *make_exit(CodeBuffer *code, bool flags_saved)
     return code_buffer_commit(code, e.p - start);
 }
 
+/* The second part of a jump table; without the flags, which may be live. */
+static const void *make_second(CodeBuffer *code, const struct DbtGlue *g, MemWho who)
+{
+    Emit e = { code_buffer_reserve(code, 256) };
+    const uint8_t *start = e.p;
+    e_store_gs(&e, RCX, GS_OFF(borrow));
+    e_rorx(&e, RCX, SCRATCH_U, 16);
+    e_lea(&e, true, SCRATCH_T, RCX, SCRATCH_U, 0, 0);
+    e_movzx16(&e, SCRATCH_T, SCRATCH_T); /* dbt_second_index() */
+    e_gs_indexed(&e, 0x8b, RCX, SCRATCH_T, dbt_jumps_offset(who) + offsetof(DbtJumps, second_minus_rip));
+    e_lea(&e, true, RCX, RCX, SCRATCH_U, 0, 0);
+    uint8_t *same = e_jrcxz(&e);
+    e_load_gs(&e, RCX, GS_OFF(borrow));
+    patch_rel32(e_jmp(&e), code_buffer_writable(code, g->miss));
+    e_land(&e, same);
+    e_load_gs(&e, RCX, GS_OFF(borrow));
+    e_jmp_gs_indexed(&e, SCRATCH_T, dbt_jumps_offset(who) + offsetof(DbtJumps, second_code));
+    return code_buffer_commit(code, e.p - start);
+}
+
 struct DbtGlue *dbt_glue_create(CodeBuffer *code)
 {
     struct DbtGlue *g = g_new0(struct DbtGlue, 1);
@@ -106,11 +126,14 @@ struct DbtGlue *dbt_glue_create(CodeBuffer *code)
     e_mov_imm(&e, SCRATCH_T, (uintptr_t)&g->miss_exit);
     patch_rel32(e_jmp(&e), code_buffer_writable(code, g->exit));
     g->miss = code_buffer_commit(code, e.p - start);
+    for (unsigned who = 0; who < MEM_WHO_COUNT; who++)
+        g->second[who] = make_second(code, g, who);
     return g;
 }
 
 void dbt_glue_destroy(struct DbtGlue *g) { g_free(g); }
 const void *dbt_glue_miss(const struct DbtGlue *g) { return g->miss; }
+const void *dbt_glue_second(const struct DbtGlue *g, MemWho who) { return g->second[who]; }
 
 DbtEnterFn *dbt_glue_enter(const struct DbtGlue *g) { return g->enter; }
 const void *dbt_glue_exit(const struct DbtGlue *g, bool flags_saved) { return flags_saved ? g->exit_flags_saved : g->exit; }

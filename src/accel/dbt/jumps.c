@@ -16,15 +16,24 @@ static void drop_entry(DbtVcpu *v, DbtJumps *j, unsigned index)
     index_remove(&j->filled[1], index);
 }
 
-static void flush_part(DbtVcpu *v, DbtJumps *j, unsigned first, unsigned n, TlbFlush what)
+static void drop_second(DbtJumps *j, unsigned index)
 {
-    for (unsigned global = 0; global < 2; global++)
-        if (flush_concerns(what, global))
-            INDEX_FOREACH_IN(index, &j->filled[global], first, n)
-                drop_entry(v, j, index);
+    j->second_minus_rip[index] = index == 0; /* index 0: RIP 0 would match an empty one, and -1 has another index */
+    index_remove(&j->second_filled[0], index);
+    index_remove(&j->second_filled[1], index);
 }
 
-static void table_flush(DbtVcpu *v, DbtJumps *j, TlbFlush what) { flush_part(v, j, 0, INDEX_SIZE, what); }
+static void table_flush(DbtVcpu *v, DbtJumps *j, TlbFlush what)
+{
+    for (unsigned global = 0; global < 2; global++) {
+        if (!flush_concerns(what, global))
+            continue;
+        INDEX_FOREACH(index, &j->filled[global])
+            drop_entry(v, j, index);
+        INDEX_FOREACH(index, &j->second_filled[global])
+            drop_second(j, index);
+    }
+}
 
 void dbt_jump_flush(DbtVcpu *v, TlbFlush what)
 {
@@ -35,7 +44,7 @@ void dbt_jump_flush(DbtVcpu *v, TlbFlush what)
 void dbt_jump_flush_shared(DbtVcpu *v) { table_flush(v, &v->shared_jumps, FLUSH_LOCAL); }
 
 /* ---- INVLPG: pages of data are most, and concern no jump */
-static unsigned filter_bit(uint64_t unit) { return (unit ^ unit >> 12) % JUMP_FILTER_BITS; }
+static unsigned filter_bit(uint64_t unit) { return (unit ^ unit >> 16 ^ unit >> 29) % JUMP_FILTER_BITS; }
 
 static void filter_add(DbtJumps *j, uint64_t rip)
 {
@@ -43,12 +52,25 @@ static void filter_add(DbtJumps *j, uint64_t rip)
     index_put(j->large, filter_bit(rip >> 22), true);
 }
 
-/* Pages that agree in four bits share their entries.  An instruction that ends in the page may begin in the one before. */
-static void flush_page(DbtVcpu *v, DbtJumps *j, uint64_t linear, TlbFlush what)
+/* Does code at the RIP that stands there as its negative touch the page?  An instruction may begin in the page before. */
+static bool touches(uint64_t minus_rip, uint64_t page) { return -minus_rip - page + INSN_MAX_BYTES < 0x1000 + INSN_MAX_BYTES; }
+
+static void flush_page(DbtVcpu *v, DbtJumps *j, uint64_t page, TlbFlush what)
 {
-    unsigned first = linear & 0xf000;
-    flush_part(v, j, first, 0x1000, what);
-    flush_part(v, j, (first - INSN_MAX_BYTES) % JUMP_SIZE, INSN_MAX_BYTES, what);
+    unsigned first = page & 0xf000, before = (first - INSN_MAX_BYTES) % JUMP_SIZE;
+    for (unsigned global = 0; global < 2; global++) {
+        if (!flush_concerns(what, global))
+            continue;
+        INDEX_FOREACH_IN(index, &j->filled[global], first, 0x1000)
+            if (touches(j->minus_rip[index], page))
+                drop_entry(v, j, index);
+        INDEX_FOREACH_IN(index, &j->filled[global], before, INSN_MAX_BYTES)
+            if (touches(j->minus_rip[index], page))
+                drop_entry(v, j, index);
+        INDEX_FOREACH(index, &j->second_filled[global])
+            if (touches(j->second_minus_rip[index], page))
+                drop_second(j, index);
+    }
 }
 
 void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
@@ -59,7 +81,7 @@ void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
         if (v->i.huge_pages || (large && index_has(j->large, filter_bit(linear >> 22))))
             table_flush(v, j, what);
         else if (!large && index_has(j->pages, filter_bit(linear >> 12)))
-            flush_page(v, j, linear, what);
+            flush_page(v, j, linear & ~0xfffull, what);
     }
 }
 
@@ -73,17 +95,32 @@ void dbt_jump_check_mode(DbtVcpu *v)
     j->mode = v->mode;
 }
 
-void dbt_jump_remember(DbtVcpu *v, const DbtBlock *b)
+static void remember_second(DbtVcpu *v, DbtJumps *j, DbtBlock *b, uint64_t rip)
+{
+    unsigned index = dbt_second_index(rip);
+    index_remove(&j->second_filled[!v->page_global], index);
+    index_add(&j->second_filled[v->page_global], index);
+    j->second_minus_rip[index] = -rip;
+    j->second_code[index] = b->known_entry;
+    b->in_second = true;
+}
+
+void dbt_jump_remember(DbtVcpu *v, DbtBlock *b)
 {
     DbtJumps *j = dbt_jumps(v, mode_who(b->mode));
-    uint16_t index = v->i.s.rip;
+    uint64_t rip = v->i.s.rip;
+    uint16_t index = rip;
+    filter_add(j, rip);
+    if (b->second)
+        filter_add(j, rip + b->bytes);
+    bool taken = index_has(j->filled[0].bit, index) || index_has(j->filled[1].bit, index);
+    if (taken && j->minus_rip[index] != -rip && !b->second) {
+        remember_second(v, j, b, rip);
+        return;
+    }
     index_remove(&j->filled[!v->page_global], index);
     index_add(&j->filled[v->page_global], index);
-    filter_add(j, v->i.s.rip);
-    if (b->second)
-        filter_add(j, v->i.s.rip + b->bytes);
-    if (mode_relative(b->mode))
-        j->minus_rip[index] = -v->i.s.rip;
+    j->minus_rip[index] = -rip;
     j->entry[index] = b->checked_entry;
 }
 
@@ -93,6 +130,10 @@ static void forget(DbtVcpu *v, DbtJumps *j, const DbtBlock *b)
     for (unsigned index = b->rip % step; index < JUMP_SIZE; index += step)
         if (j->entry[index] == b->checked_entry)
             drop_entry(v, j, index);
+    for (unsigned global = 0; b->in_second && global < 2; global++)
+        INDEX_FOREACH(index, &j->second_filled[global])
+            if (j->second_code[index] == b->known_entry)
+                drop_second(j, index);
 }
 
 void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b)
@@ -125,6 +166,7 @@ static void fill(DbtVcpu *v, DbtJumps *j)
 
 void dbt_jumps_init(DbtVcpu *v, DbtJumps *j)
 {
+    drop_second(j, 0);
     if (v->jump_template < 0 || mmap(j->entry, sizeof(j->entry), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
                                      v->jump_template, 0) == MAP_FAILED)
         fill(v, j);
@@ -138,6 +180,7 @@ void dbt_jumps_create(DbtVcpu *v)
         v->jump_template = -1;
     }
     fill(v, &v->shared_jumps);
+    drop_second(&v->shared_jumps, 0);
 }
 
 void dbt_jumps_destroy(DbtVcpu *v)

@@ -189,7 +189,8 @@ static void emit_poll(Translator *t)
 
 /* Compares the RIP in SCRATCH_U with the block's own.  If they differ, another block comes, for which the flags may be live
  * although they are dead here. */
-static void emit_rip_check(Translator *t)
+/* Returns where code goes on that has compared it. */
+static uint8_t *emit_rip_check(Translator *t)
 {
     enum { RCX = 1 };
     uint64_t minus = -t->b->rip;
@@ -207,13 +208,15 @@ static void emit_rip_check(Translator *t)
     }
     uint8_t *same = e_jrcxz(&t->e);
     e_mov(&t->e, RCX, SCRATCH_T);
-    patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_miss(t->v->glue)));
+    patch_rel32(e_jmp(&t->e), code_buffer_writable(dbt_code(t->v), dbt_glue_second(t->v->glue, mode_who(t->mode))));
     e_land(&t->e, same);
     e_mov(&t->e, RCX, SCRATCH_T);
-    if (!t->relative)
-        return;
-    e_lea(&t->e, true, SCRATCH_T, SCRATCH_U, 0xff, 0, -(int32_t)t->b->rip);
-    e_store_gs(&t->e, SCRATCH_T, GS_OFF(code_base));
+    uint8_t *known = t->e.p;
+    if (t->relative) {
+        e_lea(&t->e, true, SCRATCH_T, SCRATCH_U, 0xff, 0, -(int32_t)t->b->rip);
+        e_store_gs(&t->e, SCRATCH_T, GS_OFF(code_base));
+    }
+    return known;
 }
 
 static void emit_body(Translator *t)
@@ -264,7 +267,7 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
         return true; /* the caller sees n_insns 0 */
     find_live_flags(t, page);
     t->live = t->live_before[0];
-    emit_rip_check(t);
+    uint8_t *known_entry = emit_rip_check(t);
     uint8_t *polled_entry = t->e.p;
     emit_poll(t);
     uint8_t *entry = t->e.p;
@@ -275,6 +278,7 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     b->code_bytes = t->e.p - start;
     const uint8_t *executable = code_buffer_commit(code, b->code_bytes);
     b->checked_entry = executable;
+    b->known_entry = executable + (known_entry - start);
     b->polled_entry = executable + (polled_entry - start);
     keep_faults(t);
     b->entry = executable + (entry - start);
