@@ -57,9 +57,13 @@ struct ImgArgs {
     bool strict;                 /* compare */
     bool shrink, drop;           /* resize; commit */
     char *preallocation, *repair, *granularity;
-    bool version, read_only, temporary, no_cache, copy_on_read, unused; /* io */
+    bool version, temporary, copy_on_read, unused; /* io */
+    bool read_only, no_cache; /* io, nbd */
     char *discard;
     bool write, no_drain, native, dry_run; /* bench; reclaim */
+    bool persistent, fork, list, verbose, allocation_depth, disconnect; /* nbd */
+    char *port, *bind, *socket_path, *shared, *export_name, *description, *tls_creds, *tls_hostname, *pid_file, *detect_zeroes, *connect_device;
+    GPtrArray *bitmap_names;
     char *count, *depth, *flush_interval, *offset, *pattern, *buffer_size, *step, *aio;
 };
 

@@ -1,0 +1,61 @@
+#pragma once
+#include "block/nbd/link.h"
+#include "block/nbd/nbd_wire.h"
+#include "block/nbd_server.h"
+/* server.h - between the files of the NBD server: server.c (listening, life), negotiate.c, transmit.c. */
+enum { MOST_CONTEXTS = 16 };
+
+typedef struct Export {
+    char *name, *description;
+    BlkNode *node;
+    bool read_only, allocation_depth;
+    uint64_t off, len;
+    char **bitmaps;
+} Export;
+
+/* A metadata context of an export: "base:allocation", "qemu:allocation-depth", "qemu:dirty-bitmap:NAME". */
+typedef enum ContextKind { CONTEXT_ALLOCATION, CONTEXT_DEPTH, CONTEXT_BITMAP } ContextKind;
+typedef struct Context {
+    uint32_t id;
+    ContextKind kind;
+    BlkBitmap *bitmap;
+} Context;
+
+typedef struct Client {
+    NbdServer *server;
+    Link *link;
+    const Export *export;
+    bool no_zeroes, structured;
+    Context context[MOST_CONTEXTS];
+    unsigned n_contexts;
+    const Export *contexts_of; /* the export that they were chosen for */
+    /* Transmission. */
+    GMutex lock; /* of what follows, and of writing */
+    GCond less;
+    unsigned in_flight;
+    uint64_t bytes_in_flight;
+    bool broken;
+} Client;
+
+struct NbdServer {
+    Export *export;
+    unsigned n_exports;
+    GSocketListener *listener;
+    GCancellable *stop;
+    GThread *thread;
+    TlsCreds *creds;
+    char *socket_path;
+    uint16_t port;
+    unsigned max_clients;
+    void (*clients_changed)(void *owner, unsigned clients, bool served);
+    void *owner;
+    GMutex lock;
+    GCond fewer;
+    unsigned clients, threads;
+};
+
+/* Leads the client through its options.  True: c->export is chosen. */
+bool nbd_negotiate(Client *c);
+/* Serves its requests until it goes. */
+void nbd_transmit(Client *c);
+uint16_t nbd_export_flags(const Client *c, const Export *e);
