@@ -235,6 +235,7 @@ int img_convert(ImgArgs *a, GError **err)
     Convert v = { .args = a };
     bool ok = run(&v, err);
     blk_close(v.target);
+    temporary_explain(&v.temporary, err);
     temporary_clear(&v.temporary);
     for (unsigned i = 0; i < v.copy.count; i++)
         blk_close(v.copy.sources[i].node);

@@ -124,6 +124,7 @@ int img_dd(ImgArgs *a, GError **err)
     g_autoptr(BlkNode) source = img_open(a, &(ImgOpen){ .name = d.in, .format = a->format, .image_opts = a->image_opts }, err);
     d.source = source;
     bool ok = source && temporary_start(&t, d.out, err) && make_and_copy(&d, &t, err);
+    temporary_explain(&t, err);
     temporary_clear(&t);
     return !ok;
 }

@@ -143,6 +143,16 @@ bool temporary_start(Temporary *t, const char *target, GError **err)
     return make(t, err);
 }
 
+void temporary_explain(const Temporary *t, GError **err)
+{
+    if (!t->renames || !err || !*err || !strstr((*err)->message, t->path))
+        return;
+    g_auto(GStrv) parts = g_strsplit((*err)->message, t->path, -1);
+    char *text = g_strjoinv(t->target, parts);
+    g_free((*err)->message);
+    (*err)->message = text;
+}
+
 bool temporary_commit(Temporary *t, GError **err)
 {
     if (t->renames && rename(t->path, t->target))

@@ -13,5 +13,7 @@ typedef struct Temporary {
 } Temporary;
 /* Refuses a target that somebody has open; removes what killed runs left behind. */
 bool temporary_start(Temporary *t, const char *target, GError **err);
+/* In a message the user's own name stands, not the temporary one. */
+void temporary_explain(const Temporary *t, GError **err);
 bool temporary_commit(Temporary *t, GError **err);
 void temporary_clear(Temporary *t); /* removes what was not committed */

@@ -106,15 +106,6 @@ int io_aio_read(Io *io, int argc, char **argv)
     return ok ? 0 : -1;
 }
 
-static bool sensible(const IoRequest *r)
-{
-    const char *wrong = r->unmap && !r->zero ? "-u requires -z to be specified"
-                        : r->zero && r->pattern >= 0 ? "-z and -P cannot be specified at the same time" : NULL;
-    if (wrong)
-        printf("%s\n", wrong);
-    return !wrong;
-}
-
 int io_aio_write(Io *io, int argc, char **argv)
 {
     IoRequest r;
@@ -122,7 +113,11 @@ int io_aio_write(Io *io, int argc, char **argv)
         return -1;
     if (r.invalid)
         return 0;
-    bool ok = sensible(&r) && prepare(&r, argc, argv, r.pattern >= 0 ? r.pattern : IO_FILL);
+    if (r.unmap && !r.zero) {
+        printf("-u requires -z to be specified\n");
+        return -1;
+    }
+    bool ok = prepare(&r, argc, argv, r.pattern >= 0 ? r.pattern : IO_FILL);
     if (ok)
         submit(io, &r, r.zero ? BLK_ZERO : BLK_WRITE);
     else

@@ -121,7 +121,7 @@ static int run_help(Io *io, int argc, char **argv)
     const IoCommand *c = find(argv[1]);
     if (!c) {
         printf("command %s not found\n", argv[1]);
-        return 0;
+        return -1;
     }
     print_line(c);
     if (c->help)

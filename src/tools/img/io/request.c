@@ -61,7 +61,7 @@ static bool take(IoRequest *r, int letter, const char *arg)
 
 bool io_request_parse(IoRequest *r, const char *letters, int argc, char **argv)
 {
-    *r = (IoRequest){ .pattern = -1 };
+    *r = (IoRequest){ .pattern = -1, .limit_words = "" };
     optind = 0;
     opterr = 1;
     for (int letter; (letter = getopt(argc, argv, letters)) != -1;) {
@@ -81,7 +81,7 @@ static bool add_length(IoRequest *r, const char *text, unsigned i)
     if (!io_size(text, &len))
         return false;
     if (len > IO_MAX_BYTES || r->len + len > IO_MAX_BYTES) {
-        printf("length cannot exceed %d, given %s\n", IO_MAX_BYTES, text);
+        printf("length cannot exceed %d%s, given %s\n", IO_MAX_BYTES, r->limit_words, text);
         return false;
     }
     r->iov[i].iov_len = len;
@@ -225,11 +225,11 @@ static const char *contradiction(const IoRequest *r)
 
 static bool fill_from(IoRequest *r)
 {
-    g_autoptr(GError) err = NULL;
     g_autofree char *data = NULL;
-    size_t len;
-    if (!g_file_get_contents(r->source, &data, &len, &err) || !len) {
-        printf("%s: %s\n", r->source, err ? err->message : "the file is empty");
+    size_t len = 0;
+    errno = 0;
+    if (!g_file_get_contents(r->source, &data, &len, NULL) || !len) {
+        fprintf(stderr, "%s: %s\n", r->source, errno ? g_strerror(errno) : "the file is empty");
         return false;
     }
     for (uint64_t at = 0; at < r->len; at += len)
@@ -264,8 +264,10 @@ static int write_command(Io *io, int argc, char **argv, const char *letters, boo
         io_usage(argv[0]);
     else if (wrong)
         printf("%s\n", wrong);
-    else if (io_request_place(&r, argv + optind, argc - optind))
-        status = write_it(io, &r, argv[0]);
+    else {
+        r.limit_words = vector ? "" : " without -n";
+        status = io_request_place(&r, argv + optind, argc - optind) ? write_it(io, &r, argv[0]) : -1;
+    }
     io_request_clear(&r);
     return status;
 }

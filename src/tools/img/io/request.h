@@ -4,6 +4,7 @@
 typedef struct IoRequest {
     bool machine, quiet, verbose, vm_state, compress, fua, no_fallback, unmap, zero, invalid;
     int pattern;            /* -1: none */
+    const char *limit_words; /* after the limit of a length */
     const char *source;     /* file to fill from */
     uint64_t verify_off, verify_len;
     bool has_verify_off, has_verify_len;
