@@ -4,7 +4,7 @@ ASAN = build-asan
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 
-.PHONY: all build run test test-long bench fuzz format install deps clean
+.PHONY: all build run test test-long bench bench-img fuzz format install deps clean
 all: build
 
 deps:
@@ -37,6 +37,11 @@ bench: build
 	@scripts/install-deps qemu-system-x86
 	meson test -C $(BUILD) --benchmark --verbose
 	tests/bench/run.py $(BENCH)
+
+# atoll-img against qemu-img and qemu-io; BENCH="--rounds 9 --only convert".
+bench-img: build
+	@scripts/install-deps qemu-utils time
+	tests/bench/img.py $(BENCH)
 
 # Device fuzzers under libFuzzer (clang), FUZZ_SECONDS each.
 fuzz: deps

@@ -149,7 +149,7 @@ static bool fits(Convert *v, GError **err)
                          "; make it larger with resize", info.filename, info.size, v->copy.total);
     v->copy.cluster = info.cluster_bytes ? info.cluster_bytes : 65536;
     if (v->copy.granule && info.cluster_bytes)
-        v->copy.granule = MAX(v->copy.granule, MIN(info.cluster_bytes, 65536));
+        v->copy.granule = MAX(v->copy.granule, v->copy.compress ? info.cluster_bytes : MIN(info.cluster_bytes, 65536));
     return true;
 }
 

@@ -100,27 +100,17 @@ static uint64_t run_of(const Copy *c, uint64_t off, const char *buffer, uint64_t
     return run;
 }
 
-static bool write_piece(Copy *c, uint64_t off, char *buffer, uint64_t len, GError **err)
+static bool write_piece(Copy *c, uint64_t off, char *buffer, uint64_t len, unsigned flags, GError **err)
 {
     bool zero = false;
     for (uint64_t at = 0, run; at < len; at += run) {
         run = run_of(c, off + at, buffer + at, len - at, &zero);
-        if (!(zero ? write_zeros(c, off + at, run, err) : write_data(c, off + at, buffer + at, run, 0, err)))
+        if (!(zero ? write_zeros(c, off + at, run, err) : write_data(c, off + at, buffer + at, run, flags, err)))
             return false;
     }
     return true;
 }
 
-static bool write_compressed(Copy *c, uint64_t off, char *buffer, uint64_t len, GError **err)
-{
-    for (uint64_t at = 0, part; at < len; at += part) {
-        part = MIN(c->cluster, len - at);
-        bool zero = c->granule && is_zero(buffer + at, part);
-        if (!(zero ? write_zeros(c, off + at, part, err) : write_data(c, off + at, buffer + at, part, BLK_COMPRESS, err)))
-            return false;
-    }
-    return true;
-}
 
 /* ---- reading */
 
@@ -179,7 +169,7 @@ static bool copy_clusters(void *owner, const Piece *p, char *buffer, GError **er
     Copy *c = owner;
     bool hole = c->granule && is_hole(c, p);
     bool ok = hole ? write_zeros(c, p->off, p->len, err)
-                   : read_target_range(c, p->off, buffer, p->len, err) && write_compressed(c, p->off, buffer, p->len, err);
+                   : read_target_range(c, p->off, buffer, p->len, err) && write_piece(c, p->off, buffer, p->len, BLK_COMPRESS, err);
     progress_show(&c->progress, p->off + p->len, c->total);
     return ok;
 }
@@ -189,7 +179,7 @@ static bool copy_data(Copy *c, const Piece *p, char *buffer, GError **err)
     const Source *s = &c->sources[p->source];
     if (c->offload && !blk_copy_range(s->node, p->local, c->target, p->off, p->len))
         return true;
-    return read_source(c, s, p->local, buffer, p->len, err) && write_piece(c, p->off, buffer, p->len, err);
+    return read_source(c, s, p->local, buffer, p->len, err) && write_piece(c, p->off, buffer, p->len, 0, err);
 }
 
 static bool copy_piece(void *owner, const Piece *p, char *buffer, GError **err)

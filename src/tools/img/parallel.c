@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-enum { MIN_THREADS = 2, MAX_THREADS = 16 };
+enum { MIN_THREADS = 4, MAX_THREADS = 16 };
 
 typedef struct Run {
     const Parallel *p;
