@@ -13,10 +13,11 @@ const LogCategoryInfo log_categories[LOG_CATEGORIES + 1] = {
     [LOG_CPU_RESET] = { "cpu_reset", "CPU state at each reset" },
     [LOG_IN_ASM] = { "in_asm", "guest instructions when they are first decoded" },
     [LOG_OUT_ASM] = { "out_asm", "host instructions of each translated block" },
-    [LOG_EXEC] = { "exec", "each block as it is executed" },
+    [LOG_EXEC] = { "exec", "how often the translator left its code, and for which instructions" },
     [LOG_PCI] = { "pci", "PCI configuration and BAR mappings" },
     [LOG_BLOCK] = { "block", "requests to disk images" },
     [LOG_STATE] = { "state", "saving and loading of machine state" },
+    [LOG_PERF] = { "perf", "nothing, but names for perf(1) of translated code in /tmp/perf-PID.map" },
 };
 
 Log *log_create(void)

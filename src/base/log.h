@@ -10,7 +10,7 @@
  *     if (log_on(log, LOG_INT))
  *         log_write(log, LOG_INT, "vector %02x", vector);
  */
-typedef enum LogCategory { LOG_GUEST_ERROR, LOG_UNIMP, LOG_INT, LOG_CPU_RESET, LOG_IN_ASM, LOG_OUT_ASM, LOG_EXEC, LOG_PCI, LOG_BLOCK, LOG_STATE, LOG_CATEGORIES } LogCategory;
+typedef enum LogCategory { LOG_GUEST_ERROR, LOG_UNIMP, LOG_INT, LOG_CPU_RESET, LOG_IN_ASM, LOG_OUT_ASM, LOG_EXEC, LOG_PCI, LOG_BLOCK, LOG_STATE, LOG_PERF, LOG_CATEGORIES } LogCategory;
 
 typedef struct LogCategoryInfo {
     const char *name, *doc; /* name as -d spells it */

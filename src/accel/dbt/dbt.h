@@ -94,7 +94,8 @@ struct DbtBlock {
     const uint8_t *second;      /* the page where its only instruction ends, if that is another; else NULL */
     uint64_t rip;               /* offset in its page, if mode_relative(mode) */
     uint32_t mode;
-    uint16_t bytes, n_insns;
+    uint16_t bytes, n_insns, n_called; /* n_called: instructions that C code executes */
+    uint16_t hot_bytes;         /* of host code from `entry`, without what is reached seldom */
     uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
     const void *entry;          /* for jumps that know the target, from lower addresses */
     const void *polled_entry;   /* the same, but polls: from where it is itself and above, so that each loop has one */
@@ -275,6 +276,11 @@ const void *dbt_exit(DbtVcpu *v, DbtExit *x);
 /* Host code of the instruction at rip; NULL: it had to be interpreted. */
 const void *dbt_next_code(DbtVcpu *v);
 void dbt_interpret_one(DbtVcpu *v);
+
+/* ---- listing.c */
+void dbt_list_guest(DbtVcpu *v, uint64_t rip, const Insn *insns, unsigned n);
+void dbt_list_host(DbtVcpu *v, const uint8_t *code, size_t n);
+void dbt_map_block(DbtVcpu *v, uint64_t rip, const uint8_t *code, size_t n);
 
 /* ---- stats.c */
 void dbt_stats_init(DbtVcpu *v);

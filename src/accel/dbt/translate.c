@@ -227,6 +227,7 @@ static void emit_body(Translator *t)
         t->live = t->live_before[n];
         t->now = i, t->kept = NULL;
         progress = emit_insn(t, i);
+        t->b->n_called += progress == INTERPRETED;
         if (progress == INTERPRETED && ends_block(i)) {
             tr_emit_exit(t, tr_new_exit(t, EXIT_INTERP, t->rip));
         } else if (progress == INTERPRETED) {
@@ -248,6 +249,17 @@ static void keep_faults(Translator *t)
     t->b->faults = kept;
     t->b->n_faults = t->n_faults;
     dbt_faults_add(t->v, t->b);
+}
+
+static void list(Translator *t, const uint8_t *code, size_t n)
+{
+    Log *log = t->v->i.vcpu.machine->log;
+    if (log_on(log, LOG_IN_ASM))
+        dbt_list_guest(t->v, t->b->rip, t->insn, t->n);
+    if (log_on(log, LOG_OUT_ASM))
+        dbt_list_host(t->v, code, n);
+    if (log_on(log, LOG_PERF))
+        dbt_map_block(t->v, t->b->rip, code, n);
 }
 
 bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry *second)
@@ -272,6 +284,7 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     emit_poll(t);
     uint8_t *entry = t->e.p;
     emit_body(t);
+    b->hot_bytes = (uint16_t)(t->e.p - entry);
     t->flags_in_memory = false;
     for (unsigned n = 0; n < t->n_sites; n++)
         tr_emit_cold(t, &t->site[n]);
@@ -282,5 +295,6 @@ bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry
     b->polled_entry = executable + (polled_entry - start);
     keep_faults(t);
     b->entry = executable + (entry - start);
+    list(t, executable, (size_t)(t->e.p - start));
     return true;
 }
