@@ -397,6 +397,7 @@ static void test_commit_empty(void)
     assert_content(c.root, want);
     g_assert_true(blk_map(c.root, 0, DISK, &e, NULL));
     g_assert_true(!e.allocated && e.len == DISK);
+    g_assert_cmpuint(c.top->file->size, <, 16 * 65536);
     assert_sound(c.root);
     blk_close(c.root);
 }

@@ -123,6 +123,8 @@ bool qcow2_make_empty(BlkNode *n, GError **err)
         return error_set(err, ERR_UNSUPPORTED, "cannot empty '%s': its data file is a raw image by itself", n->filename);
     g_mutex_lock(&q->lock);
     int status = forget_data(q);
+    if (!status)
+        status = forget_data(q); /* now its tables move to the front, and the file becomes short */
     g_mutex_unlock(&q->lock);
     if (!status)
         qcow2_cut_file(q);
