@@ -99,6 +99,7 @@ struct DbtBlock {
     uint64_t looked_at;         /* granules of the page (64 bytes) whose code told which flags are dead at the end */
     const void *entry;          /* for jumps that know the target, from lower addresses */
     const void *polled_entry;   /* the same, but polls: from where it is itself and above, so that each loop has one */
+    uint8_t remembered;         /* a bit a context whose jump table may know it */
     bool in_second;             /* was ever put into the second part of a jump table */
     const void *known_entry;    /* for the second jump table, which has compared the RIP */
     const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP; polls too */

@@ -111,6 +111,7 @@ void dbt_jump_remember(DbtVcpu *v, DbtBlock *b)
     uint64_t rip = v->i.s.rip;
     uint16_t index = rip;
     filter_add(j, rip);
+    b->remembered |= 1 << v->i.context;
     if (b->second)
         filter_add(j, rip + b->bytes);
     bool taken = index_has(j->filled[0].bit, index) || index_has(j->filled[1].bit, index);
@@ -139,10 +140,10 @@ static void forget(DbtVcpu *v, DbtJumps *j, const DbtBlock *b)
 void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b)
 {
     MemWho who = mode_who(b->mode);
-    if (who == MEM_IMPLICIT)
+    if (who == MEM_IMPLICIT && b->remembered)
         forget(v, &v->shared_jumps, b);
     for (unsigned n = 0; who != MEM_IMPLICIT && n < TLB_CONTEXTS; n++)
-        if (v->contexts[n])
+        if (b->remembered >> n & 1)
             forget(v, &v->contexts[n]->jumps[who - 1], b);
 }
 

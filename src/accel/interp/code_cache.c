@@ -13,7 +13,8 @@
 
 enum {
     BUCKET_BITS = 14, PAGE_BUCKET_BITS = 12, BLOCK_INSNS = 32,
-    PAGE = 4096, GRANULE_SHIFT = 6, POSTED_MAX = 64,
+    PAGE = 4096, GRANULE_SHIFT = 6, POSTED_MAX = 1024, POSTED_MERGED = 4,
+    WRITES_TO_RELEASE = 32, /* to a page whose code is gone, until it is taken for data */
 };
 /* Of decoded instructions, a vCPU; when full, all go.  Only pages that were touched cost memory. */
 #define ARENA_BYTES (32u << 20)
@@ -22,10 +23,12 @@ enum {
 typedef struct CodeRam {
     RamBlock *ram;
     _Atomic uint64_t *granules; /* by page */
+    _Atomic uint8_t *writes;    /* by page: how many since it had code */
 } CodeRam;
 
 struct CodeMap {
     GMutex lock; /* of writers */
+    _Atomic unsigned claiming; /* pages that have their flag, but may yet stand in some vCPU's table of writable ones */
     CodeRam *_Atomic ram[32];
 };
 
@@ -45,7 +48,22 @@ CodeMap *code_map_create(GError **err)
     return m;
 }
 
-static size_t granules_bytes(const RamBlock *ram) { return (ram->size + PAGE - 1) / PAGE * sizeof(uint64_t); }
+static size_t n_pages(const RamBlock *ram) { return (ram->size + PAGE - 1) / PAGE; }
+static size_t granules_bytes(const RamBlock *ram) { return n_pages(ram) * sizeof(uint64_t); }
+
+static void *map_zeros(size_t n)
+{
+    return mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+static void code_ram_free(CodeRam *r)
+{
+    if (r->granules != MAP_FAILED)
+        munmap(r->granules, granules_bytes(r->ram));
+    if (r->writes != MAP_FAILED)
+        munmap(r->writes, n_pages(r->ram));
+    g_free(r);
+}
 
 void code_map_destroy(CodeMap *m)
 {
@@ -54,8 +72,7 @@ void code_map_destroy(CodeMap *m)
     for (size_t i = 0; i < G_N_ELEMENTS(m->ram); i++) {
         CodeRam *r = atomic_load(&m->ram[i]);
         if (r)
-            munmap(r->granules, granules_bytes(r->ram));
-        g_free(r);
+            code_ram_free(r);
     }
     g_mutex_clear(&m->lock);
     g_free(m);
@@ -77,13 +94,14 @@ static CodeRam *map_add(CodeMap *m, RamBlock *ram)
     for (size_t i = 0; i < G_N_ELEMENTS(m->ram); i++) {
         if (atomic_load(&m->ram[i]))
             continue;
-        void *p = mmap(NULL, granules_bytes(ram), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (p == MAP_FAILED)
-            return NULL;
         CodeRam *r = g_new0(CodeRam, 1);
         r->ram = ram;
-        r->granules = p;
+        r->granules = map_zeros(granules_bytes(ram));
+        r->writes = map_zeros(n_pages(ram));
+        if (r->granules == MAP_FAILED || r->writes == MAP_FAILED) {
+            code_ram_free(r);
+            return NULL;
+        }
         atomic_store_explicit(&m->ram[i], r, memory_order_release);
         return r;
     }
@@ -102,22 +120,37 @@ bool code_claim(InterpVcpu *v, RamBlock *ram, uint64_t offset, uint64_t n)
     CodeMap *m = ((InterpAccel *)v->vcpu.accel)->code_map;
     uint64_t bits = granule_bits(offset, n);
     CodeRam *r = map_find(m, ram);
-    if (r && (atomic_load(&r->granules[offset / PAGE]) & bits) == bits)
+    if (r && (atomic_load(&r->granules[offset / PAGE]) & bits) == bits && !atomic_load(&m->claiming))
         return true;
     g_mutex_lock(&m->lock);
     if (!r && !(r = map_find(m, ram)))
         r = map_add(m, ram);
-    bool new_page = false;
+    /* Another vCPU's claim of this page may be under way: its flag alone says nothing yet. */
+    bool new_page = atomic_fetch_add(&m->claiming, 1) != 0;
     if (r) {
+        atomic_store_explicit(&r->writes[offset / PAGE], 0, memory_order_relaxed);
         atomic_fetch_or(&r->granules[offset / PAGE], bits);
-        new_page = !(atomic_fetch_or(&ram->page_flags[offset / PAGE], PAGE_HAS_CODE) & PAGE_HAS_CODE);
+        new_page |= !(atomic_fetch_or(&ram->page_flags[offset / PAGE], PAGE_HAS_CODE) & PAGE_HAS_CODE);
     }
     g_mutex_unlock(&m->lock);
     if (new_page && v->client)
         v->client->code_claimed(v, ram->host + (offset & ~(uint64_t)(PAGE - 1)));
     if (new_page)
         barrier_on_all_threads();
+    atomic_fetch_sub(&m->claiming, 1);
     return r != NULL;
+}
+
+/* Code was there and may come back, so the page keeps its flag for some writes more: to set it anew stops all vCPUs. */
+static void count_write(CodeMap *m, CodeRam *r, uint64_t page, bool all)
+{
+    if (!all && atomic_fetch_add_explicit(&r->writes[page], 1, memory_order_relaxed) < WRITES_TO_RELEASE)
+        return;
+    g_mutex_lock(&m->lock);
+    atomic_store_explicit(&r->writes[page], 0, memory_order_relaxed);
+    if (!atomic_load(&r->granules[page]))
+        atomic_fetch_and(&r->ram->page_flags[page], (uint8_t)~PAGE_HAS_CODE);
+    g_mutex_unlock(&m->lock);
 }
 
 /* Takes the granules that were written off the map, for the caller to drop everywhere: their bits. */
@@ -125,14 +158,14 @@ static uint64_t map_release(CodeMap *m, RamBlock *ram, uint64_t offset, uint64_t
 {
     CodeRam *r = map_find(m, ram);
     uint64_t bits = granule_bits(offset, n);
-    if (!r || !(atomic_load(&r->granules[offset / PAGE]) & bits))
+    if (!r)
         return 0;
-    g_mutex_lock(&m->lock);
-    uint64_t old = atomic_fetch_and(&r->granules[offset / PAGE], ~bits);
-    if (!(old & ~bits))
-        atomic_fetch_and(&ram->page_flags[offset / PAGE], (uint8_t)~PAGE_HAS_CODE);
-    g_mutex_unlock(&m->lock);
-    return old & bits;
+    uint64_t now = atomic_load(&r->granules[offset / PAGE]);
+    if (now & bits)
+        now = atomic_fetch_and(&r->granules[offset / PAGE], ~bits);
+    if (!(now & ~bits))
+        count_write(m, r, offset / PAGE, n == PAGE);
+    return now & bits;
 }
 
 /* ---- a vCPU's cache */
@@ -301,11 +334,22 @@ static void cache_drop(FullCache *c, const uint8_t *page, uint64_t granules)
     }
 }
 
+/* Writes come one after the other to the same page. */
+static bool post_merged(FullCache *c, const uint8_t *page, uint64_t granules)
+{
+    for (unsigned n = c->n_posted; n-- > 0 && c->n_posted - n <= POSTED_MERGED;)
+        if (c->posted[n].page == page) {
+            c->posted[n].granules |= granules;
+            return true;
+        }
+    return false;
+}
+
 static void cache_post(InterpVcpu *v, const uint8_t *page, uint64_t granules)
 {
     FullCache *c = full(v->code);
     g_mutex_lock(&c->lock);
-    if (c->n_posted < POSTED_MAX)
+    if (!post_merged(c, page, granules) && c->n_posted < POSTED_MAX)
         c->posted[c->n_posted++] = (Posted){ page, granules };
     g_mutex_unlock(&c->lock);
     vcpu_request(&v->vcpu, VREQ_ACCEL);
