@@ -49,6 +49,8 @@ MACHINE = ["-cpu", "max", "-smp", "2", "-m", "512M", "-nographic", "-no-reboot"]
 EMULATORS = {  # in the order of a round
     "dbt": [os.path.join(BUILD, "bin/atoll-vm"), "-accel", "dbt", *MACHINE],
     "interp": [os.path.join(BUILD, "bin/atoll-vm"), "-accel", "interp", *MACHINE],
+    "tag": [os.path.join(BUILD, "bin/atoll-vm"), "-accel", "dbt,tlb=tag", *MACHINE],  # the memory back ends of dbt
+    "flat": [os.path.join(BUILD, "bin/atoll-vm"), "-accel", "dbt,tlb=flat", *MACHINE],
     "tcg": ["qemu-system-x86_64", "-accel", "tcg", *MACHINE],
     "native": None,
 }

@@ -290,10 +290,11 @@ static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
     sigset_t mask; /* the translator's threads take no signals; this one has handlers with a stack of their own */
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     stack_t stack;
-    struct sigaction on_segv, on_bus;
+    struct sigaction on_segv, on_bus, on_ill;
     sigaltstack(NULL, &stack);
     sigaction(SIGSEGV, NULL, &on_segv);
     sigaction(SIGBUS, NULL, &on_bus);
+    sigaction(SIGILL, NULL, &on_ill);
     if (ops->thread_start)
         ops->thread_start(g->vcpu);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -302,6 +303,7 @@ static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
     sigaltstack(&stack, NULL);
     sigaction(SIGSEGV, &on_segv, NULL);
     sigaction(SIGBUS, &on_bus, NULL);
+    sigaction(SIGILL, &on_ill, NULL);
     return ok;
 }
 

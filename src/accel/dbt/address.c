@@ -62,6 +62,10 @@ void tr_emit_rip(Translator *t, unsigned reg, uint64_t rip)
 void tr_emit_address(Translator *t, const Insn *i)
 {
     bool w = i->addrsize == 8;
+    if (i->base == INSN_RIP || (i->base == INSN_NO_REG && i->index == INSN_NO_REG))
+        tr_address_fixed(t, (i->base == INSN_RIP ? t->rip + i->length : 0) + i->disp); /* blocks are relative to pages */
+    else if (i->base != INSN_NO_REG && i->index == INSN_NO_REG)
+        tr_address_base(t, i->base, i->disp);
     if (i->base == INSN_RIP) {
         tr_emit_rip(t, SCRATCH_U, t->rip + i->length + i->disp);
         if (!w)
@@ -74,6 +78,7 @@ void tr_emit_address(Translator *t, const Insn *i)
         e_lea(&t->e, w, SCRATCH_U, base, index, i->scale, (int32_t)i->disp);
     }
     if (i->seg >= SEG_FS) {
+        t->address.kind = ADDRESS_UNKNOWN;
         e_load_gs(&t->e, SCRATCH_T, GS_OFF(i.base) + 8 * i->seg);
         e_lea(&t->e, wide(t), SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
     }

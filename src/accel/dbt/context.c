@@ -19,7 +19,7 @@ enum { HWCAP2_FSGSBASE_BIT = 2, GUARD_BYTES = 4096 };
 #define FRONT_BYTES (SIGNAL_STACK_BYTES + GUARD_BYTES)
 
 static bool is_flat(const Accel *a) { return ((const DbtShared *)((const InterpAccel *)a)->translator)->region; }
-static size_t stride(const Accel *a) { return is_flat(a) ? FLAT_TABLE_OFFSET + FLAT_SLOTS * 8 : FLAT_TABLE_OFFSET; }
+static size_t stride(const Accel *a) { return is_flat(a) ? FLAT_AREA_OFFSET + FLAT_SLOTS * 8 : FLAT_AREA_OFFSET; }
 static size_t all_bytes(const Accel *a) { return FRONT_BYTES + stride(a) * TLB_CONTEXTS; }
 static uint8_t *place(DbtVcpu *v, unsigned index) { return (uint8_t *)v + index * stride(v->i.vcpu.accel); }
 static uint8_t *front(const DbtVcpu *v) { return (uint8_t *)v - FRONT_BYTES; }
@@ -60,7 +60,7 @@ static DbtContext *make(DbtVcpu *v, unsigned index)
         g_error("no memory for the tables of vCPU %u: %s", v->i.vcpu.id, g_strerror(errno)); /* as g_malloc does */
     DbtContext *c = (DbtContext *)(at + DBT_CONTEXT_OFF);
     if (v->flat)
-        dbt_flat_make_table(v->flat, index, (uint64_t *)(at + FLAT_TABLE_OFFSET));
+        dbt_flat_make_table(v->flat, index, (uint64_t *)(at + FLAT_AREA_OFFSET));
     for (unsigned n = 0; n < MEM_WHO_COUNT - 1; n++) {
         dbt_tlb_init(&c->tlb[n][DTLB_READ]);
         dbt_tlb_init(&c->tlb[n][DTLB_WRITE]);

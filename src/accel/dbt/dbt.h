@@ -164,7 +164,8 @@ static inline uint32_t dbt_jumps_offset(MemWho who)
 }
 #define CONTEXT_BYTES ((sizeof(DbtContext) + 4095) & ~4095ul)
 #define GS_EDGE ((uint32_t)(DBT_CONTEXT_OFF + CONTEXT_BYTES - 8)) /* the last quadword that can be read in front of the flat table */
-#define FLAT_TABLE_OFFSET (DBT_CONTEXT_OFF + CONTEXT_BYTES + 0x10000)
+#define FLAT_AREA_OFFSET (DBT_CONTEXT_OFF + CONTEXT_BYTES + 0x10000)
+#define FLAT_TABLE_OFFSET (FLAT_AREA_OFFSET + 0x60) /* see FLAT_INVALID_BYTE */
 void *dbt_vcpu_alloc(Accel *a, GError **err);
 void dbt_vcpu_free(Vcpu *v);
 void dbt_context_select(DbtVcpu *v, unsigned index);

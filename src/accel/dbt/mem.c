@@ -15,6 +15,7 @@ void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned a
         mem_flat_translate(t, size, access, align);
     else
         mem_tag_translate(t, size, access, align);
+    t->address.kind = ADDRESS_UNKNOWN;
 }
 
 FaultSite *tr_add_fault_site(Translator *t, unsigned size, unsigned access)

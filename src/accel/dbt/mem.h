@@ -29,8 +29,11 @@ uint64_t dbt_region_poison(const DbtRegion *r);
 /* ---- flat.c: the table.  One array for every MemWho and access, each with an offset of its own, so that one displacement
  * from GS reaches all.  Two addresses whose kinds and pages differ may meet in one slot: what is read then is the other's
  * addend, which leads out of the windows (the offsets are further apart than the windows are large) and faults. */
-#define FLAT_KIND_SLOTS ((1ull << 24) + 0x1357) /* not round, for guests like round distances */
+#define FLAT_KIND_SLOTS ((1ull << 24) + 0x1360) /* not round, for guests like round distances */
 #define FLAT_KIND(who, access) ((2 * (who) + (access)) * FLAT_KIND_SLOTS)
+/* No instruction in 64-bit mode (PUSHA), and the last byte of FLAT_TABLE_OFFSET: a branch to the displacement of an
+ * instruction that reads the table raises #UD. */
+#define FLAT_INVALID_BYTE 0x60
 #define FLAT_SLOTS      (((1ull << 32) + 6 * FLAT_KIND_SLOTS + 0xffff) & ~0xffffull) /* whole pages */
 
 /* What the vCPUs of a machine share. */

@@ -3,11 +3,13 @@
  * that the table does not know faults.
  *
  * An access must not cross its page, for the host page behind it is another guest page's.  Aligned accesses do not; what
- * is not known to be aligned is tested, where the guest's flags may be spoilt by a branch, else by a load that faults
- * where the low bits of the address are not 0.
+ * is not known to be aligned is tested, in ways that fault: most never are anything but aligned, and a site that faults a
+ * few times is translated anew with a better check.
  */
 #include "accel/dbt/mem.h"
 #include "accel/dbt/translate.h"
+
+_Static_assert((uint8_t)FLAT_TABLE_OFFSET == FLAT_INVALID_BYTE && FLAT_KIND_SLOTS % 32 == 0, "see branch_if_misaligned()");
 
 static bool may_spoil_flags(const Translator *t) { return !t->live || t->flags_in_memory; }
 static bool is_scalar(unsigned size) { return size == 1 || size == 2 || size == 4 || size == 8; }
@@ -42,16 +44,16 @@ static uint8_t *branch_if_crossing(Translator *t, unsigned size)
     return e_jcc(&t->e, CC_A);
 }
 
-static DbtExit *crossing_exit(Translator *t) { return tr_new_exit(t, EXIT_INTERP, t->rip); }
-
-static void check_by_branch(Translator *t, unsigned size)
+/* For sites that are often not aligned, and odd sizes. */
+static void check_crossing(Translator *t, unsigned size)
 {
+    DbtExit *x = tr_new_exit(t, EXIT_INTERP, t->rip);
     if (size > 32) {
-        tr_add_site(t, branch_if_crossing(t, size), crossing_exit(t));
+        tr_add_site(t, branch_if_crossing(t, size), x);
         return;
     }
     test_low_bits(t, power_of_2_from(size) - 1);
-    ColdSite *s = tr_add_site(t, e_jcc(&t->e, CC_NE), crossing_exit(t));
+    ColdSite *s = tr_add_site(t, e_jcc(&t->e, CC_NE), x);
     s->back = t->e.p;
     s->size = size;
 }
@@ -64,29 +66,52 @@ void mem_flat_cold(Translator *t, const ColdSite *s)
     patch_rel32(crosses, t->e.p);
 }
 
-/* The bits select one of the quadwords that begin at the last one which can be read. */
-static void check_by_load(Translator *t, unsigned size)
+/* Where flags are free: a branch into the displacement of the load of the entry, whose first byte is FLAT_INVALID_BYTE.
+ * Returns where the branch's displacement stands. */
+static uint8_t *branch_if_misaligned(Translator *t, unsigned size)
+{
+    enum { JNE_SHORT = 0x75 };
+    test_low_bits(t, size - 1);
+    e1(&t->e, JNE_SHORT), e1(&t->e, 0);
+    return t->e.p - 1;
+}
+
+/* Where flags live: the bits select one of the quadwords that begin at the last one which can be read. */
+static void load_if_aligned(Translator *t, unsigned size)
 {
     e_pext_gs(&t->e, SCRATCH_T, SCRATCH_U, GS_OFF(low_bits) + 8 * (size == 2 ? 0 : size == 4 ? 1 : 2));
     e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, GS_EDGE);
 }
 
+/* Returns a short branch's displacement that is to lead to the next instruction's own, or NULL. */
+static uint8_t *check_page(Translator *t, unsigned size, unsigned align, bool checked)
+{
+    if (size == 1 || align == size || tr_address_stays_in_page(t, size))
+        return NULL;
+    if (checked || !is_scalar(size)) {
+        check_crossing(t, size);
+        return NULL;
+    }
+    tr_address_is_aligned(t, size);
+    if (may_spoil_flags(t))
+        return branch_if_misaligned(t, size);
+    load_if_aligned(t, size);
+    return NULL;
+}
+
 void mem_flat_translate(Translator *t, unsigned size, unsigned access, unsigned align)
 {
     FaultSite *f = tr_add_fault_site(t, size, access);
-    bool checked = dbt_flat_site_is_checked(t->v, here(t));
-    if (size > 1 && align != size) {
-        if (may_spoil_flags(t))
-            check_by_branch(t, size);
-        else
-            check_by_load(t, size);
-    }
     f->flags_saved = t->flags_in_memory;
     f->aligned = align > 1;
+    bool checked = dbt_flat_site_is_checked(t->v, here(t)) && may_spoil_flags(t);
+    uint8_t *misaligned = check_page(t, size, align, checked);
     e_rorx(&t->e, SCRATCH_T, SCRATCH_U, 12);
     e_mov32(&t->e, SCRATCH_T, SCRATCH_T);
     e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, FLAT_TABLE_OFFSET + 8 * FLAT_KIND(mode_who(t->mode), access));
-    if (!checked || !may_spoil_flags(t))
+    if (misaligned)
+        *misaligned = (uint8_t)(t->e.p - 4 - (misaligned + 1));
+    if (!checked)
         return;
     DbtExit *x = tr_new_exit(t, EXIT_MEMORY, t->rip);
     x->size = size, x->access = access, x->aligned = align > 1;

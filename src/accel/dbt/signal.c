@@ -70,6 +70,7 @@ static void mask_signals(void)
     sigfillset(&mask);
     sigdelset(&mask, SIGSEGV);
     sigdelset(&mask, SIGBUS); /* #SS is reported so */
+    sigdelset(&mask, SIGILL); /* branch_if_misaligned() in mem_flat.c */
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -81,6 +82,7 @@ void dbt_signal_thread_start(DbtVcpu *v)
     sigaltstack(&alternate, NULL);
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGILL, &action, NULL);
     mask_signals();
 }
 

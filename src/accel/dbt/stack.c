@@ -10,6 +10,7 @@ void tr_emit_push_access(Translator *t, int bytes)
 {
     tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, -bytes);
+    tr_address_base(t, RSP, -bytes);
     tr_emit_translate(t, bytes, DTLB_WRITE, 1);
     tr_flags_from_memory(t);
 }
@@ -127,6 +128,7 @@ void tr_emit_load_top(Translator *t, unsigned bytes)
 {
     tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, 0);
+    tr_address_base(t, RSP, 0);
     tr_emit_translate(t, bytes, DTLB_READ, 1);
     tr_flags_from_memory(t);
     tr_load_value(t, bytes);
@@ -171,6 +173,7 @@ bool tr_emit_leave(Translator *t, const Insn *i)
         return false;
     tr_prepare_access(t, i->opsize, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RBP, 0xff, 0, 0);
+    tr_address_base(t, RBP, 0);
     tr_emit_translate(t, i->opsize, DTLB_READ, 1);
     tr_flags_from_memory(t);
     tr_load_value(t, i->opsize);

@@ -234,6 +234,7 @@ static void emit_body(Translator *t)
             tr_emit_helper(t, NULL);
             progress = NEXT;
         }
+        tr_alignment_after(t, i);
         t->rip = cut_rip(t, t->rip + i->length);
     }
     if (progress == NEXT)

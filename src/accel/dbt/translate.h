@@ -21,6 +21,16 @@ typedef struct ColdSite {
     unsigned size;    /* its */
 } ColdSite;
 
+/* alignment.c: the linear address that was computed last, and the low bits of registers. */
+typedef enum AddressKind { ADDRESS_UNKNOWN, ADDRESS_BASE /* a register and a displacement */, ADDRESS_FIXED } AddressKind;
+typedef struct KnownAddress {
+    uint8_t kind, base;
+    uint16_t low; /* 12 bits: of the displacement, or of the address */
+} KnownAddress;
+typedef struct LowBits {
+    uint8_t bits, value; /* the register is `value` modulo 1 << bits */
+} LowBits;
+
 typedef struct Translator {
     DbtVcpu *v;
     DbtBlock *b;
@@ -40,6 +50,8 @@ typedef struct Translator {
     FaultSite fault[MOST_FAULTS];
     unsigned n_faults;
     uint8_t *start;      /* of the block's code */
+    KnownAddress address;
+    LowBits low_bits[16];
 } Translator;
 
 static inline bool wide(const Translator *t) { return t->size == CODE64; }
@@ -76,6 +88,13 @@ void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access
 void tr_load_gpr(Translator *t, unsigned to, unsigned reg);
 void tr_store_gpr(Translator *t, unsigned reg, unsigned from);
 void tr_store_gpr16(Translator *t, unsigned reg); /* from SCRATCH_U; the rest of the register stays */
+
+/* ---- alignment.c */
+void tr_address_base(Translator *t, unsigned reg, int64_t disp); /* SCRATCH_U is this, until tr_emit_translate() */
+void tr_address_fixed(Translator *t, uint64_t address);
+bool tr_address_stays_in_page(const Translator *t, unsigned size); /* known already */
+void tr_address_is_aligned(Translator *t, unsigned size); /* it has been checked */
+void tr_alignment_after(Translator *t, const Insn *i);
 
 /* ---- mem.c: the back ends behind one interface
  *
