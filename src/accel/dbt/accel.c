@@ -27,7 +27,7 @@ static bool read_options(const char *text, unsigned *ret_tlb, GError **err)
 static bool make_region(DbtShared *s, unsigned tlb, GError **err)
 {
     g_autoptr(GError) why = NULL;
-    if (tlb == TLB_TAG || tlb == TLB_AUTO)
+    if (tlb == TLB_TAG)
         return true;
     if (dbt_signal_probe(&why))
         s->region = dbt_region_create(&why);
