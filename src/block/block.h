@@ -46,6 +46,7 @@ typedef struct BlkInfo {
     uint64_t file_bytes;   /* how long it is */
     uint64_t cluster_bytes; /* 0: none */
     bool encrypted, compressed, dirty, corrupt;
+    bool noisy;             /* a new one of this format does not read as zeros */
 } BlkInfo;
 
 typedef struct BlkOpenOptions {

@@ -186,7 +186,7 @@ uint64_t bitmap_dirty_bytes(BlkBitmap *b);
 void bitmap_set_busy(BlkBitmap *b, bool busy);
 
 extern const BlkDriver file_driver, memory_driver, null_driver, nbd_driver, http_driver;
-extern const BlkDriver raw_driver, qcow2_driver, qcow_driver, vdi_driver, vhdx_driver, vmdk_driver, vpc_driver;
+extern const BlkDriver raw_driver, qcow2_driver, qcow_driver, vdi_driver, vhdx_driver, vmdk_driver, vpc_driver, luks_driver;
 extern const BlkDriver snapshot_driver, throttle_driver, copy_on_read_driver, debug_driver;
 
 /* protocol/denied.c, protocol/lock.c */

@@ -5,7 +5,7 @@
 
 static const BlkDriver *const drivers[] = {
     &file_driver, &memory_driver, &null_driver, &nbd_driver, &http_driver,
-    &raw_driver, &qcow2_driver, &qcow_driver, &vdi_driver, &vhdx_driver, &vmdk_driver, &vpc_driver,
+    &raw_driver, &qcow2_driver, &qcow_driver, &vdi_driver, &vhdx_driver, &vmdk_driver, &vpc_driver, &luks_driver,
     &snapshot_driver, &throttle_driver, &copy_on_read_driver, &debug_driver,
 };
 

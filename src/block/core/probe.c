@@ -12,7 +12,7 @@ typedef struct Magic {
 static const Magic magics[] = {
     { "vmdk", 0, 4, "COWD" },
     { "qed", 0, 4, "QED\0" },
-    { "luks", 0, 6, "LUKS\xba\xbe" },
+    { "luks (version 2)", 0, 8, "LUKS\xba\xbe\0\2" },
     { "parallels", 0, 16, "WithoutFreeSpace" },
     { "parallels", 0, 16, "WithouFreSpacExt" },
     { "bochs", 0, 22, "Bochs Virtual HD Image" },

@@ -159,7 +159,9 @@ static bool prepare_target(Convert *v, GError **err)
     v->copy.on_backing = a->backing || has_option(v->options, "backing_file");
     if (!(a->no_create ? open_target(v, a->words[a->nwords - 1], err) : make_target(v, err)))
         return false;
-    v->copy.target_zero = v->copy.granule && (a->no_create ? a->target_is_zero : !v->copy.on_backing);
+    BlkInfo info;
+    blk_info(v->target, &info);
+    v->copy.target_zero = v->copy.granule && (a->no_create ? a->target_is_zero : !v->copy.on_backing && !info.noisy);
     if (a->target_is_zero && has_backing(v->target))
         return error_set(err, ERR_INVALID, "Cannot use --target-is-zero when the destination image has a backing file");
     return fits(v, err);
