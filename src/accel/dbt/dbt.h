@@ -119,6 +119,7 @@ typedef struct DbtStats {
 typedef struct DbtVcpu {
     InterpVcpu i; /* first */
     /* What translated code touches through GS. */
+    uint32_t pauses_left;        /* until PAUSE gives the host's processor away */
     uint64_t host_rsp, ea, flags_tmp, resume, continue_at;
     uint64_t borrow[2];          /* guest values of host registers that are used for something else */
     uint64_t low_bits[3];        /* masks for accesses of 2, 4 and 8 bytes */
@@ -278,6 +279,7 @@ const void *dbt_exit(DbtVcpu *v, DbtExit *x);
 /* Host code of the instruction at rip; NULL: it had to be interpreted. */
 const void *dbt_next_code(DbtVcpu *v);
 void dbt_interpret_one(DbtVcpu *v);
+ExecFn dbt_pause;
 
 /* ---- listing.c */
 void dbt_list_guest(DbtVcpu *v, uint64_t rip, const Insn *insns, unsigned n);

@@ -1,6 +1,8 @@
 /*
  * handle.c - what follows an exit of translated code.
  */
+#include <sched.h>
+
 #include "accel/accel.h"
 #include "accel/dbt/mem.h"
 
@@ -112,6 +114,15 @@ static const void *handle_memory(DbtVcpu *v, DbtExit *x)
         return go_on(v);
     }
     return x->resume && b->host ? enter_at(v, x->resume) : dbt_next_code(v);
+}
+
+/* Who waits for another vCPU in a loop may keep it from running, if there are more of them than free host processors. */
+void dbt_pause(InterpVcpu *i, const Insn *insn)
+{
+    enum { PAUSES = 100 }; /* some 4 us */
+    (void)insn;
+    ((DbtVcpu *)i)->pauses_left = PAUSES;
+    sched_yield();
 }
 
 /* ---- jumps */

@@ -187,6 +187,25 @@ bool tr_emit_rdpid(Translator *t, const Insn *i)
     return true;
 }
 
+/* ---- PAUSE: a vCPU that waits for others lets them run */
+bool tr_emit_pause(Translator *t, const Insn *i)
+{
+    (void)i;
+    enum { SHORT_NS = 9 };
+    e1(&t->e, 0xf3), e1(&t->e, 0x90);
+    if (t->v->i.vcpu.machine->config.cpus < 2)
+        return true;
+    tr_flags_to_memory(t);
+    bool in_memory = t->flags_in_memory;
+    e_gs_imm32(&t->e, 0x81, false, 5, GS_OFF(pauses_left), 1);
+    uint8_t *some = e_skip(&t->e, SHORT_NS);
+    tr_emit_helper(t, dbt_pause);
+    e_land(&t->e, some);
+    t->flags_in_memory = in_memory; /* both ways: the exit leaves them there */
+    tr_flags_from_memory(t);
+    return true;
+}
+
 /* ---- control registers: reading, and CR2 */
 bool tr_emit_mov_cr(Translator *t, const Insn *i)
 {

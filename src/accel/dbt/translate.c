@@ -42,7 +42,7 @@ static const Emitter own[] = {
     { OP_SYSCALL, tr_emit_syscall, ENDS }, { OP_SYSRET, tr_emit_sysret, ENDS }, { OP_SWAPGS, tr_emit_swapgs, STAYS },
     { OP_RDFSBASE, tr_emit_read_base }, { OP_RDGSBASE, tr_emit_read_base },
     { OP_WRFSBASE, tr_emit_write_base }, { OP_WRGSBASE, tr_emit_write_base },
-    { OP_RDTSC, tr_emit_rdtsc }, { OP_RDTSCP, tr_emit_rdtsc }, { OP_RDPID, tr_emit_rdpid }, { OP_MOV_CR, tr_emit_mov_cr },
+    { OP_RDTSC, tr_emit_rdtsc }, { OP_RDTSCP, tr_emit_rdtsc }, { OP_RDPID, tr_emit_rdpid }, { OP_PAUSE, tr_emit_pause }, { OP_MOV_CR, tr_emit_mov_cr },
 };
 
 static const Emitter *emitter(const Insn *i)

@@ -173,6 +173,7 @@ bool tr_emit_swapgs(Translator *t, const Insn *i);
 bool tr_emit_read_base(Translator *t, const Insn *i);
 bool tr_emit_write_base(Translator *t, const Insn *i);
 bool tr_emit_rdtsc(Translator *t, const Insn *i);
+bool tr_emit_pause(Translator *t, const Insn *i);
 bool tr_emit_rdpid(Translator *t, const Insn *i);
 bool tr_emit_mov_cr(Translator *t, const Insn *i);
 bool tr_emit_bit_string(Translator *t, const Insn *i);
