@@ -263,13 +263,22 @@ void qcow2_free(Qcow2 *q, uint64_t off, uint64_t bytes)
         g_array_append_val(q->freed, c);
 }
 
+/* A run of clusters that nobody uses any more goes back to the file system.  Only a hint: errors do not matter. */
+static void give_up(Qcow2 *q, uint64_t first, uint64_t clusters)
+{
+    uint64_t off = first << q->cluster_bits, bytes = clusters << q->cluster_bits;
+    if (clusters && off < q->file->size)
+        blk_perform(q->file, BLK_DISCARD, 0, off, MIN(bytes, q->file->size - off), NULL, 0);
+}
+
 int qcow2_apply_freed(Qcow2 *q)
 {
     GArray *freed = q->freed;
     q->freed = g_array_new(FALSE, FALSE, sizeof(uint64_t)); /* for what a sync on the way may add */
     int status = 0;
+    uint64_t first = 0, run = 0;
     for (unsigned i = 0; i < freed->len; i++) {
-        uint64_t cluster = g_array_index(freed, uint64_t, i), count;
+        uint64_t cluster = g_array_index(freed, uint64_t, i), count = 0;
         if (!status && !(status = qcow2_refcount(q, cluster, &count)) && count)
             status = qcow2_set_refcount(q, cluster, count - 1);
         if (!status && count == 1) { /* a table no more */
@@ -278,7 +287,16 @@ int qcow2_apply_freed(Qcow2 *q)
         }
         if (status)
             g_array_append_val(q->freed, cluster);
+        if (status || count != 1)
+            continue;
+        if (cluster != first + run) {
+            give_up(q, first, run);
+            first = cluster;
+            run = 0;
+        }
+        run++;
     }
+    give_up(q, first, run);
     g_array_unref(freed);
     return status;
 }
