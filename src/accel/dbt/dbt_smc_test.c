@@ -82,8 +82,8 @@ static void test_two_addresses(void)
 
 /* ---- a store that begins in a page of data and ends in one of code */
 PROGRAM(store_crosses, ".code64",
-        "mov $40, %edx\n mov $0x9000, %esi\n movl $0x000001b8, (%rsi)\n movw $0xc300, 4(%rsi)\n"
-        "1: call *%rsi\n add %eax, %ebx\n mov %edx, %eax\n shl $24, %eax\n or $0xb80000, %eax\n mov %eax, 0x8ffe\n dec %edx\n jnz 1b");
+        "mov $40, %edx\n mov $0xb000, %esi\n movl $0x000001b8, (%rsi)\n movw $0xc300, 4(%rsi)\n"
+        "1: call *%rsi\n add %eax, %ebx\n mov %edx, %eax\n shl $24, %eax\n or $0xb80000, %eax\n mov %eax, 0xaffe\n dec %edx\n jnz 1b");
 
 static void test_store_crosses(void)
 {

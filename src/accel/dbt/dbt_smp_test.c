@@ -121,11 +121,26 @@ static void test_lock(void)
     guest_destroy(&g);
 }
 
+/* One adds to the half beyond the page, across it; the other, which needs nobody to stop, to the half before. */
+PROGRAM(counts_across, ".code64", "mov $6000, %ecx\n movabs $0x100000000, %rax\n 1: lock add %rax, 0x20ffc\n dec %ecx\n jnz 1b\n movl $1, (%rbx)");
+PROGRAM(counts_beside, ".code64", "1: lock incl 0x20ffc\n inc %ebp\n cmpl $0, (%rbx)\n je 1b");
+
+static void test_lock_against_one_page(void)
+{
+    Guest g = guest_create(2, CODE64);
+    run_two(&g, (Program)P(counts_across), (Program)P(counts_beside));
+    uint64_t value = ram64(&g, 0x20ffc);
+    g_assert_cmpuint(value >> 32, ==, 6000);
+    g_assert_cmpuint((uint32_t)value, ==, guest_vcpu(&g, 1)->s.gpr[GPR_RBP]);
+    guest_destroy(&g);
+}
+
 int main(int argc, char **argv)
 {
     static const TestCase tests[] = {
         { "/dbt/smp/shootdown", test_shootdown }, { "/dbt/smp/other-writes-code", test_other_writes_code },
         { "/dbt/smp/int3-patching", test_int3_patching }, { "/dbt/smp/lock", test_lock },
+        { "/dbt/smp/lock-against-one-page", test_lock_against_one_page },
     };
     return run_cases(argc, argv, tests, G_N_ELEMENTS(tests));
 }
