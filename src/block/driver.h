@@ -88,6 +88,7 @@ struct BlkNode {
     char *backing_name, *backing_format; /* as the image spells them */
     uint64_t size;
     uint32_t align; /* protocols: requests must be aligned to that many bytes, memory too; 0 as 1.  Core bounces others */
+    unsigned slow_ops; /* bit a BlkOp: submit() never takes it, here or below */
     bool read_only, snapshot;
     bool grows;        /* requests past the end are fine: the file grows with them */
     bool probed;       /* its format was guessed: must not name other files */

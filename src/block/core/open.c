@@ -72,6 +72,7 @@ static BlkNode *stack_at(const BlkDriver *driver, BlkNode *file, KeyVals *option
     BlkNode *n = node_create(driver, file->filename);
     n->file = file;
     n->env = file->env;
+    n->slow_ops = file->slow_ops;
     n->mode = mode ? *mode : file->mode;
     n->read_only = file->read_only && !driver->reads_file;
     n->probed = file->probed;

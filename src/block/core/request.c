@@ -291,7 +291,7 @@ static bool submit_change(BlkNode *n, BlkReq *r)
 static bool is_plain(const BlkNode *n, const BlkReq *r)
 {
     bool data = r->op == BLK_READ || r->op == BLK_WRITE;
-    if (check(n, r) || (data && !r->len) || (!data && r->op != BLK_FLUSH) || !is_aligned(n, r))
+    if (n->slow_ops >> r->op & 1 || check(n, r) || (data && !r->len) || (!data && r->op != BLK_FLUSH) || !is_aligned(n, r))
         return false;
     if (r->op == BLK_WRITE && (n->mode.detect || n->mode.writethrough || r->flags & ~n->driver->flags & (BLK_FUA | BLK_COMPRESS)))
         return false;

@@ -144,15 +144,9 @@ static Uring *ring_of(BlkNode *n)
     return ring;
 }
 
-/* Most file systems do not start a buffered write without sleeping; the kernel's own workers then take one after the
- * other for each file, and ours are faster.  flush() keeps in mind what it lost, but for direct I/O. */
 static bool file_submit(BlkNode *n, BlkReq *r)
 {
     File *f = n->state;
-    bool slow = r->op == BLK_WRITE && !n->mode.direct && n->mode.aio == BLK_AIO_AUTO;
-    bool flush_fails = r->op == BLK_FLUSH && (n->read_only || !n->mode.direct);
-    if (n->mode.aio == BLK_AIO_THREADS || slow || flush_fails)
-        return false;
     Uring *ring = ring_of(n);
     return ring && uring_submit(ring, f->fd, r);
 }

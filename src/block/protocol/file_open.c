@@ -112,6 +112,22 @@ static uint32_t find_align(int fd)
     return align;
 }
 
+/* ---- what the ring is for */
+
+/* Where the kernel cannot start a read without sleeping (tmpfs), or a buffered write (most file systems), its own workers
+ * take it, one after the other for each file; ours are faster.  flush() keeps in mind what it lost, but for direct I/O. */
+static unsigned slow_ops(const BlkNode *n, int fd)
+{
+    char byte;
+    bool can_read = preadv2(fd, &(struct iovec){ &byte, 1 }, 1, 0, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+    if (n->mode.aio == BLK_AIO_THREADS)
+        return ~0u;
+    if (n->mode.direct)
+        return 0;
+    bool all = n->mode.aio == BLK_AIO_URING;
+    return 1u << BLK_FLUSH | (all ? 0 : 1u << BLK_WRITE) | (all || can_read ? 0 : 1u << BLK_READ);
+}
+
 /* ---- opening */
 
 static int open_at(const char *path, const BlkNode *n)
@@ -141,6 +157,7 @@ bool file_open(BlkNode *n, KeyVals *options, GError **err)
     f->fd = fd;
     g_mutex_init(&f->lock);
     n->align = n->mode.direct ? find_align(fd) : 1;
+    n->slow_ops = slow_ops(n, fd);
     return file_find_size(n, err) && (n->mode.share || image_lock(fd, n->filename, !n->read_only, &n->warning, err));
 }
 
