@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
+
+#include "base/keyval.h"
 /*
  * block.h - a disk image as machines and tools see it.
  *
@@ -58,7 +60,7 @@ typedef struct BlkOpenOptions {
     bool share;      /* no lock */
     bool no_backing; /* leave its backing file closed: what is not here reads as zeros */
     /* More, as in -drive and -blockdev: "cache=none,discard=unmap,detect-zeroes=on,aio=io_uring,encrypt.key-secret=s0";
-     * file.X goes to the file below. */
+     * file.X goes to the file below; throttling.iops-total=100 and the like limit it. */
     const char *options;
     const BlkEnv *env; /* outlives the node; NULL: none */
 } BlkOpenOptions;
@@ -88,6 +90,8 @@ BlkNode *blk_open(const BlkOpenOptions *o, GError **err);
 /* A stack spelt as -blockdev and --image-opts do: "driver=qcow2,file.driver=file,file.filename=a.qcow2".  Of `o` (which
  * may be NULL) counts what is no name, format or option. */
 BlkNode *blk_open_tree(const char *text, const BlkOpenOptions *o, GError **err);
+/* What of kv is for BlkOpenOptions.options, whatever the format; NULL: nothing.  Caller frees. */
+char *blk_take_options(KeyVals *kv);
 void blk_close(BlkNode *n); /* waits for requests; NULL is fine */
 void blk_info(BlkNode *n, BlkInfo *ret);
 void blk_submit(BlkNode *n, BlkReq *r); /* never sleeps */

@@ -108,7 +108,7 @@ static bool make_machine(Vm *vm, GError **err)
 
 static bool open_drive(Vm *vm, const DriveConfig *d, GError **err)
 {
-    BlkOpenOptions o = { .filename = d->file, .format = d->format, .read_only = d->read_only || d->cdrom,
+    BlkOpenOptions o = { .filename = d->file, .format = d->format, .options = d->options, .read_only = d->read_only || d->cdrom,
                          .snapshot = !d->cdrom && (d->snapshot || vm->config->snapshot) };
     if (!d->file)
         return true;

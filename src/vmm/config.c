@@ -9,6 +9,7 @@ static void clear_drive(void *data)
     g_free(d->id);
     g_free(d->file);
     g_free(d->format);
+    g_free(d->options);
 }
 
 static void clear_device(void *data)

@@ -12,6 +12,7 @@ typedef enum DriveInterface { DRIVE_IDE, DRIVE_NONE } DriveInterface;
 
 typedef struct DriveConfig {
     char *id, *file, *format;
+    char *options; /* cache=, aio=, discard=, throttling.*, ...: as block/block.h takes them; NULL: none */
     DriveInterface interface;
     int index; /* IDE slot; -1: the next free one */
     bool cdrom, snapshot, read_only;

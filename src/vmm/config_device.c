@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/keyval.h"
+#include "block/block.h"
 #include "console/chardev.h"
 #include "devices/devices.h"
 #include "vmm/config.h"
@@ -30,6 +31,7 @@ static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
     d->file = g_strdup(keyvals_take(kv, "file"));
     d->format = g_strdup(keyvals_take(kv, "format"));
     d->id = g_strdup(keyvals_take(kv, "id"));
+    d->options = blk_take_options(kv);
     if (!keyvals_take_choice(kv, "if", interfaces, &interface, err) || !keyvals_take_choice(kv, "media", media, &medium, err) ||
         !drive_position(kv, d, err) || !keyvals_take_bool(kv, "readonly", &d->read_only, err) ||
         !keyvals_take_bool(kv, "read-only", &d->read_only, err) || !keyvals_take_bool(kv, "snapshot", &d->snapshot, err) ||

@@ -40,7 +40,7 @@ const VmOption vm_options[] = {
     { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },
     { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", FLAG(no_shutdown) },
 
-    { "drive", NULL, "file=FILE[,format=raw][,if=ide|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on]", "a disk image; commas in names are doubled", config_drive, .section = "Disks" },
+    { "drive", NULL, "file=FILE[,format=raw][,if=ide|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on][,cache=writeback|none|writethrough|directsync|unsafe][,aio=threads|io_uring|native][,discard=unmap|ignore][,detect-zeroes=off|on|unmap][,throttling.iops-total=N][,throttling.bps-total=N]", "a disk image; commas in names are doubled", config_drive, .section = "Disks" },
     { "hda", NULL, "FILE", "first IDE disk; -hdb, -hdc, -hdd are the others", config_hda },
     { "hdb", NULL, "FILE", "second IDE disk", config_hdb },
     { "hdc", NULL, "FILE", "third IDE disk", config_hdc },

@@ -139,7 +139,7 @@ static bool open_chain(BlkNode *n, GError **err);
 
 /* The words of an image, taken apart: what belongs to its file and to its backing file. */
 typedef struct Words {
-    char *file, *backing; /* NULL: nothing */
+    char *file, *backing, *limits; /* NULL: nothing */
     Place place;          /* with what the words say of it */
     const char *name;
 } Words;
@@ -148,6 +148,7 @@ static void words_clear(Words *w)
 {
     g_free(w->file);
     g_free(w->backing);
+    g_free(w->limits);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Words, words_clear)
 
@@ -156,6 +157,7 @@ static bool take_words(Words *w, KeyVals *kv, const Place *p, GError **err)
     w->place = *p;
     w->file = keyvals_take_tree(kv, "file");
     w->backing = keyvals_take_tree(kv, "backing");
+    w->limits = keyvals_take_tree(kv, "throttling");
     return mode_take(kv, &w->place.mode, &w->place.read_only, &w->name, err);
 }
 
@@ -170,6 +172,20 @@ static bool open_backing(BlkNode *n, const Words *w, GError **err)
     Place below = place_backing(n);
     n->backing = open_tree(w->backing, &below, err);
     return n->backing;
+}
+
+/* Takes the image over. */
+static BlkNode *limit(BlkNode *n, const char *limits, GError **err)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse(limits, NULL, "throttling", err);
+    if (!kv) {
+        blk_close(n);
+        return NULL;
+    }
+    bool writethrough = n->mode.writethrough;
+    if ((n = blk_stack(&throttle_driver, n, kv, err)))
+        n->mode = (BlkMode){ .writethrough = writethrough }; /* the rest is the image's own */
+    return n && nothing_left(n, kv, err) ? n : NULL;
 }
 
 /* format NULL: guess; takes the file over. */
@@ -188,7 +204,7 @@ static BlkNode *finish_image(const BlkDriver *format, BlkNode *file, KeyVals *kv
         return NULL;
     if (n->driver->kind == BLK_FORMAT && !open_backing(n, w, err))
         g_clear_pointer(&n, blk_close);
-    return n;
+    return n && w->limits ? limit(n, w->limits, err) : n;
 }
 
 static KeyVals *parse(const char *text, const char *owner, GError **err) { return keyvals_parse(text ? text : "", NULL, owner, err); }
