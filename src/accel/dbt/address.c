@@ -87,14 +87,9 @@ void tr_emit_address(Translator *t, const Insn *i)
 /* Both, with the guest's flags put aside if somebody needs them. */
 void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align)
 {
-    if (i->op == OP_DIV)
-        tr_flags_to_memory(t);
-    else
-        tr_prepare_access(t, size, align);
+    tr_prepare_access(t, size, align);
     tr_emit_address(t, i);
     tr_emit_translate(t, size, access, align);
-    if (i->op == OP_DIV)
-        tr_emit_division_check(t, i);
     tr_flags_from_memory(t);
 }
 

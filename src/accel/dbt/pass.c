@@ -3,23 +3,6 @@
  */
 #include "accel/dbt/translate.h"
 
-/* DIV faults exactly where the high half is not below the divisor: that is the interpreter's.  The flags are spoilt, as DIV
- * itself does. */
-void tr_emit_division_check(Translator *t, const Insn *i)
-{
-    enum { RDX = 2, CMP_RM_REG = 0x39, CMP_REG_RM = 0x3b };
-    const Operand *o = &i->opnd[0];
-    if (o->size == 2)
-        e1(&t->e, 0x66);
-    if (o->kind == OPND_MEM) {
-        e_op_mem(&t->e, CMP_REG_RM, o->size == 8, RDX, SCRATCH_T, SCRATCH_U, 0, 0);
-    } else {
-        e_rex(&t->e, o->size == 8, o->reg, 0, RDX);
-        e1(&t->e, CMP_RM_REG), e1(&t->e, 0xc0 | (o->reg & 7) << 3 | RDX);
-    }
-    tr_add_site(t, e_jcc(&t->e, CC_AE), tr_new_exit(t, EXIT_INTERP, t->rip));
-}
-
 static const Operand *memory_operand(const Insn *i)
 {
     for (unsigned n = 0; n < i->n_operands; n++)
@@ -41,10 +24,6 @@ static bool names_mmx(const Insn *i)
 static bool is_special(const Insn *i)
 {
     switch (i->op) {
-    case OP_IDIV: /* #DE */
-        return true;
-    case OP_DIV:
-        return i->opnd[0].size == 1; /* the high half is AH */
     case OP_FLDCW: case OP_LDMXCSR: case OP_VLDMXCSR: case OP_FNINIT: case OP_FLDENV: case OP_FNSTENV: case OP_FRSTOR:
     case OP_FNSAVE: case OP_FXSAVE: case OP_FXRSTOR: case OP_XSAVE: case OP_XSAVEOPT: case OP_XSAVEC: case OP_XSAVES:
     case OP_XRSTOR: case OP_XRSTORS: case OP_XGETBV: case OP_FNCLEX: case OP_RDRAND: case OP_RDSEED: case OP_RDPID:
@@ -180,13 +159,9 @@ static void emit_pass_registers(Translator *t, const Insn *i)
     static const Recode same = { .reg = 0xff, .rm = 0xff, .vvvv = 0xff };
     uint16_t written = (f.reg && f.reg_access & OPND_WRITE ? 1u << f.reg_n : 0) | (f.rm && f.rm_access & OPND_WRITE ? 1u << f.rm_n : 0) |
                        (f.vvvv && f.vvvv_access & OPND_WRITE ? 1u << f.vvvv_n : 0);
-    if (i->op == OP_DIV)
-        tr_flags_to_memory(t);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)
         if (f.named >> slot & 1)
             e_load_gs(&t->e, slot, GS_GPR(slot));
-    if (i->op == OP_DIV)
-        tr_emit_division_check(t, i);
     tr_flags_from_memory(t);
     put_recoded(t, i, &same);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)

@@ -31,7 +31,7 @@ typedef struct Emitter {
 } Emitter;
 
 static const Emitter own[] = {
-    { OP_LEA, tr_emit_lea }, { OP_MOV_SEG, tr_emit_mov_from_segment },
+    { OP_LEA, tr_emit_lea }, { OP_DIV, tr_emit_div }, { OP_IDIV, tr_emit_div }, { OP_MOV_SEG, tr_emit_mov_from_segment },
     { OP_PUSH, tr_emit_push }, { OP_POP, tr_emit_pop }, { OP_LEAVE, tr_emit_leave },
     { OP_PUSHF, tr_emit_pushf }, { OP_POPF, tr_emit_popf, STAYS }, { OP_CLI, tr_emit_cli }, { OP_STI, tr_emit_sti, STAYS },
     { OP_CLD, tr_emit_direction }, { OP_STD, tr_emit_direction }, { OP_STAC, tr_emit_stac, STAYS }, { OP_CLAC, tr_emit_stac, STAYS },

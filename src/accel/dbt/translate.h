@@ -134,7 +134,6 @@ Borrowed tr_borrow_for(Translator *t, const GprFields *f, uint32_t off); /* a re
 void tr_give_back(Translator *t, const Borrowed *b);
 bool tr_passes(const Translator *t, const Insn *i);
 void tr_emit_pass(Translator *t, const Insn *i);
-void tr_emit_division_check(Translator *t, const Insn *i);
 
 /* ---- rflags.c */
 void tr_leave_if(Translator *t, unsigned cc);  /* the current instruction is the interpreter's then */
@@ -173,7 +172,6 @@ bool tr_emit_swapgs(Translator *t, const Insn *i);
 bool tr_emit_read_base(Translator *t, const Insn *i);
 bool tr_emit_write_base(Translator *t, const Insn *i);
 bool tr_emit_rdtsc(Translator *t, const Insn *i);
-bool tr_emit_pause(Translator *t, const Insn *i);
 bool tr_emit_rdpid(Translator *t, const Insn *i);
 bool tr_emit_mov_cr(Translator *t, const Insn *i);
 bool tr_emit_bit_string(Translator *t, const Insn *i);
@@ -184,6 +182,8 @@ bool tr_emit_scas(Translator *t, const Insn *i);
 bool tr_emit_cmps(Translator *t, const Insn *i);
 bool tr_emit_push(Translator *t, const Insn *i);
 bool tr_emit_pushf(Translator *t, const Insn *i);
+bool tr_emit_div(Translator *t, const Insn *i);
+bool tr_emit_pause(Translator *t, const Insn *i);
 bool tr_emit_pop(Translator *t, const Insn *i);
 bool tr_emit_leave(Translator *t, const Insn *i);
 bool tr_emit_jmp(Translator *t, const Insn *i);
