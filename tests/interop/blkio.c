@@ -4,6 +4,8 @@
  *     blkio create FORMAT FILE OPTIONS     blkio read FORMAT|- FILE OUT       blkio resize FORMAT FILE BYTES [shrink]
  *     blkio map FORMAT FILE                blkio check FORMAT FILE [leaks|all]
  *     blkio snapshot FORMAT FILE create|apply|delete|list [NAME [BYTES OF VM STATE]]
+ *     blkio amend FORMAT FILE OPTIONS
+ *     blkio bitmap FORMAT FILE add|remove|clear|enable|disable|merge|dump NAME [GRANULARITY|OTHER]
  *     blkio vmread FORMAT FILE BYTES           the machine's state, to stdout
  *     blkio run FORMAT FILE < SCRIPT       lines: write|zero|unmap|discard|vmwrite|compress OFF LEN BYTE, flush
  */
@@ -14,7 +16,7 @@
 #include "block/block.h"
 
 enum { CHUNK = 1 << 20 };
-static const char usage[] = "usage: blkio create|read|resize|map|check|snapshot|vmread|run FORMAT FILE [ARG]\n";
+static const char usage[] = "usage: blkio create|read|resize|map|check|snapshot|vmread|amend|bitmap|run FORMAT FILE [ARG]\n";
 
 typedef struct Call {
     BlkReq req;
@@ -162,6 +164,50 @@ static bool run(char **arg)
     return n && !status;
 }
 
+/* The dirty parts of a bitmap, "OFF LEN" a line; its state first. */
+static void dump(BlkBitmap *b)
+{
+    BlkBitmapInfo info;
+    uint64_t off = 0, len;
+    blk_bitmap_info(b, &info);
+    printf("%s granularity=%" G_GUINT64_FORMAT " enabled=%d inconsistent=%d\n", info.name, info.granularity, info.enabled, info.inconsistent);
+    for (; blk_bitmap_next_dirty(b, &off, &len); off += len)
+        printf("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", off, len);
+}
+
+static bool change_bitmap(BlkNode *n, char **arg, GError **err)
+{
+    const char *word = arg[4];
+    BlkBitmap *b = blk_bitmap_find(n, arg[5]), *from = arg[6] ? blk_bitmap_find(n, arg[6]) : NULL;
+    if (!strcmp(word, "add"))
+        return blk_bitmap_add(n, arg[5], arg[6] ? strtoull(arg[6], NULL, 0) : 0, true, err);
+    if (!b)
+        return fprintf(stderr, "blkio: no bitmap '%s'\n", arg[5]) < 0;
+    if (!strcmp(word, "dump"))
+        dump(b);
+    return !strcmp(word, "dump") || (!strcmp(word, "remove") && blk_bitmap_remove(n, b, err)) || (!strcmp(word, "clear") && blk_bitmap_clear(b, err)) ||
+           (!strcmp(word, "enable") && blk_bitmap_enable(b, true, err)) || (!strcmp(word, "disable") && blk_bitmap_enable(b, false, err)) ||
+           (!strcmp(word, "merge") && from && blk_bitmap_merge(b, from, err));
+}
+
+static bool bitmap(char **arg)
+{
+    GError *err = NULL;
+    BlkNode *n = open_image(arg, !strcmp(arg[4], "dump"));
+    bool ok = n && change_bitmap(n, arg, &err);
+    blk_close(n);
+    return ok || (err && fail(err));
+}
+
+static bool amend(char **arg)
+{
+    GError *err = NULL;
+    BlkNode *n = open_image(arg, false);
+    bool ok = n && (blk_amend(n, arg[4], &err) || fail(err));
+    blk_close(n);
+    return ok;
+}
+
 static bool vm_read(char **arg)
 {
     BlkNode *n = open_image(arg, true);
@@ -176,7 +222,7 @@ int main(int argc, char **argv)
 {
     static const struct { const char *word; int min; bool (*run)(char **arg); } commands[] = {
         { "create", 5, create }, { "read", 5, read_out }, { "resize", 5, resize }, { "map", 4, map }, { "check", 4, check }, { "run", 4, run }, { "snapshot", 5, snapshot },
-        { "vmread", 5, vm_read },
+        { "vmread", 5, vm_read }, { "amend", 5, amend }, { "bitmap", 6, bitmap },
     };
     for (unsigned i = 0; argc > 1 && i < G_N_ELEMENTS(commands); i++)
         if (!strcmp(argv[1], commands[i].word) && argc >= commands[i].min)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """qcow2 in both directions: images by qemu-img read by us, images by us checked and read by qemu-img, and the same random
 writes by us and by qemu-io into twins."""
+import json
 import os
 import random
 import shutil
@@ -293,6 +294,111 @@ class Interop(unittest.TestCase):
                 call(BLKIO, "resize", "qcow2", a, SIZE)
                 self.assert_sound(a)
                 self.assertTrue(self.ours(a) == self.theirs(a) == b"x" * 1000448 + bytes(SIZE - 1000448))
+
+    def bitmap(self, image, name):
+        """Its state, and where it is dirty, as we read it."""
+        head, *runs = call(BLKIO, "bitmap", "qcow2", image, "dump", name).splitlines()
+        dirty = set()
+        for run in runs:
+            off, length = map(int, run.split())
+            dirty.update(range(off // 65536, (off + length - 1) // 65536 + 1))
+        return head.split(maxsplit=1)[1], dirty
+
+    def flags(self, image):
+        """Names and flags of bitmaps, as qemu-img sees them."""
+        info = json.loads(call("qemu-img", "info", "--output=json", image))
+        return {row["name"]: row["flags"] for row in info["format-specific"]["data"].get("bitmaps", [])}
+
+    def test_bitmaps(self):
+        """Made, changed, merged and removed by both, in turn; what either writes is noted."""
+        for number, variant in enumerate(["", "cluster_size=512", "cluster_size=2M", "extended_l2=on", "data_file=DATA"]):
+            with self.subTest(variant):
+                rand, a, held = random.Random(900 + number), self.path("a.qcow2"), {}
+                call("qemu-img", "create", "-f", "qcow2", *(["-o", variant.replace("DATA", self.path("a.data"))] if variant else []), a, SIZE)
+                for step in range(24):
+                    ours = step % 2
+                    word = rand.choice(["add", "write", "write", "clear", "enable", "disable", "merge", "remove"]) if len(held) > 1 else "add"
+                    if word == "write":
+                        off, length = rand.randrange(SIZE // 65536) * 65536, rand.randrange(1, 9) * 65536
+                        length = min(length, SIZE - off)
+                        for name in held:
+                            if held[name][0]:
+                                held[name][1].update(range(off // 65536, (off + length) // 65536))
+                        if ours:
+                            call(BLKIO, "run", "qcow2", a, text=f"write {off} {length} {step}\n")
+                        else:
+                            call("qemu-io", "-f", "qcow2", "-c", f"write -P {step} {off} {length}", a)
+                    else:
+                        name = f"b{step}" if word == "add" else rand.choice(sorted(held))
+                        other = rand.choice(sorted(held)) if held else None
+                        more = [other] if word == "merge" else []
+                        if ours:
+                            call(BLKIO, "bitmap", "qcow2", a, word, name, *more)
+                        else:
+                            call("qemu-img", "bitmap", f"--{word}", *more, *(["-g", 65536] if word == "add" else []), a, name)
+                        if word == "remove":
+                            del held[name]
+                        else:
+                            old = held.setdefault(name, [True, set()])
+                            old[0] = {"enable": True, "disable": False}.get(word, old[0])
+                            old[1] = set() if word == "clear" else old[1] | (held[other][1] if word == "merge" else set())
+                    self.assert_sound(a)
+                    self.assertEqual(self.flags(a), {name: ["auto"] if on else [] for name, (on, _) in held.items()})
+                    for name, (on, dirty) in held.items():
+                        self.assertEqual(self.bitmap(a, name), (f"granularity=65536 enabled={int(on)} inconsistent=0", dirty), f"{step} {word}")
+
+    def test_bitmaps_after_a_crash(self):
+        """In use and never stored: inconsistent, kept, reported, removable."""
+        a = self.path("a.qcow2")
+        call("qemu-img", "create", "-f", "qcow2", a, SIZE)
+        call("qemu-img", "bitmap", "--add", a, "left")
+        call("qemu-img", "bitmap", "--add", a, "other")
+        process = subprocess.Popen([BLKIO, "run", "qcow2", a], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdin.write(b"write 0 65536 1\nflush\n")
+        process.stdin.flush()
+        while self.flags_unlocked(a).get("left") != ["in-use", "auto"]:
+            self.assertIsNone(process.poll())
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+        self.assertIn("corruptions 0", call(BLKIO, "check", "qcow2", a, "leaks")) # it may have been killed within its flush
+        self.assert_sound(a)
+        self.assertEqual(self.bitmap(a, "left")[0].split()[-1], "inconsistent=1")
+        call(BLKIO, "run", "qcow2", a, text="write 0 65536 1\n")
+        self.assertEqual(self.flags(a)["left"][0], "in-use")
+        call("qemu-img", "bitmap", "--remove", a, "left")
+        call(BLKIO, "bitmap", "qcow2", a, "remove", "other")
+        self.assertEqual(self.flags(a), {})
+        self.assert_sound(a)
+
+    def flags_unlocked(self, image):
+        info = json.loads(call("qemu-img", "info", "-U", "--output=json", image))
+        return {row["name"]: row["flags"] for row in info["format-specific"]["data"].get("bitmaps", [])}
+
+    def test_amend(self):
+        """There and back again, with data that stay."""
+        a, b = self.path("a.qcow2"), self.path("b.qcow2")
+        for number, (first, changes) in enumerate([("", ["compat=0.10", "compat=1.1", "refcount_bits=64", "refcount_bits=1", "lazy_refcounts=on"]),
+                                                   ("cluster_size=512", ["refcount_bits=8", "size=8M", "refcount_bits=16", "compat=v2"])]):
+            call(BLKIO, "create", "qcow2", a, "size=6M" + ("," + first if first else ""))
+            call("qemu-img", "create", "-f", "qcow2", b, SIZE)
+            self.twins(a, b, 1000 + number, 60)
+            for change in changes:
+                with self.subTest(change):
+                    call(BLKIO, "amend", "qcow2", a, change)
+                    self.assert_sound(a)
+                    self.assertTrue(self.ours(a)[:SIZE] == self.theirs(a)[:SIZE] == self.theirs(b))
+                    ours, theirs = steps(random.Random(number), 20, SIZE)
+                    call(BLKIO, "run", "qcow2", a, text=ours)
+                    call("qemu-io", "-f", "qcow2", b, text=theirs)
+                    self.assert_sound(a)
+        call(BLKIO, "create", "qcow2", a, "size=6M,extended_l2=on")
+        self.assertIn("extended L2", call(BLKIO, "amend", "qcow2", a, "compat=0.10", ok=False))
+        call(BLKIO, "create", "qcow2", a, "size=6M")
+        call(BLKIO, "amend", "qcow2", a, f"backing_file={b},backing_fmt=qcow2")
+        self.assertIn("backing file format: qcow2", call("qemu-img", "info", a))
+        self.assertTrue(self.ours(a) == self.theirs(a) == self.theirs(b))
 
     def test_leaks(self):
         """A leak made by hand is found and repaired."""

@@ -10,22 +10,22 @@
 #include "block/format/qcow2/qcow2.h"
 
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
-static const char *const compats[] = { "0.10", "1.1", "v2", "v3", NULL };
+const char *const qcow2_compats[] = { "0.10", "1.1", "v2", "v3", NULL };
 static const char *const codecs[] = { "zlib", "zstd", NULL };
 
 const BlkOption qcow2_options[] = {
-    { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true },
-    { "compat", BLK_CHOICE, "1.1", "0.10 or v2: version 2; 1.1 or v3: version 3", .choices = compats, .create = true, .amend = true },
+    { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true, .amend = true },
+    { "compat", BLK_CHOICE, "1.1", "0.10 or v2: version 2; 1.1 or v3: version 3", .choices = qcow2_compats, .create = true, .amend = true },
     { "cluster_size", BLK_SIZE, "64k", "512 to 2M, a power of two", .create = true },
-    { "refcount_bits", BLK_NUMBER, "16", "1 to 64, a power of two; with compat=0.10 only 16", .create = true },
-    { "backing_file", BLK_STRING, .doc = "image with what is not written here", .create = true },
-    { "backing_fmt", BLK_STRING, .doc = "its format", .create = true },
+    { "refcount_bits", BLK_NUMBER, "16", "1 to 64, a power of two; with compat=0.10 only 16", .create = true, .amend = true },
+    { "backing_file", BLK_STRING, .doc = "image with what is not written here", .create = true, .amend = true },
+    { "backing_fmt", BLK_STRING, .doc = "its format", .create = true, .amend = true },
     { "preallocation", BLK_CHOICE, "off", "what has its place from the start", .choices = preallocations, .create = true },
     { "compression_type", BLK_CHOICE, "zlib", "how clusters are compressed", .choices = codecs, .create = true },
     { "extended_l2", BLK_BOOL, "off", "32 subclusters a cluster, each with its own state; cluster_size from 16k", .create = true },
     { "data_file", BLK_STRING, .doc = "file for the guest's data, apart from the tables", .create = true },
     { "data_file_raw", BLK_BOOL, "off", "the data file is at all times a raw image of the disk", .create = true },
-    { "lazy_refcounts", BLK_BOOL, "off", "let QEMU put off refcounts; we keep them always", .create = true },
+    { "lazy_refcounts", BLK_BOOL, "off", "let QEMU put off refcounts; we keep them always", .create = true, .amend = true },
     { 0 },
 };
 
@@ -74,7 +74,7 @@ static bool take_options(KeyVals *kv, Create *c, GError **err)
     c->backing_format = keyvals_take(kv, "backing_fmt");
     c->data = keyvals_take(kv, "data_file");
     bool ok = keyvals_take_number(kv, "size", 0, INT64_MAX - 511, &c->size, err) &&
-           keyvals_take_choice(kv, "compat", compats, &c->compat, err) &&
+           keyvals_take_choice(kv, "compat", qcow2_compats, &c->compat, err) &&
            keyvals_take_number(kv, "cluster_size", 1, UINT32_MAX, &c->cluster, err) &&
            keyvals_take_number(kv, "refcount_bits", 1, 64, &c->refcount_bits, err) &&
            keyvals_take_choice(kv, "preallocation", preallocations, &c->preallocation, err) &&
@@ -83,6 +83,17 @@ static bool take_options(KeyVals *kv, Create *c, GError **err)
            keyvals_take_bool(kv, "lazy_refcounts", &c->lazy, err) && keyvals_end(kv, err);
     c->compat %= 2;
     return ok && check_options(c, err);
+}
+
+bool qcow2_take_geometry(KeyVals *options, Qcow2Geometry *ret, uint64_t *ret_size, bool *ret_all, GError **err)
+{
+    Create c = { .size = *ret_size, .cluster = 65536, .refcount_bits = 16, .compat = 1 };
+    if (!take_options(options, &c, err))
+        return false;
+    *ret = (Qcow2Geometry){ c.cluster, c.refcount_bits, c.extended ? 16 : 8 };
+    *ret_size = c.size;
+    *ret_all = c.preallocation > 1;
+    return true;
 }
 
 static unsigned put_extension(uint8_t *to, uint32_t type, const char *text)

@@ -94,8 +94,7 @@ int qcow2_change_header(Qcow2 *q, const Qcow2Header *next)
     return status;
 }
 
-static bool refuse(const BlkNode *n, GError **err, ErrorCode code, const char *format, ...) G_GNUC_PRINTF(4, 5);
-static bool refuse(const BlkNode *n, GError **err, ErrorCode code, const char *format, ...)
+bool qcow2_refuse(const BlkNode *n, GError **err, ErrorCode code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -106,21 +105,23 @@ static bool refuse(const BlkNode *n, GError **err, ErrorCode code, const char *f
 
 static bool check_features(const BlkNode *n, const Qcow2Header *h, GError **err)
 {
+    if (h->version != 2 && h->version != 3)
+        return qcow2_refuse(n, err, ERR_UNSUPPORTED, "version %u is not known; known are 2 and 3", h->version);
     uint64_t known = QCOW2_DIRTY | QCOW2_CORRUPT | QCOW2_DATA_FILE | QCOW2_COMPRESSION | QCOW2_EXTENDED, unknown = h->incompatible & ~known;
     if (unknown) {
         unsigned bit = __builtin_ctzll(unknown);
         const char *name = bit < G_N_ELEMENTS(incompatible_names) ? incompatible_names[bit] : "unknown";
-        return refuse(n, err, ERR_UNSUPPORTED, "it needs incompatible feature %u (%s), which is not supported; qemu-img convert "
+        return qcow2_refuse(n, err, ERR_UNSUPPORTED, "it needs incompatible feature %u (%s), which is not supported; qemu-img convert "
                       "makes an image without it", bit, name);
     }
     if (h->codec > QCOW2_ZSTD || (h->codec && !(h->incompatible & QCOW2_COMPRESSION)))
-        return refuse(n, err, ERR_UNSUPPORTED, "it is compressed by method %u, or does not say so; known are 0 (zlib) and 1 (zstd)", h->codec);
+        return qcow2_refuse(n, err, ERR_UNSUPPORTED, "it is compressed by method %u, or does not say so; known are 0 (zlib) and 1 (zstd)", h->codec);
     if (h->incompatible & QCOW2_EXTENDED && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
-        return refuse(n, err, ERR_INVALID, "it has extended L2 entries and clusters of less than 16 KiB");
+        return qcow2_refuse(n, err, ERR_INVALID, "it has extended L2 entries and clusters of less than 16 KiB");
     if (h->crypt_method)
-        return refuse(n, err, ERR_UNSUPPORTED, "it is encrypted (method %u), which is not supported", h->crypt_method);
+        return qcow2_refuse(n, err, ERR_UNSUPPORTED, "it is encrypted (method %u), which is not supported", h->crypt_method);
     if (h->incompatible & QCOW2_CORRUPT && !n->read_only)
-        return refuse(n, err, ERR_INVALID, "it is marked corrupt; open it with readonly=on, or repair it");
+        return qcow2_refuse(n, err, ERR_INVALID, "it is marked corrupt; open it with readonly=on, or repair it");
     return true;
 }
 
@@ -132,78 +133,26 @@ static bool table_fits(const Qcow2Header *h, uint64_t off, uint64_t bytes, uint6
 static bool check_fields(const BlkNode *n, const Qcow2Header *h, GError **err)
 {
     uint64_t file = n->file->size;
-    if (h->version != 2 && h->version != 3)
-        return refuse(n, err, ERR_UNSUPPORTED, "version %u is not known; known are 2 and 3", h->version);
     if (h->cluster_bits < QCOW2_MIN_CLUSTER_BITS || h->cluster_bits > QCOW2_MAX_CLUSTER_BITS)
-        return refuse(n, err, ERR_INVALID, "cluster_bits is %u; allowed are 9 to 21", h->cluster_bits);
+        return qcow2_refuse(n, err, ERR_INVALID, "cluster_bits is %u; allowed are 9 to 21", h->cluster_bits);
     if (h->refcount_order > 6)
-        return refuse(n, err, ERR_INVALID, "refcount_order is %u; allowed are 0 to 6", h->refcount_order);
+        return qcow2_refuse(n, err, ERR_INVALID, "refcount_order is %u; allowed are 0 to 6", h->refcount_order);
     if (h->version == 3 && (h->length < QCOW2_HEADER_V3 || h->length > 1u << h->cluster_bits || h->length % 8))
-        return refuse(n, err, ERR_INVALID, "header_length is %u; allowed are multiples of 8 from 104 to a cluster", h->length);
+        return qcow2_refuse(n, err, ERR_INVALID, "header_length is %u; allowed are multiples of 8 from 104 to a cluster", h->length);
     uint64_t covered = 1ull << (2 * h->cluster_bits - (h->incompatible & QCOW2_EXTENDED ? 4 : 3)); /* by an L1 entry */
     if (h->size > INT64_MAX || div_up(h->size, covered) > QCOW2_MAX_L1_BYTES / 8)
-        return refuse(n, err, ERR_INVALID, "its size of %" G_GUINT64_FORMAT " bytes is too large for its clusters", h->size);
+        return qcow2_refuse(n, err, ERR_INVALID, "its size of %" G_GUINT64_FORMAT " bytes is too large for its clusters", h->size);
     if (h->l1_size > QCOW2_MAX_L1_BYTES / 8 || h->l1_size < div_up(h->size, covered))
-        return refuse(n, err, ERR_INVALID, "l1_size %u does not fit a size of %" G_GUINT64_FORMAT " bytes", h->l1_size, h->size);
+        return qcow2_refuse(n, err, ERR_INVALID, "l1_size %u does not fit a size of %" G_GUINT64_FORMAT " bytes", h->l1_size, h->size);
     if (!table_fits(h, h->l1_off, h->l1_size * 8ull, file))
-        return refuse(n, err, ERR_INVALID, "its L1 table at 0x%" G_GINT64_MODIFIER "x is not aligned or not within the file", h->l1_off);
+        return qcow2_refuse(n, err, ERR_INVALID, "its L1 table at 0x%" G_GINT64_MODIFIER "x is not aligned or not within the file", h->l1_off);
     uint64_t reftable = (uint64_t)h->reftable_clusters << h->cluster_bits;
     if (!reftable || reftable > QCOW2_MAX_REFTABLE_BYTES || !table_fits(h, h->reftable_off, reftable, file))
-        return refuse(n, err, ERR_INVALID, "its refcount table at 0x%" G_GINT64_MODIFIER "x (%u clusters) is not aligned, empty, too large or "
+        return qcow2_refuse(n, err, ERR_INVALID, "its refcount table at 0x%" G_GINT64_MODIFIER "x (%u clusters) is not aligned, empty, too large or "
                       "not within the file", h->reftable_off, h->reftable_clusters);
     if (h->backing_off && (!h->backing_bytes || h->backing_bytes > QCOW2_MAX_BACKING_NAME || h->backing_off < h->length ||
                            !range_within(h->backing_off, h->backing_bytes, MIN(file, 1ull << h->cluster_bits))))
-        return refuse(n, err, ERR_INVALID, "the name of its backing file (%u bytes) is not within the first cluster", h->backing_bytes);
-    return true;
-}
-
-static bool take_extension(BlkNode *n, uint32_t type, const uint8_t *data, uint32_t len, GError **err)
-{
-    switch (type) {
-    case (uint32_t)QCOW2_EXT_BACKING_FORMAT:
-        if (memchr(data, 0, len))
-            return refuse(n, err, ERR_INVALID, "the format of its backing file contains a zero byte");
-        g_free(n->backing_format);
-        n->backing_format = g_strndup((const char *)data, len);
-        return true;
-    case QCOW2_EXT_DATA_FILE:
-        if (memchr(data, 0, len))
-            return refuse(n, err, ERR_INVALID, "the name of its data file contains a zero byte");
-        g_free(((Qcow2 *)n->state)->data_name);
-        ((Qcow2 *)n->state)->data_name = g_strndup((const char *)data, len);
-        return true;
-    case QCOW2_EXT_BITMAPS:
-        return n->read_only || refuse(n, err, ERR_UNSUPPORTED, "it holds dirty bitmaps, and writing such images is not supported; open it "
-                                      "with readonly=on or -snapshot");
-    default: /* "unknown extensions ... must be ignored" */
-        return true;
-    }
-}
-
-static bool read_extensions(BlkNode *n, const uint8_t *head, uint64_t end, GError **err)
-{
-    const Qcow2Header *h = &((Qcow2 *)n->state)->h;
-    for (uint64_t at = h->length; at + 8 <= end;) {
-        uint32_t type = get32(head + at), len = get32(head + at + 4);
-        if (type == QCOW2_EXT_END)
-            return true;
-        at += 8;
-        if (len > end - at)
-            return refuse(n, err, ERR_INVALID, "header extension 0x%x (%u bytes) does not end within the header", type, len);
-        if (!take_extension(n, type, head + at, len, err))
-            return false;
-        at += (len + 7ull) & ~7ull;
-    }
-    return true;
-}
-
-static bool take_backing(BlkNode *n, const uint8_t *head, const Qcow2Header *h, GError **err)
-{
-    if (!h->backing_off)
-        return true;
-    if (memchr(head + h->backing_off, 0, h->backing_bytes))
-        return refuse(n, err, ERR_INVALID, "the name of its backing file contains a zero byte");
-    n->backing_name = g_strndup((const char *)head + h->backing_off, h->backing_bytes);
+        return qcow2_refuse(n, err, ERR_INVALID, "the name of its backing file (%u bytes) is not within the first cluster", h->backing_bytes);
     return true;
 }
 
@@ -215,15 +164,7 @@ bool qcow2_read_header(BlkNode *n, GError **err)
     if (status)
         return error_set_errno(err, -status, "cannot read the header of '%s'", n->filename);
     if (memcmp(head, "QFI\xfb", 4))
-        return refuse(n, err, ERR_INVALID, "it does not begin as qcow2 images do; is its format another?");
+        return qcow2_refuse(n, err, ERR_INVALID, "it does not begin as qcow2 images do; is its format another?");
     decode(head, &q->h);
-    if (!check_features(n, &q->h, err) || !check_fields(n, &q->h, err))
-        return false;
-    uint64_t bytes = 1ull << q->h.cluster_bits;
-    g_autofree uint8_t *cluster = g_malloc0(bytes);
-    status = blk_pread(n->file, 0, cluster, bytes);
-    if (status)
-        return error_set_errno(err, -status, "cannot read the header of '%s'", n->filename);
-    return take_backing(n, cluster, &q->h, err) &&
-           read_extensions(n, cluster, q->h.backing_off ? q->h.backing_off : bytes, err);
+    return check_features(n, &q->h, err) && check_fields(n, &q->h, err) && qcow2_read_extensions(n, err);
 }

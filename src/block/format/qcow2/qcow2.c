@@ -55,7 +55,7 @@ static bool prepare_writing(BlkNode *n, GError **err)
         return true;
     if (q->h.incompatible & QCOW2_DIRTY && !qcow2_check(n, BLK_REPAIR_ALL, &found, err))
         return false;
-    uint64_t known = QCOW2_DATA_RAW;
+    uint64_t known = QCOW2_DATA_RAW | QCOW2_BITMAPS_VALID;
     if (!(q->h.incompatible & QCOW2_DIRTY) && !(q->h.autoclear & ~known))
         return true;
     q->h.incompatible &= ~(uint64_t)QCOW2_DIRTY;
@@ -83,8 +83,9 @@ static bool qcow2_reopen(BlkNode *n, GError **err)
 {
     if (!n->read_only && ((Qcow2 *)n->state)->h.incompatible & QCOW2_CORRUPT)
         return error_set(err, ERR_INVALID, "cannot write to qcow2 image '%s': it is marked corrupt; repair it first", n->filename);
-    return prepare_writing(n, err);
+    return prepare_writing(n, err) && (n->read_only || qcow2_use_bitmaps(n, err));
 }
+static void extension_clear(void *extension) { g_bytes_unref(((Qcow2Extension *)extension)->data); }
 
 static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
 {
@@ -92,6 +93,9 @@ static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
     q->file = q->data = n->file;
     q->freed = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     q->snapshots = g_ptr_array_new_with_free_func(qcow2_snapshot_free);
+    q->bitmaps = g_ptr_array_new_with_free_func(qcow2_bitmap_free);
+    q->unknown = g_array_new(FALSE, FALSE, sizeof(Qcow2Extension));
+    g_array_set_clear_func(q->unknown, extension_clear);
     g_mutex_init(&q->lock);
     g_mutex_init(&q->meta);
     g_cond_init(&q->unpinned);
@@ -100,7 +104,7 @@ static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
         return false;
     n->size = q->h.size;
     set_geometry(q);
-    return open_data(n, options, err) && read_tables(n, err) && qcow2_read_snapshots(n, err) && prepare_writing(n, err);
+    return open_data(n, options, err) && read_tables(n, err) && qcow2_read_snapshots(n, err) && qcow2_read_bitmaps(n, err) && prepare_writing(n, err);
 }
 
 static void qcow2_close(BlkNode *n)
@@ -112,6 +116,9 @@ static void qcow2_close(BlkNode *n)
     cache_clear(&q->blocks);
     g_array_unref(q->freed);
     g_ptr_array_unref(q->snapshots);
+    g_ptr_array_unref(q->bitmaps);
+    g_array_unref(q->unknown);
+    g_clear_pointer(&q->head_rest, g_bytes_unref);
     g_mutex_clear(&q->lock);
     g_mutex_clear(&q->meta);
     g_cond_clear(&q->unpinned);
@@ -137,15 +144,6 @@ static int qcow2_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
     ret->host = run.host;
     ret->host_node = q->data;
     return 0;
-}
-
-static void qcow2_info(BlkNode *n, BlkInfo *ret)
-{
-    const Qcow2 *q = n->state;
-    ret->cluster_bytes = q->cluster_bytes;
-    ret->encrypted = q->h.crypt_method;
-    ret->dirty = q->h.incompatible & QCOW2_DIRTY;
-    ret->corrupt = q->h.incompatible & QCOW2_CORRUPT;
 }
 
 const BlkDriver qcow2_driver = {
@@ -175,4 +173,10 @@ const BlkDriver qcow2_driver = {
     .snapshot_load = qcow2_snapshot_load,
     .snapshot_delete = qcow2_snapshot_delete,
     .vm_state = qcow2_vm_state,
+    .load_bitmaps = qcow2_load_bitmaps,
+    .store_bitmaps = qcow2_store_bitmaps,
+    .can_store_bitmap = qcow2_can_store_bitmap,
+    .amend = qcow2_amend,
+    .info_specific = qcow2_info_specific,
+    .measure = qcow2_measure,
 };

@@ -1,4 +1,5 @@
 #pragma once
+#include "base/error.h"
 #include "block/driver.h"
 /*
  * qcow2.h - what the parts of the qcow2 driver share.  "The specification" is QEMU's docs/interop/qcow2.txt.
@@ -26,6 +27,20 @@ typedef struct Qcow2Header {
     uint64_t backing_off, size, l1_off, reftable_off, snapshots_off, incompatible, compatible, autoclear;
 } Qcow2Header;
 
+typedef struct Qcow2Extension {
+    uint32_t type;
+    GBytes *data;
+} Qcow2Extension;
+
+/* A row of the directory of dirty bitmaps. */
+typedef struct Qcow2Bitmap {
+    char *name;
+    uint64_t table_off;
+    uint32_t table_size, flags;
+    uint8_t granularity_bits;
+    bool keep; /* while they are being stored: it stays as it is */
+} Qcow2Bitmap;
+
 /* A row of the snapshot table, with its L1 table once somebody needed that. */
 typedef struct Qcow2Snapshot {
     char *id, *name;
@@ -34,6 +49,12 @@ typedef struct Qcow2Snapshot {
     GBytes *extra; /* fields that we do not know */
     uint64_t *l1;
 } Qcow2Snapshot;
+
+/* Where the directory of the dirty bitmaps stands. */
+typedef struct Qcow2BitmapDirectory {
+    uint32_t count;
+    uint64_t bytes, off;
+} Qcow2BitmapDirectory;
 
 /* One metadata cluster in memory. */
 typedef struct Table {
@@ -64,6 +85,10 @@ typedef struct Qcow2 {
     uint64_t reftable_size;  /* entries */
     Dirty l1_dirty, reftable_dirty;
     GPtrArray *snapshots;    /* of Qcow2Snapshot */
+    GArray *unknown;         /* of Qcow2Extension: header extensions that we keep for others */
+    GBytes *head_rest;       /* fields of the header that we do not know */
+    Qcow2BitmapDirectory bitmaps_at;
+    GPtrArray *bitmaps;      /* of Qcow2Bitmap, as they stand in the file */
     Cache l2s, blocks;
     BlkNode *data;           /* where the guest's data stand: `file`, or an external data file */
     char *data_name;         /* as the image spells it */
@@ -103,6 +128,18 @@ bool qcow2_read_header(BlkNode *n, GError **err);
 void qcow2_encode_header(const Qcow2Header *h, uint8_t *to); /* QCOW2_HEADER_MAX bytes */
 int qcow2_write_header(Qcow2 *q);
 int qcow2_change_header(Qcow2 *q, const Qcow2Header *next); /* with barriers around; 0: q->h is that */
+
+bool qcow2_refuse(const BlkNode *n, GError **err, ErrorCode code, const char *format, ...) G_GNUC_PRINTF(4, 5);
+
+/* extension.c: what stands in the first cluster behind the header */
+bool qcow2_read_extensions(BlkNode *n, GError **err);
+/* What an image will be called and said to stand on; NULL: nothing. */
+typedef struct Qcow2Names {
+    const char *backing, *backing_format, *data;
+} Qcow2Names;
+Qcow2Names qcow2_names(const BlkNode *n); /* as it is */
+/* The first cluster anew, with barriers around.  next: its header, q->h if that succeeds.  -ENAMETOOLONG: does not fit. */
+int qcow2_change_head(BlkNode *n, const Qcow2Header *next, const Qcow2Names *names, const Qcow2BitmapDirectory *bitmaps);
 
 /* cache.c: 0 or -errno.  A table stays where it is until the next call with the same cache. */
 void cache_init(Cache *c, unsigned max);
@@ -214,22 +251,42 @@ GByteArray *qcow2_encode_snapshots(const GPtrArray *snapshots);
 Qcow2Snapshot *qcow2_snapshot_copy(const Qcow2Snapshot *s);
 void qcow2_snapshot_free(void *s);
 
+/* bitmap.c */
+bool qcow2_read_bitmaps(BlkNode *n, GError **err); /* their directory */
+bool qcow2_use_bitmaps(BlkNode *n, GError **err); /* from now on, until they are stored */
+bool qcow2_load_bitmaps(BlkNode *n, GError **err);
+bool qcow2_store_bitmaps(BlkNode *n, GError **err);
+bool qcow2_can_store_bitmap(BlkNode *n, const char *name, uint64_t granularity, GError **err);
+void qcow2_bitmap_free(void *b);
+int refs_bitmaps(Refs *r);
+
+/* amend.c, info.c */
+bool qcow2_amend(BlkNode *n, KeyVals *options, GError **err);
+bool qcow2_set_backing(BlkNode *n, const char *name, const char *format, GError **err);
+bool qcow2_make_empty(BlkNode *n, GError **err);
+void qcow2_info(BlkNode *n, BlkInfo *ret);
+void qcow2_info_specific(BlkNode *n, GArray *facts);
+bool qcow2_measure(KeyVals *options, BlkNode *source, BlkMeasure *ret, GError **err);
+
 /* qcow2.c */
 int qcow2_read_table(BlkNode *file, uint64_t off, uint64_t entries, uint64_t **ret); /* in the host's byte order */
 
 /* create.c */
 extern const BlkOption qcow2_options[];
+extern const char *const qcow2_compats[]; /* of even index: version 2 */
+typedef struct Qcow2Geometry {
+    uint64_t cluster, refcount_bits, entry_bytes;
+} Qcow2Geometry;
+/* For measuring: takes all options.  all: everything is preallocated. */
+bool qcow2_take_geometry(KeyVals *options, Qcow2Geometry *ret, uint64_t *ret_size, bool *ret_all, GError **err);
 bool qcow2_create(BlkNode *file, KeyVals *options, GError **err);
 
 /* resize.c */
 int qcow2_grow_l1(BlkNode *n, uint64_t entries); /* with Q.lock */
+int qcow2_forget_cluster(Qcow2 *q, uint64_t off);     /* a hole from now on */
 int qcow2_preallocate(BlkNode *n, uint64_t from, unsigned how); /* BLK_ALLOCATE... */
 bool qcow2_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err);
 void qcow2_cut_file(Qcow2 *q); /* clusters at its end that nobody uses */
-
-/* backing.c */
-bool qcow2_set_backing(BlkNode *n, const char *name, const char *format, GError **err);
-bool qcow2_make_empty(BlkNode *n, GError **err);
 
 /* check.c */
 bool qcow2_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err);

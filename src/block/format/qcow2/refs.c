@@ -173,7 +173,9 @@ int refs_tables(Refs *r, const Qcow2Next *next)
     if (next->h.l1_off)
         add_named(r, "the L1 table", next->h.l1_off, next->h.l1_size * 8ull, 1);
     count_l1(r, next->l1, next->h.l1_size);
-    int status = add_snapshots(r, next);
+    int status = refs_bitmaps(r);
+    if (!status)
+        status = add_snapshots(r, next);
     return status ? status : add_l2_tables(r);
 }
 

@@ -72,6 +72,25 @@ static int drop_table(Qcow2 *q, uint32_t l1)
     return 0;
 }
 
+static int drop_entry(Qcow2 *q, uint64_t off, uint64_t old)
+{
+    int status = qcow2_set_entry(q, off, (Qcow2Entry){ 0 });
+    if (!status)
+        qcow2_free_entry(q, old);
+    return status;
+}
+
+int qcow2_forget_cluster(Qcow2 *q, uint64_t off)
+{
+    Qcow2Run run;
+    g_mutex_lock(&q->lock);
+    int status = qcow2_lookup(q, off, 1, &run);
+    if (!status)
+        status = drop_entry(q, off, run.entry.word);
+    g_mutex_unlock(&q->lock);
+    return status;
+}
+
 /* off: of a cluster. */
 static int drop_from(Qcow2 *q, uint64_t off)
 {
@@ -80,11 +99,8 @@ static int drop_from(Qcow2 *q, uint64_t off)
     int status = 0;
     for (uint64_t at = off; at < whole * covered && !status; at += q->cluster_bytes) {
         status = qcow2_lookup(q, at, 1, &run);
-        if (status || !(run.entry.word | run.entry.bits))
-            continue;
-        status = qcow2_set_entry(q, at, (Qcow2Entry){ 0 });
-        if (!status)
-            qcow2_free_entry(q, run.entry.word);
+        if (!status && run.entry.word | run.entry.bits)
+            status = drop_entry(q, at, run.entry.word);
     }
     for (uint64_t l1 = whole; l1 < q->h.l1_size && !status; l1++)
         status = drop_table(q, l1);
