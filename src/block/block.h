@@ -52,7 +52,7 @@ typedef struct BlkInfo {
 } BlkInfo;
 
 typedef struct BlkOpenOptions {
-    const char *filename; /* or a URI of a protocol; a path with a colon is written file:PATH */
+    const char *filename; /* or a URI of a protocol, or json:{...}; a path with a colon is written file:PATH */
     /* NULL: guessed from the head.  A guessed image may not name a backing file, for its guest may have written the
      * head; a format that we know but cannot open is used as raw, with a warning. */
     const char *format;
@@ -87,7 +87,7 @@ typedef struct BlkCheck {
 
 /* Opens and locks: many readers or one writer; a refusal names the process that holds the image. */
 BlkNode *blk_open(const BlkOpenOptions *o, GError **err);
-/* A stack spelt as -blockdev and --image-opts do: "driver=qcow2,file.driver=file,file.filename=a.qcow2".  Of `o` (which
+/* A stack spelt as -blockdev and --image-opts do: "driver=qcow2,file.driver=file,file.filename=a.qcow2", or as JSON.  Of `o` (which
  * may be NULL) counts what is no name, format or option. */
 BlkNode *blk_open_tree(const char *text, const BlkOpenOptions *o, GError **err);
 /* What of kv is for BlkOpenOptions.options, whatever the format; NULL: nothing.  Caller frees. */

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "block/driver.h"
 
+#define JSON "json:"
 enum { MAX_CHAIN = 200, HEAD_BYTES = 4096 };
 
 /* What a node takes over from where it will stand. */
@@ -158,6 +159,10 @@ static bool take_words(Words *w, KeyVals *kv, const Place *p, GError **err)
     w->file = keyvals_take_tree(kv, "file");
     w->backing = keyvals_take_tree(kv, "backing");
     w->limits = keyvals_take_tree(kv, "throttling");
+    const char *backing = keyvals_take(kv, "backing");
+    if (backing && *backing)
+        return error_set(err, ERR_UNSUPPORTED, "backing=%s: say backing.driver=..., or backing= (nothing) for none", backing);
+    w->place.mode.no_backing |= backing != NULL;
     return mode_take(kv, &w->place.mode, &w->place.read_only, &w->name, err);
 }
 
@@ -209,8 +214,21 @@ static BlkNode *finish_image(const BlkDriver *format, BlkNode *file, KeyVals *kv
 
 static KeyVals *parse(const char *text, const char *owner, GError **err) { return keyvals_parse(text ? text : "", NULL, owner, err); }
 
+/* "json:{...}" may say nothing of the format. */
+static BlkNode *open_json(const char *json, const char *format, const Place *p, GError **err)
+{
+    g_autofree char *text = json_options(json, err);
+    if (!text)
+        return NULL;
+    bool has = g_str_has_prefix(text, "driver=") || strstr(text, ",driver=");
+    g_autofree char *all = format && !has ? g_strdup_printf("driver=%s,%s", format, text) : g_strdup(text);
+    return open_tree(all, p, err);
+}
+
 static BlkNode *open_image(const char *filename, const char *format, const char *options, const Place *p, GError **err)
 {
+    if (g_str_has_prefix(filename, JSON))
+        return open_json(filename + strlen(JSON), format, p, err);
     const BlkDriver *d = format ? find_format(format, filename, err) : NULL;
     g_autoptr(KeyVals) kv = d || !format ? parse(options, "image options", err) : NULL;
     g_auto(Words) w = { 0 };
@@ -225,7 +243,7 @@ static BlkNode *open_image(const char *filename, const char *format, const char 
 /* The path of a file that the image names, seen from the directory of the image. */
 static char *path_from(const BlkNode *n, const char *name)
 {
-    if (driver_of_uri(name) != &file_driver)
+    if (driver_of_uri(name) != &file_driver || g_str_has_prefix(name, JSON))
         return g_strdup(name);
     if (g_str_has_prefix(name, "file:"))
         name += strlen("file:");
@@ -310,8 +328,11 @@ static BlkNode *tree_image(const BlkDriver *d, KeyVals *kv, const char *text, co
     return file ? finish_image(d, file, kv, &w, err) : NULL;
 }
 
-static BlkNode *open_tree(const char *text, const Place *p, GError **err)
+static BlkNode *open_tree(const char *spelling, const Place *p, GError **err)
 {
+    g_autofree char *text = *spelling == '{' ? json_options(spelling, err) : g_strdup(spelling);
+    if (!text)
+        return NULL;
     g_autoptr(KeyVals) kv = keyvals_parse(text, "driver", "image options", err);
     const char *name = kv ? keyvals_take(kv, "driver") : NULL;
     const BlkDriver *d = name ? driver_named(name) : NULL;
