@@ -38,15 +38,31 @@ static bool raw_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
     return true;
 }
 
+static const char *const preallocations[] = { "off", "falloc", "full", NULL };
+
 static bool raw_create(BlkNode *file, KeyVals *options, GError **err)
 {
+    static const unsigned flags[] = { 0, BLK_ALLOCATE, BLK_ALLOCATE_FULL };
     uint64_t size = 0;
-    return keyvals_take_number(options, "size", 0, INT64_MAX, &size, err) && keyvals_end(options, err) &&
-           blk_resize(file, size, 0, err);
+    unsigned how = 0;
+    return keyvals_take_number(options, "size", 0, INT64_MAX, &size, err) &&
+           keyvals_take_choice(options, "preallocation", preallocations, &how, err) && keyvals_end(options, err) &&
+           blk_resize(file, size, flags[how], err);
+}
+
+static bool raw_measure(KeyVals *options, BlkNode *source, BlkMeasure *ret, GError **err)
+{
+    uint64_t size = source ? source->size : 0;
+    if (!keyvals_take_number(options, "size", 0, INT64_MAX - 511, &size, err))
+        return false;
+    keyvals_take(options, "preallocation");
+    ret->required = ret->fully_allocated = (size + 511) & -512ull;
+    return true;
 }
 
 static const BlkOption raw_options[] = {
     { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true },
+    { "preallocation", BLK_CHOICE, .doc = "what has its place from the start", .choices = preallocations, .create = true },
     { 0 },
 };
 
@@ -64,4 +80,5 @@ const BlkDriver raw_driver = {
     .copy_range = raw_copy_range,
     .map = raw_map,
     .resize = raw_resize,
+    .measure = raw_measure,
 };
