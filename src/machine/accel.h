@@ -16,6 +16,7 @@ typedef struct Accel Accel;
 typedef struct Vcpu Vcpu;
 typedef struct Machine Machine;
 typedef struct FlatRange FlatRange;
+typedef struct RamBlock RamBlock;
 
 typedef enum RunExit {
     RUN_KICKED,   /* somebody wants the thread: look at vcpu->request */
@@ -66,6 +67,8 @@ typedef struct AccelOps {
     /* Guest writes to RAM set PAGE_DIRTY while the log is on; where the hardware keeps it, fetch brings it up to date. */
     bool (*dirty_log)(Accel *a, bool on, GError **err);
     bool (*dirty_fetch)(Accel *a, GError **err);
+    /* ram_take_dirty() while no vCPU is in the middle of a store; after it every first write of a page is seen again. */
+    void (*dirty_take)(Accel *a, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap);
 } AccelOps;
 
 /* First member of every accelerator's own struct. */

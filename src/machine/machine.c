@@ -126,6 +126,18 @@ static void request_all(Machine *m, uint32_t bits)
         vcpu_request(m->vcpus->pdata[i], bits);
 }
 
+bool machine_take_dirty(Machine *m, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap, GError **err)
+{
+    const AccelOps *ops = m->accel ? m->accel->ops : NULL;
+    if (ops && ops->dirty_fetch && !ops->dirty_fetch(m->accel, err))
+        return false;
+    if (ops && ops->dirty_take)
+        ops->dirty_take(m->accel, ram, first_page, n_pages, bitmap);
+    else
+        ram_take_dirty(ram, first_page, n_pages, bitmap);
+    return true;
+}
+
 void machine_stop(Machine *m)
 {
     request_all(m, VREQ_STOP);

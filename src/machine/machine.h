@@ -55,6 +55,9 @@ void machine_destroy(Machine *m); /* stops, destroys vCPUs, devices in reverse o
 bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err);
 Vcpu *machine_vcpu(Machine *m, unsigned id); /* NULL if none */
 
+/* Sets bit n of bitmap where page first_page + n was written since the last call, and forgets it.  The machine may run; from
+ * a thread that is no vCPU's and holds no device's lock. */
+bool machine_take_dirty(Machine *m, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap, GError **err);
 void machine_reset(Machine *m, ResetKind k); /* machine stopped: devices in order, then CPUs */
 void machine_start(Machine *m);              /* clock and vCPUs */
 void machine_stop(Machine *m);               /* returns when every vCPU is between instructions */

@@ -59,6 +59,15 @@ RamBlock *ram_create(const char *name, uint64_t size, GError **err)
     return ram;
 }
 
+void ram_take_dirty(RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap)
+{
+    for (uint64_t n = 0; n < n_pages; n++) {
+        _Atomic uint8_t *flags = &ram->page_flags[first_page + n];
+        if (atomic_load_explicit(flags, memory_order_relaxed) & PAGE_DIRTY && atomic_fetch_and(flags, (uint8_t)~PAGE_DIRTY) & PAGE_DIRTY)
+            bitmap[n / 64] |= 1ull << n % 64;
+    }
+}
+
 void ram_destroy(RamBlock *ram)
 {
     if (!ram)

@@ -127,5 +127,6 @@ const AccelOps accel_dbt = {
     .set = interp_set,
     .map_changed = interp_map_changed,
     .code_changed = interp_code_changed,
+    .dirty_take = interp_dirty_take,
     .step = dbt_step,
 };

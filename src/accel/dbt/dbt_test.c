@@ -400,6 +400,39 @@ static void test_registers_across_exits(void)
     guest_destroy(&g);
 }
 
+/* ---- the dirty log: taken while the guest runs, each time a page that is still written shows again */
+PROGRAM(keeps_writing, ".code64", "mov $0x20000, %edi\n 1: incl (%rdi)\n lock incl 0x1000(%rdi)\n mov 0x2000(%rdi), %rax\n jmp 1b");
+
+static uint64_t take_dirty(const Guest *g)
+{
+    uint64_t bits = 0;
+    g_assert_true(machine_take_dirty(g->m, g->m->ram, 0x20, 8, &bits, NULL));
+    return bits;
+}
+
+static void test_dirty_log(void)
+{
+    Guest g = guest_create(2, CODE64);
+    load(&g, keeps_writing, keeps_writing_end);
+    for (unsigned id = 0; id < 2; id++) {
+        CpuState s = state_with_sse(&g);
+        guest_set(&g, id, &s);
+    }
+    machine_start(g.m);
+    for (unsigned n = 0; n < 20; n++) {
+        uint32_t before = *(volatile uint32_t *)(g.ram + 0x21000);
+        for (unsigned ms = 0; *(volatile uint32_t *)(g.ram + 0x21000) - before < 4; ms++) { /* a whole round of one vCPU */
+            g_assert_cmpuint(ms, <, 5000);
+            g_usleep(1000);
+        }
+        g_assert_cmphex(take_dirty(&g), ==, 3);
+    }
+    machine_stop(g.m);
+    take_dirty(&g);
+    g_assert_cmphex(take_dirty(&g), ==, 0);
+    guest_destroy(&g);
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*test)(void); } tests[] = {
@@ -410,6 +443,7 @@ int main(int argc, char **argv)
         { "faults", test_faults },               { "flood", test_flood },
         { "own-memory", test_own_memory },       { "remapped", test_remapped },
         { "twice-mapped", test_twice_mapped },
+        { "dirty-log", test_dirty_log },
         { "crossing-keeps-the-cache", test_crossing_keeps_the_cache },
         { "registers-across-exits", test_registers_across_exits },
     };

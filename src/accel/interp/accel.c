@@ -97,6 +97,36 @@ void interp_map_changed(Accel *accel, const FlatRange *old, size_t n_old, const 
         vcpu_request(g_ptr_array_index(a->vcpus, i), VREQ_TLB_FLUSH);
 }
 
+typedef struct Take {
+    InterpAccel *accel;
+    RamBlock *ram;
+    uint64_t first_page, n_pages, *bitmap;
+} Take;
+
+/* While no vCPU is between a look at the flags and its store.  Translated code looks no more once a page is in its tables. */
+static void take_dirty(Vcpu *self, void *arg)
+{
+    Take *t = arg;
+    exclusive_begin(self);
+    for (unsigned n = 0; n < t->accel->vcpus->len; n++) {
+        InterpVcpu *v = t->accel->vcpus->pdata[n];
+        if (v->client)
+            mmu_flush(v, true);
+    }
+    ram_take_dirty(t->ram, t->first_page, t->n_pages, t->bitmap);
+    exclusive_end(self);
+}
+
+void interp_dirty_take(Accel *accel, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap)
+{
+    InterpAccel *a = (InterpAccel *)accel;
+    Take t = { a, ram, first_page, n_pages, bitmap };
+    if (a->vcpus->len)
+        vcpu_run_on(a->vcpus->pdata[0], take_dirty, &t);
+    else
+        ram_take_dirty(ram, first_page, n_pages, bitmap);
+}
+
 void interp_code_changed(Accel *accel, uint64_t gpa, uint64_t size)
 {
     FlatView *view = space_view(accel->machine->memory);
@@ -126,5 +156,6 @@ const AccelOps accel_interp = {
     .set = interp_set,
     .map_changed = interp_map_changed,
     .code_changed = interp_code_changed,
+    .dirty_take = interp_dirty_take,
     .step = interp_step,
 };

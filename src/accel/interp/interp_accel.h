@@ -40,3 +40,4 @@ bool interp_get(Vcpu *vcpu, CpuState *ret, GError **err);
 bool interp_set(Vcpu *vcpu, const CpuState *s, GError **err);
 void interp_map_changed(Accel *accel, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now);
 void interp_code_changed(Accel *accel, uint64_t gpa, uint64_t size);
+void interp_dirty_take(Accel *accel, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap);
