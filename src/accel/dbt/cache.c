@@ -31,7 +31,7 @@ void *dbt_arena_alloc(DbtVcpu *v, size_t n)
 {
     struct DbtCache *c = v->cache;
     void *p = c->arena + c->used;
-    c->used += (n + 15) & ~(size_t)15;
+    c->used += (n + 7) & ~(size_t)7;
     return p;
 }
 

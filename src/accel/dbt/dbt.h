@@ -75,19 +75,28 @@ typedef struct DbtExit {
     bool linkable;              /* EXIT_JUMP: the target lies in the same page */
     bool relative;              /* rip is added to code_base */
     uint32_t mode;
-    uint64_t rip;
-    uint8_t *jump;              /* EXIT_JUMP: where the 32-bit displacement stands, writable alias */
-    DbtBlock *block;
     int32_t unlinked;           /* the displacement that leads to the exit itself */
-    struct DbtExit *next_in;    /* of the exits that are linked to the same block */
-    DbtBlock *to;               /* linked to */
-    ExecFn *fn;                 /* EXIT_INTERP: executes insn */
-    const Insn *insn;
+    uint64_t rip;
+    DbtBlock *block;
     /* Host code to go on at: EXIT_MEMORY, where the access starts over; EXIT_INTERP, what follows the instruction in the
      * block.  NULL: nowhere in this block. */
     const void *resume;
-    DbtBlock *after;            /* EXIT_INTERP: the block that ran next lately, if that is still true */
+    union { /* other kinds, the most frequent one among them, end before it: dbt_exit_bytes() */
+        struct { /* EXIT_JUMP */
+            uint8_t *jump;           /* where the 32-bit displacement stands, writable alias */
+            struct DbtExit *next_in; /* of the exits that are linked to the same block */
+            DbtBlock *to;            /* linked to */
+        };
+        struct { /* EXIT_INTERP */
+            ExecFn *fn;              /* executes insn */
+            const Insn *insn;
+        };
+    };
 } DbtExit;
+static inline size_t dbt_exit_bytes(ExitKind k)
+{
+    return k == EXIT_JUMP || k == EXIT_INTERP ? sizeof(DbtExit) : offsetof(DbtExit, jump);
+}
 
 struct DbtBlock {
     const uint8_t *host;        /* guest code; NULL once dropped */

@@ -16,8 +16,9 @@ static const Insn *keep_insn(Translator *t)
 
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip)
 {
-    DbtExit *x = dbt_arena_alloc(t->v, sizeof(*x));
-    *x = (DbtExit){ .kind = kind, .rip = rip, .relative = t->relative, .block = t->b, .mode = t->mode, .flags_saved = t->flags_in_memory };
+    DbtExit all = { .kind = kind, .rip = rip, .relative = t->relative, .block = t->b, .mode = t->mode, .flags_saved = t->flags_in_memory };
+    DbtExit *x = dbt_arena_alloc(t->v, dbt_exit_bytes(kind));
+    memcpy(x, &all, dbt_exit_bytes(kind));
     if (kind == EXIT_INTERP) {
         x->insn = keep_insn(t);
         x->fn = dispatch((const InterpAccel *)t->v->i.vcpu.accel, x->insn);
