@@ -11,6 +11,10 @@ enum { COPIES = 8, CANDIDATES = 5, MOST_BLOCKS = 32, GAP = 1 << 21 };
 /* Programs, libraries and stacks have other residues modulo 16 TB (0x5..., 0x6..., 0xe..., 0xf...). */
 #define FIRST_CANDIDATE (1ull << 40)
 #define POISON_FROM_END 0x10000
+/* An addend that is read as one of another kind leads further than the windows reach, but not out of the arena. */
+#define MOST_KINDS_OFF (5 * FLAT_KIND_SLOTS * 4096)
+_Static_assert(FLAT_KIND_SLOTS * 4096 > WINDOWS_BYTES && MOST_KINDS_OFF < WINDOWS_OFFSET, "kinds of entries");
+_Static_assert(RESERVE_BYTES - POISON_FROM_END - MOST_KINDS_OFF > WINDOWS_OFFSET + WINDOWS_BYTES, "poison");
 
 typedef struct RamWindow {
     const RamBlock *ram;
