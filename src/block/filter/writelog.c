@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/iov.h"
 
@@ -39,7 +40,9 @@ static void writelog_close(BlkNode *n)
 
 static void record(Writelog *w, const BlkReq *r)
 {
-    WritelogEvent e = { .off = r->off, .tag = w->tag };
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    WritelogEvent e = { .off = r->off, .tag = w->tag, .ns = now.tv_sec * 1000000000ull + now.tv_nsec };
     if (r->op == BLK_WRITE) {
         uint8_t *data = g_malloc(r->len);
         iov_read(r->iov, r->niov, 0, data, r->len);
@@ -82,7 +85,7 @@ GArray *writelog_take(BlkNode *n)
 
 /* ---- replaying */
 
-static void put(GByteArray *bytes, const WritelogEvent *e)
+void writelog_put(GByteArray *bytes, const WritelogEvent *e)
 {
     size_t len, old = bytes->len;
     const void *data = g_bytes_get_data(e->data, &len);
@@ -100,7 +103,7 @@ static GByteArray *some_of(const GByteArray *safe, const GArray *events, unsigne
     GByteArray *b = copy_of(safe);
     for (unsigned i = from; i < to; i++)
         if (g_rand_boolean(rand))
-            put(b, &g_array_index(events, WritelogEvent, i));
+            writelog_put(b, &g_array_index(events, WritelogEvent, i));
     return b;
 }
 
@@ -116,7 +119,7 @@ unsigned writelog_replay(const GArray *events, const GByteArray *start, unsigned
             flush = i + 1;
             continue;
         }
-        put(now, e);
+        writelog_put(now, e);
         for (unsigned r = 0; r <= reorderings; r++, states++) {
             g_autoptr(GByteArray) cut = r ? some_of(safe, events, flush, i + 1, rand) : copy_of(now);
             check(cut, e->tag, arg);

@@ -9,6 +9,7 @@
 typedef struct WritelogEvent {
     uint64_t off;
     GBytes *data; /* NULL: a flush */
+    uint64_t ns;  /* when it was done, to put the events of several disks in order */
     unsigned tag; /* what writelog_tag() said last */
 } WritelogEvent;
 
@@ -19,4 +20,5 @@ GArray *writelog_take(BlkNode *n); /* of WritelogEvent; caller unrefs; starts an
 /* Calls check() for each state that a power cut could leave of `start`: every prefix, and `reorderings` random choices of
  * what was not flushed then.  Returns how many. */
 typedef void WritelogCheck(GByteArray *bytes, unsigned tag, void *arg);
+void writelog_put(GByteArray *bytes, const WritelogEvent *e); /* does that write */
 unsigned writelog_replay(const GArray *events, const GByteArray *start, unsigned reorderings, GRand *rand, WritelogCheck *check, void *arg);
