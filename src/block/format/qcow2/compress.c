@@ -112,7 +112,7 @@ static int write_cluster(Qcow2 *q, uint64_t off, const uint8_t *cluster, uint8_t
 int qcow2_write_compressed(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov)
 {
     Qcow2 *q = n->state;
-    if (q->data != q->file)
+    if (q->data != q->file || q->h.crypt_method)
         return -ENOTSUP;
     if (off & (q->cluster_bytes - 1) || (len & (q->cluster_bytes - 1) && off + len != n->size))
         return -EINVAL;

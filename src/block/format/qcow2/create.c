@@ -11,6 +11,7 @@
 
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
 const char *const qcow2_compats[] = { "0.10", "1.1", "v2", "v3", NULL };
+static const char *const encryptions[] = { "luks", NULL };
 static const char *const codecs[] = { "zlib", "zstd", NULL };
 
 const BlkOption qcow2_options[] = {
@@ -25,6 +26,18 @@ const BlkOption qcow2_options[] = {
     { "extended_l2", BLK_BOOL, "off", "32 subclusters a cluster, each with its own state; cluster_size from 16k", .create = true },
     { "data_file", BLK_STRING, .doc = "file for the guest's data, apart from the tables", .create = true },
     { "data_file_raw", BLK_BOOL, "off", "the data file is at all times a raw image of the disk", .create = true },
+    { "encrypt.format", BLK_CHOICE, .doc = "luks: the guest's data are encrypted", .choices = encryptions, .create = true, .open = true },
+    { "encrypt.key-secret", BLK_STRING, .doc = "id of the secret with the passphrase", .create = true, .open = true },
+    { "encrypt.cipher-alg", BLK_STRING, "aes-256", "aes-128, aes-192 (cbc only) or aes-256", .create = true },
+    { "encrypt.cipher-mode", BLK_STRING, "xts", "xts or cbc", .create = true },
+    { "encrypt.ivgen-alg", BLK_STRING, "plain64", "plain, plain64 or essiv", .create = true },
+    { "encrypt.ivgen-hash-alg", BLK_STRING, "sha256", "hash of essiv", .create = true },
+    { "encrypt.hash-alg", BLK_STRING, "sha256", "sha1, sha224, sha256, sha384 or sha512", .create = true },
+    { "encrypt.iter-time", BLK_NUMBER, "2000", "milliseconds that trying a passphrase shall take", .create = true, .amend = true },
+    { "encrypt.state", BLK_STRING, .doc = "active: add a key; inactive: erase one", .amend = true },
+    { "encrypt.new-secret", BLK_STRING, .doc = "id of the secret with the new passphrase", .amend = true },
+    { "encrypt.old-secret", BLK_STRING, .doc = "id of the secret whose key to erase", .amend = true },
+    { "encrypt.keyslot", BLK_NUMBER, .doc = "which of the eight key slots", .amend = true },
     { "lazy_refcounts", BLK_BOOL, "off", "let QEMU put off refcounts; we keep them always", .create = true, .amend = true },
     { 0 },
 };
@@ -32,7 +45,8 @@ const BlkOption qcow2_options[] = {
 typedef struct Create {
     uint64_t size, cluster, refcount_bits;
     unsigned compat, preallocation, codec;
-    bool lazy, extended, data_raw;
+    bool lazy, extended, data_raw, encrypt;
+    LuksOptions luks;
     const char *backing, *backing_format, *data;
 } Create;
 
@@ -68,6 +82,15 @@ static bool check_options(const Create *c, GError **err)
     return true;
 }
 
+static bool take_encryption(KeyVals *kv, Create *c, GError **err)
+{
+    unsigned which = G_N_ELEMENTS(encryptions);
+    if (!keyvals_take_choice(kv, "encrypt.format", encryptions, &which, err))
+        return false;
+    c->encrypt = which < G_N_ELEMENTS(encryptions);
+    return !c->encrypt || luks_take_options(kv, "encrypt.", &c->luks, err);
+}
+
 static bool take_options(KeyVals *kv, Create *c, GError **err)
 {
     c->backing = keyvals_take(kv, "backing_file");
@@ -80,7 +103,7 @@ static bool take_options(KeyVals *kv, Create *c, GError **err)
            keyvals_take_choice(kv, "preallocation", preallocations, &c->preallocation, err) &&
            keyvals_take_choice(kv, "compression_type", codecs, &c->codec, err) &&
            keyvals_take_bool(kv, "extended_l2", &c->extended, err) && keyvals_take_bool(kv, "data_file_raw", &c->data_raw, err) &&
-           keyvals_take_bool(kv, "lazy_refcounts", &c->lazy, err) && keyvals_end(kv, err);
+           keyvals_take_bool(kv, "lazy_refcounts", &c->lazy, err) && take_encryption(kv, c, err) && keyvals_end(kv, err);
     c->compat %= 2;
     return ok && check_options(c, err);
 }
@@ -143,7 +166,7 @@ static bool finish(BlkNode *file, const Create *c, GError **err)
 {
     BlkNode *n = node_create(&qcow2_driver, file->filename);
     n->file = file;
-    bool ok = qcow2_driver.open(n, NULL, err) && qcow2_resize(n, c->size, 0, err);
+    bool ok = qcow2_driver.open(n, NULL, err) && (!c->encrypt || qcow2_create_crypt(n, &c->luks, err)) && qcow2_resize(n, c->size, 0, err);
     static const unsigned flags[] = { 0, BLK_ALLOCATE_METADATA, BLK_ALLOCATE, BLK_ALLOCATE_FULL };
     int status = ok && c->preallocation ? qcow2_preallocate(n, 0, flags[c->preallocation]) : 0;
     if (status)

@@ -47,6 +47,10 @@ static bool take_extension(BlkNode *n, uint32_t type, const uint8_t *data, uint3
     case QCOW2_EXT_BITMAPS:
         return take_bitmaps(n, data, len, err);
     }
+    if (type == QCOW2_EXT_CRYPTO && len >= 16) { /* and kept as it is */
+        q->luks_off = get(data, 8);
+        q->luks_bytes = get(data + 8, 8);
+    }
     Qcow2Extension other = { type, g_bytes_new(data, len) };
     g_array_append_val(q->unknown, other);
     return true;

@@ -47,6 +47,10 @@ void qcow2_info_specific(BlkNode *n, GArray *facts)
             bitmap_facts(facts, i++, &info);
     }
     fact_number(facts, "refcount-bits", 1u << q->h.refcount_order);
+    if (q->luks) {
+        fact_string(facts, "encrypt.format", "luks");
+        luks_facts(q->luks, "encrypt.", facts);
+    }
     if (q->h.version > 2) {
         fact_bool(facts, "corrupt", q->h.incompatible & QCOW2_CORRUPT);
         fact_bool(facts, "extended-l2", q->extended);

@@ -104,7 +104,7 @@ static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
         return false;
     n->size = q->h.size;
     set_geometry(q);
-    return open_data(n, options, err) && read_tables(n, err) && qcow2_read_snapshots(n, err) && qcow2_read_bitmaps(n, err) && prepare_writing(n, err);
+    return open_data(n, options, err) && qcow2_open_crypt(n, options, err) && read_tables(n, err) && qcow2_read_snapshots(n, err) && qcow2_read_bitmaps(n, err) && prepare_writing(n, err);
 }
 
 static void qcow2_close(BlkNode *n)
@@ -124,6 +124,7 @@ static void qcow2_close(BlkNode *n)
     g_cond_clear(&q->unpinned);
     ranges_free(q->ranges);
     g_free(q->data_name);
+    luks_free(q->luks);
     g_free(q->l1);
     g_free(q->reftable);
 }
@@ -140,7 +141,7 @@ static int qcow2_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
     ret->allocated = run.kind != QCOW2_IS_HOLE;
     ret->zero = run.kind == QCOW2_IS_ZERO || (run.kind == QCOW2_IS_HOLE && !n->backing);
     ret->compressed = run.kind == QCOW2_IS_COMPRESSED;
-    ret->has_host = run.kind == QCOW2_IS_DATA;
+    ret->has_host = run.kind == QCOW2_IS_DATA && !q->h.crypt_method;
     ret->host = run.host;
     ret->host_node = q->data;
     return 0;

@@ -173,6 +173,8 @@ int refs_tables(Refs *r, const Qcow2Next *next)
     if (next->h.l1_off)
         add_named(r, "the L1 table", next->h.l1_off, next->h.l1_size * 8ull, 1);
     count_l1(r, next->l1, next->h.l1_size);
+    if (r->q->luks_bytes)
+        add_named(r, "the encryption header", r->q->luks_off, r->q->luks_bytes, 1);
     int status = refs_bitmaps(r);
     if (!status)
         status = add_snapshots(r, next);

@@ -55,7 +55,7 @@ bool qcow2_submit(BlkNode *n, BlkReq *r)
     Qcow2 *q = n->state;
     Qcow2Run run;
     bool write = r->op == BLK_WRITE;
-    if ((!write && r->op != BLK_READ) || r->flags & (BLK_COMPRESS | BLK_FUA) || !qcow2_try_find(q, r->off, r->len, &run))
+    if (q->h.crypt_method || (!write && r->op != BLK_READ) || r->flags & (BLK_COMPRESS | BLK_FUA) || !qcow2_try_find(q, r->off, r->len, &run))
         return false;
     bool plain = run.kind == QCOW2_IS_DATA && run.len == r->len;
     if (write)

@@ -181,8 +181,9 @@ static int preallocate_chunk(Qcow2 *q, uint64_t at, uint64_t clusters, uint64_t 
     int status = q->data == q->file ? qcow2_alloc_region(q, clusters, ret_host) : 0;
     if (q->data != q->file)
         *ret_host = at;
+    uint64_t flags = QCOW2_COPIED | (q->h.crypt_method && !q->extended && q->h.version > 2 ? QCOW2_ZERO : 0); /* zeros would be deciphered */
     for (uint64_t i = 0; i < clusters && !status; i++)
-        status = qcow2_set_entry(q, at + (i << q->cluster_bits), (Qcow2Entry){ (*ret_host + (i << q->cluster_bits)) | QCOW2_COPIED });
+        status = qcow2_set_entry(q, at + (i << q->cluster_bits), (Qcow2Entry){ (*ret_host + (i << q->cluster_bits)) | flags });
     return status;
 }
 

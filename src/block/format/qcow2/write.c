@@ -24,7 +24,7 @@ static int write_in_place(Qcow2 *q, const Qcow2Run *run, struct iovec *iov, unsi
 {
     if (q->data == q->file && qcow2_is_metadata(q, run->host & -q->cluster_bytes))
         return -EUCLEAN; /* the image says that the guest's data are its own tables */
-    return blk_perform(q->data, BLK_WRITE, 0, run->host, run->len, iov, niov);
+    return qcow2_write_data(q, run->host, run->len, iov, niov);
 }
 
 /* ---- finding a place */
@@ -89,7 +89,7 @@ static int read_around(BlkNode *n, uint64_t from, uint64_t to, uint8_t *buf)
 }
 
 /* A file reads as zeros behind its end, so zeros need not be written there. */
-static bool fresh(const Qcow2 *q, const Span *s) { return !s->reuse && q->data == q->file && s->host >= q->file->size; }
+static bool fresh(const Qcow2 *q, const Span *s) { return !q->h.crypt_method && !s->reuse && q->data == q->file && s->host >= q->file->size; }
 
 static int write_data(BlkNode *n, const Span *s, uint64_t off, uint64_t end, struct iovec *iov, unsigned niov)
 {
@@ -114,7 +114,7 @@ static int write_data(BlkNode *n, const Span *s, uint64_t off, uint64_t end, str
     pieces += niov;
     if (tail)
         all[pieces++] = (struct iovec){ after, to - end };
-    return blk_perform(q->data, BLK_WRITE, 0, s->host + (from - s->start), to - from, all, pieces);
+    return qcow2_write_data(q, s->host + (from - s->start), to - from, all, pieces);
 }
 
 /* ---- naming it */
