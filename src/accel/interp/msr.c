@@ -161,7 +161,8 @@ static void write_misc_enable(InterpVcpu *v, uint32_t msr, uint64_t value)
 
 static uint64_t read_microcode(InterpVcpu *v, uint32_t msr) { return v->s.microcode_version; }
 
-/* What an interpreter is not open to: it does not speculate on the guest's behalf.  RDCL_NO, IBRS_ALL, SKIP_L1DFL,
+/* What a guest's own countermeasures would not change: an interpreter does not speculate on its behalf, and in translated code
+ * page tables, IBRS and retpolines are software and constrain no speculation (docs/dbt.md).  RDCL_NO, IBRS_ALL, SKIP_L1DFL,
  * SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. */
 #define ARCH_CAPABILITIES 0x0d10e17bull
 
