@@ -11,8 +11,9 @@
 #include "accel/dbt/mem.h"
 
 enum {
-    PIECE_SHIFT = 11, PIECE_SLOTS = 1 << PIECE_SHIFT, /* 16 KiB, which stand for 8 MiB of addresses */
-    MOST_PIECES = 1024, MOST_USED = 1 << 14,
+    PIECE_SHIFT = 9, PIECE_SLOTS = 1 << PIECE_SHIFT, /* a page, which stands for 2 MiB of addresses */
+    /* Of a table; of all: each may cost two of the host's mappings, and a process has 65,530 (vm.max_map_count). */
+    MOST_PIECES = 2048, ALL_PIECES = 24 << 10, MOST_USED = 1 << 14,
     HINTS = 1 << 14, FAULTS_UNTIL_CHECKED = 4,
 };
 
@@ -39,6 +40,7 @@ typedef struct FlatTable {
 struct DbtFlat {
     DbtRegion *region;
     uint64_t poison;
+    unsigned most_pieces;
     FlatTable *table[TLB_CONTEXTS];
     uint8_t faults[HINTS];
     GPtrArray *blocks; /* const DbtBlock */
@@ -51,6 +53,7 @@ DbtFlat *dbt_flat_create(DbtVcpu *v, DbtRegion *r)
     DbtFlat *f = g_new0(DbtFlat, 1);
     f->region = r;
     f->poison = dbt_region_poison(r);
+    f->most_pieces = MIN(MOST_PIECES, ALL_PIECES / TLB_CONTEXTS / MAX(v->i.vcpu.machine->config.cpus, 1u));
     f->blocks = g_ptr_array_new();
     return f;
 }
@@ -101,16 +104,21 @@ static void table_reset(FlatTable *t)
     t->n_pieces = t->list[SHARED].n = t->list[OWN].n = 0;
 }
 
+static bool set_access(uint64_t *piece) { return mprotect(piece, PIECE_SLOTS * 8, PROT_READ | PROT_WRITE) == 0; }
+
 static void make_accessible(DbtVcpu *v, FlatTable *t, uint64_t slot)
 {
     if (is_accessible(t, slot))
         return;
     interp_save_fpu(&v->i);
-    if (t->n_pieces == MOST_PIECES)
+    if (t->n_pieces >= v->flat->most_pieces)
         table_reset(t);
     uint64_t piece = slot >> PIECE_SHIFT, first = piece << PIECE_SHIFT;
-    if (mprotect(t->slot + first, PIECE_SLOTS * 8, PROT_READ | PROT_WRITE) != 0)
-        g_error("out of memory for address translation (%u pieces)", t->n_pieces); /* as g_malloc does */
+    if (!set_access(t->slot + first)) {
+        table_reset(t);
+        if (!set_access(t->slot + first))
+            g_error("out of memory for address translation"); /* as g_malloc does */
+    }
     for (uint64_t n = first; n < first + PIECE_SLOTS; n++)
         drop(v->flat, t, n);
     t->accessible[piece / 8] |= (uint8_t)(1 << piece % 8);
