@@ -1,5 +1,7 @@
 /* job_test.c - stream, commit, mirror and backup under a machine that writes, under errors, and under power cuts. */
 #include <errno.h>
+#include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -207,6 +209,119 @@ static void test_mirror_cancel(void)
     assert_content(c.root, want);
     g_byte_array_unref(bytes);
     blk_close(c.root);
+}
+
+/* ---- files, and requests that the ring takes */
+
+enum { SLOTS = 16, BLOCK = 4096 };
+
+typedef struct Slot {
+    struct Traffic *traffic;
+    BlkReq req;
+    struct iovec iov;
+    uint8_t *buf;
+    unsigned seed, count;
+} Slot;
+
+/* Each slot writes blocks of its own, one after the other, until told to stop. */
+typedef struct Traffic {
+    BlkNode *root;
+    uint8_t *want;
+    Slot slots[SLOTS];
+    _Atomic unsigned running;
+    _Atomic bool stop;
+} Traffic;
+
+static void write_next(Slot *s);
+
+static void slot_done(BlkReq *r, int status)
+{
+    Slot *s = r->owner;
+    g_assert_cmpint(status, ==, 0);
+    if (s->traffic->stop)
+        s->traffic->running--;
+    else
+        write_next(s);
+}
+
+static void write_next(Slot *s)
+{
+    unsigned slot = s - s->traffic->slots;
+    uint64_t block = (s->seed = s->seed * 1103515245 + 12345) >> 8, off = (block % (DISK / BLOCK / SLOTS) * SLOTS + slot) * BLOCK;
+    memset(s->buf, ++s->count, BLOCK);
+    memset(s->traffic->want + off, s->count, BLOCK);
+    s->req = (BlkReq){ .op = BLK_WRITE, .off = off, .len = BLOCK, .iov = &s->iov, .niov = 1, .done = slot_done, .owner = s };
+    blk_submit(s->traffic->root, &s->req);
+}
+
+static void start_traffic(Traffic *t, BlkNode *root)
+{
+    *t = (Traffic){ .root = root, .want = content(root), .running = SLOTS };
+    for (unsigned i = 0; i < SLOTS; i++) {
+        Slot *s = &t->slots[i];
+        g_assert_cmpint(posix_memalign((void **)&s->buf, BLOCK, BLOCK), ==, 0);
+        s->traffic = t;
+        s->seed = i;
+        s->iov = (struct iovec){ s->buf, BLOCK };
+        write_next(s);
+    }
+}
+
+static void stop_traffic(Traffic *t)
+{
+    t->stop = true;
+    while (t->running)
+        g_usleep(500);
+    for (unsigned i = 0; i < SLOTS; i++)
+        free(t->slots[i].buf);
+}
+
+static char *file_image(const char *dir, const char *name, const char *format)
+{
+    g_autoptr(GError) err = NULL;
+    char *path = g_build_filename(dir, name, NULL);
+    blk_create(format, path, "size=4M", NULL, &err);
+    g_assert_no_error(err);
+    return path;
+}
+
+static BlkNode *open_file(const char *path, const char *format, const char *options)
+{
+    g_autoptr(GError) err = NULL;
+    BlkNode *n = blk_open(&(BlkOpenOptions){ .filename = path, .format = format, .options = options }, &err);
+    g_assert_no_error(err);
+    return n;
+}
+
+/* A backup, then a mirror to another file that the machine goes over to, all while it writes. */
+static void test_files(const void *options)
+{
+    GError *err = NULL;
+    Traffic t;
+    g_autofree char *dir = g_strdup("/var/tmp/atoll-job-XXXXXX"); /* not in memory: direct I/O */
+    g_assert_nonnull(g_mkdtemp(dir));
+    g_autofree char *from = file_image(dir, "from", "raw"), *to = file_image(dir, "to", "qcow2"), *copy = file_image(dir, "copy", "qcow2");
+    BlkNode *root = open_file(from, "raw", options), *backup = open_file(copy, "qcow2", options);
+    fill(root, 0, DISK, 9);
+    g_autofree uint8_t *then = content(root);
+    BlkJob *job = checked(blk_job_backup(root, backup, BLK_SYNC_FULL, NULL, NULL, &err), err);
+    start_traffic(&t, root);
+    finish_ok(job);
+    assert_content(backup, then);
+    blk_close(backup);
+    complete(checked(blk_job_mirror(root, open_file(to, "qcow2", options), BLK_SYNC_FULL, NULL, &err), err));
+    g_usleep(20000);
+    stop_traffic(&t);
+    assert_content(root, t.want);
+    assert_sound(root);
+    blk_close(root);
+    root = open_file(to, "qcow2", NULL);
+    assert_content(root, t.want);
+    blk_close(root);
+    char *const paths[] = { from, to, copy, dir };
+    for (unsigned i = 0; i < G_N_ELEMENTS(paths); i++)
+        g_assert_cmpint(g_remove(paths[i]), ==, 0);
+    g_free(t.want);
 }
 
 /* ---- backup */
@@ -625,6 +740,8 @@ int main(int argc, char **argv)
     g_test_add_data_func("/job/mirror-top", GINT_TO_POINTER(BLK_SYNC_TOP), test_mirror);
     g_test_add_func("/job/mirror-cancel", test_mirror_cancel);
     g_test_add_func("/job/mirror-cut", test_mirror_cut);
+    g_test_add_data_func("/job/files", "cache=writeback", test_files);
+    g_test_add_data_func("/job/files-direct", "cache=none,aio=io_uring", test_files);
     g_test_add_func("/job/backup", test_backup);
     g_test_add_func("/job/backup-bitmap", test_backup_bitmap);
     g_test_add_func("/job/no-space", test_no_space);
