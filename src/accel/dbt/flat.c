@@ -201,10 +201,15 @@ static void flush_small(const DbtFlat *f, FlatTable *t, unsigned list, uint64_t 
 static void flush_large(const DbtFlat *f, FlatTable *t, unsigned list, uint64_t page)
 {
     enum { PAGES_SHIFT = 10 };
-    const UsedList *l = &t->list[list];
-    for (unsigned n = 0; n < l->n; n++)
+    UsedList *l = &t->list[list];
+    unsigned kept = 0;
+    for (unsigned n = 0; n < l->n; n++) {
         if ((l->used[n].page ^ page) >> PAGES_SHIFT == 0)
             drop_if_filled(f, t, &l->used[n]);
+        else if (kept++ != n)
+            l->used[kept - 1] = l->used[n];
+    }
+    l->n = kept; /* a page that comes and goes is not listed once for each time */
 }
 
 void dbt_flat_flush_page(DbtVcpu *v, uint64_t linear, bool large, TlbFlush what)
