@@ -27,6 +27,16 @@ static bool flat(const InterpVcpu *i, unsigned seg)
     return (i->flat[seg] & BOTH) == BOTH && (seg >= SEG_FS || !i->base[seg]);
 }
 
+static uint32_t flat_segments(const InterpVcpu *i)
+{
+    uint32_t bits = 0;
+    if (i->code_size == CODE64)
+        return (1u << SEG_COUNT) - 1;
+    for (unsigned seg = 0; seg < SEG_COUNT; seg++)
+        bits |= (uint32_t)flat(i, seg) << seg;
+    return bits;
+}
+
 static bool translates(const InterpVcpu *i)
 {
     bool checks_alignment = i->cpl == 3 && i->s.cr0 & CR0_AM && i->s.rflags & RFLAGS_AC;
@@ -48,8 +58,7 @@ void dbt_update_mode(DbtVcpu *v)
     const InterpVcpu *i = &v->i;
     uint32_t m = i->code_size | i->who << MODE_WHO_SHIFT;
     m |= (sse_usable(&i->s) ? MODE_SSE : 0) | (avx_usable(&i->s) ? MODE_AVX : 0) | (x87_usable(&i->s) ? MODE_X87 : 0);
-    for (unsigned seg = 0; seg < SEG_COUNT; seg++)
-        m |= (uint32_t)flat(i, seg) << (MODE_FLAT_SHIFT + seg);
+    m |= flat_segments(i) << MODE_FLAT_SHIFT;
     m |= i->cpl == 0 ? MODE_CPL0 : 0;
     m |= (i->s.cr4 & CR4_TSD ? MODE_TSD : 0) | (i->s.cr4 & CR4_FSGSBASE ? MODE_FSGSBASE : 0);
     v->mode = m | (i->single_step ? MODE_SINGLE : 0);

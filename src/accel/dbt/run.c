@@ -31,7 +31,9 @@ static RunExit run(DbtVcpu *v)
 {
     RunExit ret;
     v->stepped = false;
-    if (_setjmp(v->i.unwind)) {
+    jmp_buf landing;
+    v->i.landing = &landing;
+    if (_setjmp(landing)) {
         v->last_exit = NULL;
         v->remember = false;
         interp_land_fault(&v->i);

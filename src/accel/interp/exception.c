@@ -19,7 +19,7 @@ void interp_raise(InterpVcpu *v, uint8_t vector)
     v->fault_vector = vector;
     v->fault_has_error = false;
     v->fault_error = 0;
-    _longjmp(v->unwind, 1);
+    _longjmp(*v->landing, 1);
 }
 
 void interp_raise_error(InterpVcpu *v, uint8_t vector, uint32_t error)
@@ -27,7 +27,7 @@ void interp_raise_error(InterpVcpu *v, uint8_t vector, uint32_t error)
     v->fault_vector = vector;
     v->fault_has_error = true;
     v->fault_error = error | v->event_ext;
-    _longjmp(v->unwind, 1);
+    _longjmp(*v->landing, 1);
 }
 
 void interp_raise_page_fault(InterpVcpu *v, uint64_t linear, uint32_t error)
@@ -36,7 +36,7 @@ void interp_raise_page_fault(InterpVcpu *v, uint64_t linear, uint32_t error)
     v->fault_vector = EXC_PF;
     v->fault_has_error = true;
     v->fault_error = error;
-    _longjmp(v->unwind, 1);
+    _longjmp(*v->landing, 1);
 }
 
 void raise_selector(InterpVcpu *v, uint8_t vector, uint16_t selector)
@@ -302,18 +302,15 @@ static void deliver(InterpVcpu *v, const Event *e)
 /* One attempt; false: it met a fault, which v->fault_* describes. */
 static bool attempt(InterpVcpu *v, const Event *e)
 {
-    jmp_buf outer;
-    memcpy(&outer, &v->unwind, sizeof outer);
+    jmp_buf here, *outer = v->landing;
     v->event_ext = e->kind != EVENT_SOFT;
-    if (_setjmp(v->unwind) == 0) {
+    v->landing = &here;
+    bool ok = _setjmp(here) == 0;
+    if (ok)
         deliver(v, e);
-        memcpy(&v->unwind, &outer, sizeof outer);
-        v->event_ext = 0;
-        return true;
-    }
-    memcpy(&v->unwind, &outer, sizeof outer);
+    v->landing = outer;
     v->event_ext = 0;
-    return false;
+    return ok;
 }
 
 /* ---- which second event makes a double fault.  SDM 3, table 6-5. */

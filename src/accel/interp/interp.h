@@ -38,6 +38,7 @@ typedef struct TlbEntry {
     uint8_t shift;    /* of the guest's page size: 12, 21, 22, 30 */
 } TlbEntry;
 #define TLB_EMPTY 1ull
+#define TLB_DEVICE 2ull /* added to the tag of a device's page: it is translated, but has no host address */
 static inline uint64_t tlb_ram_offset(const TlbEntry *e) { return (uint64_t)(e->host - e->ram->host); }
 
 typedef struct Tlb {
@@ -117,7 +118,7 @@ struct InterpVcpu {
     uint64_t linear_mask, stack_mask;
 
     uint64_t next_rip;
-    jmp_buf unwind;      /* set by the run loop; interp_raise() and interp_exit_loop() go there */
+    jmp_buf *landing;    /* where faults unwind to: the run loop's, or that of an event's delivery */
     /* The fault that unwinds, valid at the landing point. */
     uint8_t fault_vector;
     bool fault_has_error;

@@ -29,7 +29,7 @@ static inline bool interp_wants_attention(InterpVcpu *v)
 bool interp_serve_requests(InterpVcpu *v, RunExit *ret); /* true: leave run() with *ret */
 void interp_run_some(InterpVcpu *v); /* a decoded block */
 void interp_run_one(InterpVcpu *v);  /* one instruction */
-void interp_land_fault(InterpVcpu *v); /* where v->unwind lands */
+void interp_land_fault(InterpVcpu *v); /* what follows where faults land */
 
 /* accel.c.  Members of AccelOps that serve both. */
 Accel *interp_accel_create(Machine *m, const CpuModel *model, const AccelOps *ops, GError **err);

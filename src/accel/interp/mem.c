@@ -143,6 +143,12 @@ uint64_t linear_read(InterpVcpu *v, uint64_t linear, unsigned size, MemWho who)
 
 void linear_write(InterpVcpu *v, uint64_t linear, unsigned size, uint64_t value, MemWho who)
 {
+    uint8_t *p = tlb_host(v, linear, size, ACCESS_WRITE, who);
+    if (p) {
+        host_store(p, size, value);
+        tlb_stored(v, tlb_entry(v, linear, who), linear, size);
+        return;
+    }
     linear_write_bytes(v, linear, &value, size, who);
 }
 

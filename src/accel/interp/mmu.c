@@ -292,8 +292,10 @@ static TlbEntry *entry_fill(InterpVcpu *v, uint64_t linear, MemAccess access, Me
     tlb_list(v, who, e);
     if (w->shift > 12)
         tlb_note_large(v, linear, w->shift);
-    if (!e->host)
+    if (!e->host) {
+        e->tag[access] = page | TLB_DEVICE;
         return e;
+    }
     if (access == ACCESS_EXEC) {
         e->tag[ACCESS_EXEC] = page;
     } else if (!page_is_watched(v, page)) {
@@ -321,7 +323,7 @@ static void walk_all(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho wh
 TlbEntry *mmu_translate(InterpVcpu *v, uint64_t linear, MemAccess access, MemWho who)
 {
     TlbEntry *e = tlb_entry(v, linear, who);
-    if (e->tag[access] == (linear & ~0xfffull))
+    if ((e->tag[access] & ~TLB_DEVICE) == (linear & ~0xfffull))
         return e;
     /* Code that runs into the hole, a table that reaches over it; data accesses were checked before. */
     if (v->long_mode && !interp_canonical(v, linear))

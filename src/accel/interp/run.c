@@ -139,7 +139,9 @@ RunExit interp_run(Vcpu *vcpu)
 {
     InterpVcpu *v = (InterpVcpu *)vcpu;
     RunExit ret;
-    if (_setjmp(v->unwind)) {
+    jmp_buf landing;
+    v->landing = &landing;
+    if (_setjmp(landing)) {
         interp_land_fault(v);
         if (v->single_step)
             return RUN_KICKED;

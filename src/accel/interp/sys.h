@@ -152,6 +152,6 @@ static inline uint64_t tlb_entry_page(const TlbEntry *e)
 {
     for (unsigned i = 0; i < 3; i++)
         if (e->tag[i] != TLB_EMPTY)
-            return e->tag[i];
+            return e->tag[i] & ~TLB_DEVICE;
     return TLB_EMPTY;
 }
