@@ -39,6 +39,7 @@ enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40, LDT_SELECTOR_G
 #define PTE_NX (1ull << 63)
 
 struct Guest {
+    volatile bool stopped;
     Machine *machine;
     Vcpu *vcpu; /* stepped from here: it has no thread */
     uint8_t *ram;
@@ -276,7 +277,7 @@ static RunExit step(Guest *g)
 static RunExit run(Guest *g)
 {
     RunExit why;
-    while ((why = g->vcpu->accel->ops->run(g->vcpu)) == RUN_KICKED)
+    while ((why = g->vcpu->accel->ops->run(g->vcpu)) == RUN_KICKED && !g->stopped)
         continue;
     return why;
 }
@@ -347,6 +348,18 @@ void guest_step(Guest *g, const Case *c, Outcome *ret)
 void guest_run(Guest *g, const Case *c, Outcome *ret)
 {
     go(g, c, SEQUENCE_PHYS, SEQUENCE_BYTES, run, ret);
+    if (!g->stopped)
+        return;
+    ret->vector = TIMED_OUT;
+    g->stopped = false;
+    vcpu_unrequest(g->vcpu, VREQ_STOP);
+}
+
+void guest_stop(Guest *g)
+{
+    g->stopped = true;
+    atomic_fetch_or(&g->vcpu->request, VREQ_STOP);
+    guest_kick(g);
 }
 
 void guest_kick(Guest *g)

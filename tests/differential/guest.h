@@ -21,3 +21,4 @@ void guest_step(Guest *g, const Case *c, Outcome *ret);
 uint8_t *guest_sequence(Guest *g);
 void guest_run(Guest *g, const Case *c, Outcome *ret);
 void guest_kick(Guest *g); /* from another thread */
+void guest_stop(Guest *g); /* from a signal handler: what runs comes back, TIMED_OUT */
