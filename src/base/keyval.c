@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/keyval_json.h"
 
 typedef struct Pair {
     char *key, *value;
@@ -67,6 +68,25 @@ static Pair pair_of(const char *piece, const char *implied)
     return (Pair) { .key = g_strdup(piece), .value = g_strdup("on"), .bare = true };
 }
 
+static bool parse_words(KeyVals *kv, const char *text, const char *implied, GError **err)
+{
+    for (const char *rest = *text ? text : NULL; rest; implied = NULL) {
+        g_autofree char *piece = cut_piece(&rest);
+        if (!*piece)
+            return error_set(err, ERR_INVALID, "%s: nothing stands between two commas, or at an end, of '%s' (a comma within a value is written ,,)",
+                             kv->owner, text);
+        Pair p = pair_of(piece, implied);
+        g_array_append_val(kv->pairs, p);
+    }
+    return true;
+}
+
+static void add_pair(void *kv, const char *key, char *value)
+{
+    Pair p = { .key = g_strdup(key), .value = value };
+    g_array_append_val(((KeyVals *)kv)->pairs, p);
+}
+
 KeyVals *keyvals_parse(const char *text, const char *implied, const char *owner, GError **err)
 {
     g_autoptr(KeyVals) kv = g_new0(KeyVals, 1);
@@ -74,17 +94,9 @@ KeyVals *keyvals_parse(const char *text, const char *implied, const char *owner,
     kv->pairs = g_array_new(FALSE, FALSE, sizeof(Pair));
     g_array_set_clear_func(kv->pairs, pair_clear);
     kv->asked = g_ptr_array_new_with_free_func(g_free);
-    for (const char *rest = *text ? text : NULL; rest; implied = NULL) {
-        g_autofree char *piece = cut_piece(&rest);
-        if (!*piece) {
-            error_set(err, ERR_INVALID, "%s: nothing stands between two commas, or at an end, of '%s' (a comma within a value is written ,,)",
-                      owner, text);
-            return NULL;
-        }
-        Pair p = pair_of(piece, implied);
-        g_array_append_val(kv->pairs, p);
-    }
-    return g_steal_pointer(&kv);
+    JsonPairs json = { kv->owner, add_pair, kv };
+    bool ok = *text == '{' ? json_pairs(text, &json, err) : parse_words(kv, text, implied, err);
+    return ok ? g_steal_pointer(&kv) : NULL;
 }
 
 const char *keyvals_take(KeyVals *kv, const char *key)
@@ -152,10 +164,10 @@ const char **keyvals_rest(KeyVals *kv)
     return (const char **)g_ptr_array_free(rest, FALSE);
 }
 
-char *keyvals_take_tree(KeyVals *kv, const char *prefix)
+/* Takes the pairs whose keys begin with `dotted`, as text with the rest of their keys. */
+static char *take_text(KeyVals *kv, const char *dotted)
 {
     GString *text = g_string_new(NULL);
-    g_autofree char *dotted = g_strconcat(prefix, ".", NULL);
     for (unsigned i = 0; i < kv->pairs->len; i++) {
         Pair *p = &g_array_index(kv->pairs, Pair, i);
         if (p->taken || !g_str_has_prefix(p->key, dotted))
@@ -166,6 +178,14 @@ char *keyvals_take_tree(KeyVals *kv, const char *prefix)
         g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", p->key + strlen(dotted), value);
     }
     return g_string_free(text, !text->len);
+}
+
+char *keyvals_rest_text(KeyVals *kv) { return take_text(kv, ""); }
+
+char *keyvals_take_tree(KeyVals *kv, const char *prefix)
+{
+    g_autofree char *dotted = g_strconcat(prefix, ".", NULL);
+    return take_text(kv, dotted);
 }
 
 bool keyvals_end(KeyVals *kv, GError **err)

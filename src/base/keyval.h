@@ -8,6 +8,8 @@
  * ",," stands for a comma within a value.  A word without '=' at the front is the value of the implied key; further on
  * "flag" is flag=on and "noflag" is flag=off, as QEMU has it.  A reader takes what it knows and then calls
  * keyvals_end(), which refuses what nobody took and names the nearest key that somebody asked for.
+ *
+ * Text that begins with a brace is a JSON object instead: {"a": {"b": true}} is a.b=on, null is the empty value.
  */
 typedef struct KeyVals KeyVals;
 
@@ -25,6 +27,8 @@ bool keyvals_take_number(KeyVals *kv, const char *key, uint64_t min, uint64_t ma
 bool keyvals_take_choice(KeyVals *kv, const char *key, const char *const *words, unsigned *ret, GError **err);
 /* What nobody took, as "key", "value", ..., NULL; takes it.  Strings are owned by kv, the array by the caller. */
 const char **keyvals_rest(KeyVals *kv);
+/* What nobody took, as text that keyvals_parse() takes; takes it.  NULL: nothing.  Caller frees. */
+char *keyvals_rest_text(KeyVals *kv);
 /* What stands under "prefix.", as text that keyvals_parse() takes, or NULL: nothing; takes it.  Caller frees. */
 char *keyvals_take_tree(KeyVals *kv, const char *prefix);
 /* False if something is left, naming it and the nearest key that was asked for. */

@@ -82,6 +82,28 @@ static void test_typed_values(void)
     g_assert_true(keyvals_end(kv, NULL));
 }
 
+static void test_json(void)
+{
+    static const struct { const char *json, *text; } cases[] = {
+        { "{}", NULL },
+        { "{\"driver\" : \"raw\",\n\"file\":{\"filename\":\"a,b\",\"n\":[1,-2.5,{\"x\":true}]},\"backing\":null} ",
+          "driver=raw,file.filename=a,,b,file.n.0=1,file.n.1=-2.5,file.n.2.x=on,backing=" },
+        { "{\"a\":\"\\\"\\\\\\/\\n\\u00e4[[{\"}", "a=\"\\/\n\xc3\xa4[[{" },
+    };
+    static const char *const bad[] = { "{", "{\"a\"}", "{\"a\":}", "{\"a\":1} x", "{\"a=b\":1}", "{\"\":1}", "{\"a\":\"x", "{\"a\":tru}", "{\"a\":[1 2]}" };
+    GError *err = NULL;
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(KeyVals) kv = keyvals_parse(cases[i].json, NULL, "json", &err);
+        g_assert_no_error(err);
+        g_autofree char *text = keyvals_rest_text(kv);
+        g_assert_cmpstr(text, ==, cases[i].text);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
+        g_assert_null(keyvals_parse(bad[i], NULL, "json", NULL));
+    g_autofree char *deep = g_strnfill(100000, '['), *object = g_strconcat("{\"a\":", deep, NULL);
+    g_assert_null(keyvals_parse(object, NULL, "json", NULL));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -90,5 +112,6 @@ int main(int argc, char **argv)
     g_test_add_func("/keyval/empty-piece", test_empty_piece);
     g_test_add_func("/keyval/sizes", test_sizes);
     g_test_add_func("/keyval/typed-values", test_typed_values);
+    g_test_add_func("/keyval/json", test_json);
     return g_test_run();
 }

@@ -151,9 +151,6 @@ char *driver_names(BlkKind kind);                     /* "a, b, c"; caller frees
 bool mode_take(KeyVals *kv, BlkMode *mode, bool *read_only, const char **ret_name, GError **err);
 BlkMode mode_of_child(const BlkMode *mode);
 
-/* core/json.c: {"driver": "raw", "file": {...}} as key=value text; NULL: wrong.  Caller frees. */
-char *json_options(const char *json, GError **err);
-
 /* core/open.c */
 /* Puts a driver over an open node, which it takes over (also when it fails).  Its backing file is not opened. */
 BlkNode *blk_stack(const BlkDriver *driver, BlkNode *file, KeyVals *options, GError **err);

@@ -108,11 +108,11 @@ static bool make_machine(Vm *vm, GError **err)
 
 static bool open_drive(Vm *vm, const DriveConfig *d, GError **err)
 {
-    BlkOpenOptions o = { .filename = d->file, .format = d->format, .options = d->options, .read_only = d->read_only || d->cdrom,
-                         .snapshot = !d->cdrom && (d->snapshot || vm->config->snapshot) };
-    if (!d->file)
+    BlkOpenOptions o = { .filename = d->file, .format = d->format, .read_only = d->read_only || d->cdrom, .options = d->options,
+                         .snapshot = !d->cdrom && (d->snapshot || vm->config->snapshot), .env = vm->config->env };
+    if (d->used || (!d->file && !d->tree))
         return true;
-    BlkNode *node = blk_open(&o, err);
+    BlkNode *node = d->tree ? blk_open_tree(d->tree, &o, err) : blk_open(&o, err);
     if (!node)
         return false;
     BlkInfo info;

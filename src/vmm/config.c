@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "block/block.h"
+
 static void clear_drive(void *data)
 {
     DriveConfig *d = data;
@@ -10,6 +12,7 @@ static void clear_drive(void *data)
     g_free(d->file);
     g_free(d->format);
     g_free(d->options);
+    g_free(d->tree);
 }
 
 static void clear_device(void *data)
@@ -48,6 +51,7 @@ VmConfig *config_new(void)
     c->ram_bytes = 128 << 20;
     c->cpus = c->sockets = c->cores = c->threads = 1;
     c->reboot_timeout_ms = -1;
+    c->env = blk_env_new();
     c->accels = g_ptr_array_new();
     c->firmware_dirs = g_ptr_array_new_with_free_func(g_free);
     c->serials = g_ptr_array_new_with_free_func(g_free);
@@ -73,6 +77,7 @@ void config_free(VmConfig *c)
                       c->pidfile, c->log_categories, c->log_path };
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
+    blk_env_free(c->env);
     g_free(c);
 }
 

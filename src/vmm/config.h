@@ -12,7 +12,9 @@ typedef enum DriveInterface { DRIVE_IDE, DRIVE_NONE } DriveInterface;
 
 typedef struct DriveConfig {
     char *id, *file, *format;
-    char *options; /* cache=, aio=, discard=, throttling.*, ...: as block/block.h takes them; NULL: none */
+    char *options; /* further ones, for the image layer */
+    char *tree;    /* instead of file: a stack of nodes, as -blockdev spells it */
+    bool used;     /* another -blockdev stands on it */
     DriveInterface interface;
     int index; /* IDE slot; -1: the next free one */
     bool cdrom, snapshot, read_only;
@@ -55,7 +57,8 @@ typedef struct VmConfig {
     int reboot_timeout_ms;
     GArray *files; /* FileConfig */
 
-    GArray *drives;   /* DriveConfig */
+    struct BlkEnv *env; /* -object: secrets and credentials */
+    GArray *drives;   /* DriveConfig; -blockdev too */
     GArray *devices;  /* DeviceConfig */
     GArray *chardevs; /* ChardevConfig */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */
@@ -78,5 +81,5 @@ bool config_finish(VmConfig *c, GError **err);
 typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
-OptionHandler config_drive, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
+OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
 OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_display, config_vga, config_monitor, config_net;

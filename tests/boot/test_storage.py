@@ -2,6 +2,7 @@
 """Linux's own drivers move data to and from IDE disks and CD-ROMs, and take random numbers from virtio-rng."""
 import hashlib
 import os
+import subprocess
 import unittest
 
 import guest
@@ -65,6 +66,48 @@ class Linux(unittest.TestCase):
     @NEEDS_LONG
     def test_modern_only(self):
         self.check("pci=nomsi", "-device", "virtio-rng-pci,disable-legacy=on")
+
+
+IMG = os.path.join(os.path.dirname(guest.ATOLL_VM), "atoll-img")
+
+
+class Images(unittest.TestCase):
+    """Disks that are not raw, by every way to name them: the guest's view and atoll-img's are the same."""
+    SECRET = ("--object", "secret,id=s0,data=open sesame")
+
+    def img(self, *args):
+        subprocess.run([IMG, *args], check=True)
+
+    def test_formats(self):
+        with guest.temporary_folder() as folder:
+            path = lambda name: os.path.join(folder, name)
+            with open(path("raw"), "wb") as out:
+                out.write(os.urandom(DISK_BYTES))
+            before = md5(path("raw"))
+            luks = f"driver=luks,key-secret=s0,file.driver=file,file.filename={path('d')}"
+            self.img("convert", "-f", "raw", "-O", "qcow2", path("raw"), path("base"))
+            self.img("create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", path("b"))
+            self.img("convert", "-f", "raw", "-O", "qcow2", "-c", path("raw"), path("a"))
+            self.img("convert", "-f", "raw", "-O", "vmdk", path("raw"), path("c"))
+            self.img("convert", *self.SECRET, "-f", "raw", "-O", "luks", "-o", "key-secret=s0,iter-time=10", path("raw"), path("d"))
+            opens = (("-f", "qcow2", path("a")), ("-f", "qcow2", path("b")), ("-f", "vmdk", path("c")), ("--image-opts", *self.SECRET, luks))
+            with guest.Guest("-nographic", "-accel", "dbt", "-m", "256", "-kernel", guests.kernel("cloud"), "-initrd", guests.initramfs("cloud"),
+                             "-append", "console=ttyS0 quiet atoll.mode=shell", "-hda", path("a"), "-drive", f"file={path('b')},format=qcow2,cache=none,index=1",
+                             "-blockdev", f"driver=file,filename={path('c')},node-name=file0", "-blockdev", '{"driver": "vmdk", "file": "file0", "node-name": "disk0"}',
+                             "-device", "ide-hd,drive=disk0,bus=ide.1,unit=0", "-object", self.SECRET[1], "-blockdev", luks + ",node-name=disk1",
+                             "-device", "ide-hd,drive=disk1,bus=ide.1,unit=1", terminal=True) as vm:
+                vm.expect("A shell in the guest", 200)
+                after = []
+                for disk in "abcd":
+                    Linux.shell(self, vm, f"md5sum < /dev/sd{disk}", before)
+                    Linux.shell(self, vm, WRITE.replace("/dev/sda", f"/dev/sd{disk}"), "# ")
+                    after.append(Linux.shell(self, vm, f"md5sum < /dev/sd{disk}", r"[0-9a-f]{32}"))
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+            for words, want in zip(opens, after):
+                self.img("convert", *words, "-O", "raw", path("out"))
+                self.assertEqual(md5(path("out")), want, words)
+            self.assertEqual(len(set(after) | {before}), 5)
 
 
 if __name__ == "__main__":

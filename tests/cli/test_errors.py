@@ -176,7 +176,7 @@ class Images(Case):
         self.refused(["-hda", self.folder.name], r"director")
 
     def test_format(self):
-        self.refused(["-drive", f"file={self.path('d', bytes(4096))},format=vmdk"], r"format 'vmdk' is not known; known are raw, qcow2")
+        self.refused(["-drive", f"file={self.path('d', bytes(4096))},format=vmdkk"], r"format 'vmdkk' is not known; known are raw, qcow2")
 
     def test_properties(self):
         self.refused(["-drive", "fiel=x"], r"-drive: no property 'fiel', did you mean 'file'\?")

@@ -217,12 +217,14 @@ static KeyVals *parse(const char *text, const char *owner, GError **err) { retur
 /* "json:{...}" may say nothing of the format. */
 static BlkNode *open_json(const char *json, const char *format, const Place *p, GError **err)
 {
-    g_autofree char *text = json_options(json, err);
-    if (!text)
+    g_autoptr(KeyVals) kv = keyvals_parse(json, NULL, "json:", err);
+    if (!kv)
         return NULL;
-    bool has = g_str_has_prefix(text, "driver=") || strstr(text, ",driver=");
-    g_autofree char *all = format && !has ? g_strdup_printf("driver=%s,%s", format, text) : g_strdup(text);
-    return open_tree(all, p, err);
+    const char *driver = keyvals_take(kv, "driver");
+    g_autofree char *rest = keyvals_rest_text(kv);
+    driver = driver ? driver : format;
+    g_autofree char *all = driver ? g_strdup_printf("driver=%s%s%s", driver, rest ? "," : "", rest ? rest : "") : g_strdup(rest);
+    return open_tree(all ? all : "", p, err);
 }
 
 static BlkNode *open_image(const char *filename, const char *format, const char *options, const Place *p, GError **err)
@@ -328,11 +330,8 @@ static BlkNode *tree_image(const BlkDriver *d, KeyVals *kv, const char *text, co
     return file ? finish_image(d, file, kv, &w, err) : NULL;
 }
 
-static BlkNode *open_tree(const char *spelling, const Place *p, GError **err)
+static BlkNode *open_tree(const char *text, const Place *p, GError **err)
 {
-    g_autofree char *text = *spelling == '{' ? json_options(spelling, err) : g_strdup(spelling);
-    if (!text)
-        return NULL;
     g_autoptr(KeyVals) kv = keyvals_parse(text, "driver", "image options", err);
     const char *name = kv ? keyvals_take(kv, "driver") : NULL;
     const BlkDriver *d = name ? driver_named(name) : NULL;
