@@ -1,7 +1,8 @@
 /*
  * cache.c - translated blocks: found by host address of their code, RIP and mode; linked; dropped when their bytes change.
  *
- * Blocks and exits come from an arena, host code from a CodeBuffer.  When either is full all goes and starts anew.
+ * Blocks and exits come from an arena, host code from a CodeBuffer.  When either is full, or dropped blocks take most of it, all
+ * goes and starts anew.
  */
 #include "accel/dbt/mem.h"
 
@@ -13,11 +14,12 @@
 enum { BUCKETS = 1 << 17, PAGE_BUCKETS = 1 << 12 };
 #define ARENA_BYTES (64u << 20)
 #define CODE_BYTES  (64u << 20)
+#define MOST_DEAD   (8u << 20) /* more than this and than half: what is alive is translated anew for less than it costs to keep */
 
 struct DbtCache {
     CodeBuffer *code;
     uint8_t *arena;
-    size_t used;
+    size_t used, dead; /* bytes of the arena; of code of dropped blocks */
     DbtBlock *bucket[BUCKETS], *page_bucket[PAGE_BUCKETS], *second_bucket[PAGE_BUCKETS];
 };
 
@@ -87,6 +89,7 @@ static void block_drop(DbtVcpu *v, DbtBlock *b)
         if (b->jumps[n] && b->jumps[n]->to)
             unlink_outgoing(b->jumps[n]);
     dbt_jump_forget(v, b);
+    v->cache->dead += b->code_bytes;
     b->host = NULL;
 }
 
@@ -96,7 +99,7 @@ static void cache_empty(DbtVcpu *v)
     memset(c->bucket, 0, sizeof(c->bucket));
     memset(c->page_bucket, 0, sizeof(c->page_bucket));
     memset(c->second_bucket, 0, sizeof(c->second_bucket));
-    c->used = 0;
+    c->used = c->dead = 0;
     if (v->flat)
         dbt_faults_forget(v);
     code_buffer_reset(c->code);
@@ -211,6 +214,8 @@ static DbtBlock *create(DbtVcpu *v, const TlbEntry *page, const TlbEntry *second
 {
     enum { MOST_EXITS = 160, MOST_INSNS = 32 /* of a block */ };
     interp_save_fpu(&v->i);
+    if (v->cache->dead > MOST_DEAD && v->cache->dead > code_buffer_used(v->cache->code) / 2)
+        cache_empty(v);
     if (v->cache->used + sizeof(DbtBlock) + MOST_EXITS * (sizeof(DbtExit) + sizeof(FaultSite)) + MOST_INSNS * (sizeof(Insn) + 16) > ARENA_BYTES)
         cache_empty(v);
     size_t used = v->cache->used;
