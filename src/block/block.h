@@ -58,6 +58,7 @@ typedef struct BlkOpenOptions {
     const char *format;
     bool read_only, snapshot;
     bool share;      /* no lock */
+    bool repair;     /* also what is marked damaged opens for writing: it is going to be repaired */
     bool no_backing; /* leave its backing file closed: what is not here reads as zeros */
     /* More, as in -drive and -blockdev: "cache=none,discard=unmap,detect-zeroes=on,aio=io_uring,encrypt.key-secret=s0";
      * file.X goes to the file below; throttling.iops-total=100 and the like limit it. */
@@ -119,6 +120,8 @@ bool blk_map_chain(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret, GErro
 enum { BLK_SHRINK = 1 << 0, BLK_ALLOCATE_METADATA = 1 << 1, BLK_ALLOCATE = 1 << 2, BLK_ALLOCATE_FULL = 1 << 3 };
 bool blk_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err); /* smaller: only with BLK_SHRINK */
 bool blk_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err); /* false: cannot check at all */
+/* What the last check found, in words, the first hundred: of char *; NULL: nothing was checked. */
+const GPtrArray *blk_check_words(BlkNode *n);
 bool blk_amend(BlkNode *n, const char *options, GError **err);
 /* Rewrites what the image says of its backing file, and nothing else; NULL: none. */
 bool blk_set_backing(BlkNode *n, const char *name, const char *format, GError **err);

@@ -69,6 +69,7 @@ typedef struct BlkMode {
     bool auto_read_only; /* rather that than fail */
     bool share;          /* no lock */
     bool no_backing;
+    bool repair;         /* what is marked damaged is opened as it is */
     BlkDetect detect;    /* writes of zeros become BLK_ZERO */
     BlkAio aio;
 } BlkMode;
@@ -97,6 +98,7 @@ struct BlkNode {
     bool bitmaps_changed; /* since they were stored */
     BlkMode mode;
     GPtrArray *bitmaps; /* of BlkBitmap, owned; NULL: none */
+    GPtrArray *words;   /* of char *: what the last check found; set by core before it */
     BlkRanges *ranges;  /* NULL: nothing needs them */
     BlkRoot *root;      /* of a root: its workers; else NULL */
     GMutex lock;        /* of size, as it grows, and of bitmaps */

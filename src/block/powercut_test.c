@@ -43,7 +43,7 @@ typedef struct History {
     uint64_t snapshots[STEPS + 1]; /* bit i: the one that step i made is there */
 } History;
 
-typedef enum Kind { WRITE, ZERO, COMPRESS, FLUSH, SNAPSHOT, APPLY, DELETE } Kind;
+typedef enum Kind { WRITE, ZERO, COMPRESS, FLUSH, SNAPSHOT, APPLY, DELETE, RESIZE, BITMAP } Kind;
 
 static void change_data(BlkNode *n, History *h, unsigned s, Kind kind)
 {
@@ -87,11 +87,30 @@ static void change_snapshots(BlkNode *n, History *h, unsigned s, Kind kind)
     h->flushed[s] = s;
 }
 
+/* The disk becomes larger and smaller again, bitmaps come, change and go: what the guest has stays. */
+static void change_shape(BlkNode *n, unsigned s, Kind kind)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *name = g_strdup_printf("b%u", s);
+    BlkBitmap *old = blk_bitmap_next(n, NULL);
+    bool version_2 = ((Qcow2 *)n->state)->h.version == 2;
+    if (kind == RESIZE && !version_2)
+        qcow2_resize(n, n->size == DISK ? 3 * DISK : DISK, BLK_SHRINK, &err);
+    if (kind == BITMAP && !version_2) {
+        if (old && s % 2)
+            blk_bitmap_remove(n, old, &err);
+        blk_bitmap_add(n, name, 4096, true, &err);
+        g_assert_no_error(err);
+        qcow2_store_bitmaps(n, &err);
+    }
+    g_assert_no_error(err);
+}
+
 /* Returns what was written below the image. */
 static GArray *work(const GByteArray *start, History *h, bool snapshots)
 {
     static const Kind kinds[] = { WRITE, ZERO, WRITE, FLUSH, WRITE, WRITE, ZERO, SNAPSHOT, WRITE, WRITE, SNAPSHOT, COMPRESS, COMPRESS,
-                                  WRITE, APPLY, WRITE, COMPRESS, FLUSH, DELETE };
+                                  WRITE, APPLY, WRITE, COMPRESS, FLUSH, DELETE, WRITE, RESIZE, WRITE, BITMAP, RESIZE };
     BlkNode *log = stack(&writelog_driver, memory_disk(copy_of(start))), *n = stack(&qcow2_driver, log);
     for (unsigned s = 1; s <= STEPS; s++) {
         writelog_tag(log, s);
@@ -99,7 +118,9 @@ static GArray *work(const GByteArray *start, History *h, bool snapshots)
         h->flushed[s] = h->flushed[s - 1];
         h->snapshots[s] = h->snapshots[s - 1];
         Kind kind = kinds[s % G_N_ELEMENTS(kinds)];
-        if (kind >= SNAPSHOT && snapshots)
+        if (kind >= RESIZE)
+            change_shape(n, s, kind);
+        if (kind >= SNAPSHOT && kind < RESIZE && snapshots)
             change_snapshots(n, h, s, kind);
         else if (kind < FLUSH)
             change_data(n, h, s, kind);

@@ -423,6 +423,81 @@ class Interop(unittest.TestCase):
                     self.assertIn("encrypted: yes", call(img, "info", a))
                     self.assertIn("wrong", call(img, "check", "--object", "secret,id=s0,data=x", "--image-opts", tree, ok=False))
 
+    def test_headers_that_lie(self):
+        """Each field out of range is refused by its name, and nothing crashes."""
+        a, good = self.path("a.qcow2"), self.path("good.qcow2")
+        call("qemu-img", "create", "-f", "qcow2", good, "1M")
+        call("qemu-img", "snapshot", "-c", "one", good)
+        call("qemu-img", "bitmap", "--add", good, "b")
+        data = content(good)
+        snapshot = int.from_bytes(data[64:72], "big")
+        bitmaps = data.index(b"\x23\x85\x28\x75") + 8
+        directory = int.from_bytes(data[bitmaps + 16:bitmaps + 24], "big")
+        big = 1 << 63
+        lies = [(4, 4, 7, "version 7"), (20, 4, 8, "cluster_bits is 8"), (20, 4, 22, "cluster_bits is 22"), (20, 4, 1 << 31, "cluster_bits"),
+                (24, 8, big, "size"), (24, 8, 1 << 60, "size"), (32, 4, 3, "encrypted"), (32, 4, 1, "encrypted"), (32, 4, 2, "encryption header"),
+                (36, 4, 0, "l1_size 0"), (36, 4, 1 << 30, "l1_size"), (40, 8, 511, "L1 table"), (40, 8, 1 << 40, "L1 table"), (40, 8, big, "L1 table"),
+                (48, 8, 0, "refcount table"), (48, 8, big, "refcount table"), (48, 8, 513, "refcount table"), (56, 4, 0, "refcount table"),
+                (56, 4, 1 << 31, "refcount table"), (60, 4, 1000000, "1000000 snapshots"), (60, 4, 65536, "snapshot"), (64, 8, 1, "snapshot table"),
+                (64, 8, big, "snapshot table"), (72, 8, 1 << 40, "incompatible feature 40"), (72, 8, 4, "data-file"), (72, 8, 16, ""),
+                (96, 4, 7, "refcount_order is 7"), (100, 4, 96, "header_length"), (100, 4, 1 << 30, "header_length"), (104, 1, 9, "compressed by method 9"),
+                (8, 8, 65530, "backing"), (8, 8, 1, "backing"), (112, 4, 0xe2792aca, ""), (116, 4, 0xffffffff, "does not end"),
+                (snapshot, 8, 1, "L1 table that is not aligned"), (snapshot, 8, big, "L1 table"), (snapshot + 8, 4, 1 << 30, "too large"), (snapshot + 8, 4, 0, "too small"),
+                (snapshot + 36, 4, 1 << 20, "extra data"), (snapshot + 12, 2, 65535, ""), (snapshot + 48, 8, big, "L1 table"),
+                (bitmaps, 4, 70000, "70000 bitmaps"), (bitmaps, 4, 3, "bitmap 1"), (bitmaps + 8, 8, big, "directory"), (bitmaps + 16, 8, 5, "directory"),
+                (directory, 8, 7, "bitmap 0"), (directory, 8, big, "bitmap 0"), (directory + 8, 4, 1 << 31, "bitmap 0"), (directory + 12, 4, 1 << 9, "flags"),
+                (directory + 16, 1, 2, "type"), (directory + 17, 1, 60, "granularity"), (directory + 17, 1, 3, "granularity"), (directory + 18, 2, 0, "name"),
+                (directory + 20, 4, 1 << 30, "does not end")]
+        for at, size, value, words in lies:
+            with self.subTest(at=at, value=hex(value)):
+                with open(a, "wb") as out:
+                    out.write(data[:at] + value.to_bytes(size, "big") + data[at + size:])
+                result = subprocess.run([BLKIO, "check", "qcow2", a, "all"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+                self.assertIn(result.returncode, (0, 1), result.stdout)
+                if words:
+                    self.assertEqual(result.returncode, 1)
+                    self.assertIn(words, result.stdout)
+
+    def test_tables_that_lie(self):
+        """Tables that name themselves, others or what is not there: found, said in words, never followed into a crash."""
+        a, good = self.path("a.qcow2"), self.path("good.qcow2")
+        img = os.path.join(os.environ.get("ATOLL_BUILD", "build"), "bin/atoll-img")
+        call("qemu-img", "create", "-f", "qcow2", good, "4M")
+        call("qemu-io", "-f", "qcow2", "-c", "write 0 256k", good)
+        data = content(good)
+        l1, reftable = int.from_bytes(data[40:48], "big"), int.from_bytes(data[48:56], "big")
+        l2, copied = int.from_bytes(data[l1:l1 + 8], "big") & ~(1 << 63), 1 << 63
+        lies = [(l1, l1 | copied), (l1, l2 | 512), (l1, 1 << 40 | copied), (l2, l2 | copied), (l2, l1 | copied), (l2, reftable | copied), (l2, 1 << 50 | copied),
+                (l2, copied | 0x10200), (l2, 1 << 62 | (1 << 40)), (l2, (1 << 62) - 1 | 1 << 62), (l2 + 8, 0x50000), (l2, copied), (reftable, l1), (reftable, reftable)]
+        for at, value in lies:
+            with self.subTest(at=hex(at), value=hex(value)):
+                with open(a, "wb") as out:
+                    out.write(data[:at] + value.to_bytes(8, "big") + data[at + 8:])
+                for args in (["check", "qcow2", a], ["read", "qcow2", a, self.path("x")], ["run", "qcow2", a], ["check", "qcow2", a, "all"]):
+                    result = subprocess.run([BLKIO, *args], input="write 0 300000 3\nflush\nwrite 3000000 65536 1\n", stdout=subprocess.PIPE,
+                                            stderr=subprocess.STDOUT, text=True, check=False, timeout=60)
+                    self.assertIn(result.returncode, (0, 1), f"{args} {result.stdout}")
+        with open(a, "wb") as out: # one that is mended whole
+            out.write(data[:l2 + 8] + (int.from_bytes(data[l2 + 8:l2 + 16], "big") & ~copied).to_bytes(8, "big") + data[l2 + 16:])
+        self.assertIn("L2 entry 1 says", call(img, "check", "-f", "qcow2", a, ok=False))
+        call(img, "check", "-f", "qcow2", "-r", "all", a)
+        self.assert_sound(a)
+        self.assertTrue(self.theirs(a) == self.theirs(good))
+
+    def test_marked_corrupt(self):
+        """Read-only or for repair, as it says; repair takes the mark away."""
+        a = self.path("a.qcow2")
+        img = os.path.join(os.environ.get("ATOLL_BUILD", "build"), "bin/atoll-img")
+        call("qemu-img", "create", "-f", "qcow2", a, "4M")
+        with open(a, "r+b") as file:
+            file.seek(79)
+            file.write(b"\2")
+        self.assertIn("marked corrupt", call(BLKIO, "run", "qcow2", a, text="", ok=False))
+        self.assertEqual(len(self.ours(a)), 4 << 20)
+        call(img, "check", "-f", "qcow2", "-r", "all", a)
+        call(BLKIO, "run", "qcow2", a, text="write 0 65536 1\n")
+        self.assert_sound(a)
+
     def test_leaks(self):
         """A leak made by hand is found and repaired."""
         a = self.path("a.qcow2")

@@ -119,12 +119,16 @@ bool blk_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
     return resize_node(n, size, flags, err);
 }
 
+const GPtrArray *blk_check_words(BlkNode *n) { return past_filters(n)->words; }
+
 bool blk_check(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err)
 {
     n = past_filters(n);
     *ret = (BlkCheck){ 0 };
     if (repair && !writable(n, "repair", err))
         return false;
+    g_clear_pointer(&n->words, g_ptr_array_unref);
+    n->words = g_ptr_array_new_with_free_func(g_free);
     return n->driver->check ? n->driver->check(n, repair, ret, err) : cannot(n, "check", "holds nothing that could be checked", err);
 }
 

@@ -37,6 +37,7 @@ static void node_free(BlkNode *n)
 {
     g_mutex_clear(&n->lock);
     g_clear_pointer(&n->bitmaps, g_ptr_array_unref);
+    g_clear_pointer(&n->words, g_ptr_array_unref);
     ranges_free(n->ranges);
     g_free(n->node_name);
     g_free(n->filename);

@@ -359,7 +359,7 @@ static BlkNode *finish(BlkNode *n, bool snapshot, GError **err)
 
 static Place place_of(const BlkOpenOptions *o)
 {
-    return (Place){ .mode = { .share = o->share, .no_backing = o->no_backing }, .read_only = o->read_only || o->snapshot, .env = o->env };
+    return (Place){ .mode = { .share = o->share, .no_backing = o->no_backing, .repair = o->repair }, .read_only = o->read_only || o->snapshot, .env = o->env };
 }
 
 BlkNode *blk_open(const BlkOpenOptions *o, GError **err)

@@ -102,6 +102,9 @@ static int check(const ImgArgs *a, BlkNode *n, unsigned repair, GError **err)
         g_propagate_error(err, g_steal_pointer(&failure));
         return unsupported ? NO_CHECKS : 1;
     }
+    const GPtrArray *words = blk_check_words(n);
+    for (unsigned i = 0; words && i < words->len && !a->json && !a->quiet; i++)
+        printf("%s\n", (const char *)g_ptr_array_index(words, i));
     if (repair && !check_again(a, n, &c, err))
         return 1;
     if (a->json)
@@ -120,7 +123,7 @@ int img_check(ImgArgs *a, GError **err)
         return 1;
     if (a->nwords != 1)
         return !img_usage(err, "Expecting one image file name");
-    ImgOpen o = { .name = a->words[0], .format = a->format, .cache = a->src_cache, .image_opts = a->image_opts, .write = repair, .no_backing = true };
+    ImgOpen o = { .name = a->words[0], .format = a->format, .cache = a->src_cache, .image_opts = a->image_opts, .write = repair, .repair = repair, .no_backing = true };
     g_autoptr(BlkNode) n = img_open(a, &o, err);
     return n ? check(a, n, repair, err) : 1;
 }

@@ -166,7 +166,7 @@ BlkNode *img_open(const ImgArgs *a, const ImgOpen *o, GError **err)
     append_option(more, "cache=", o->cache);
     append_option(more, "", o->more);
     BlkOpenOptions options = { .filename = o->name, .format = o->format, .read_only = !o->write, .share = a->force_share,
-                               .snapshot = o->discard_writes, .no_backing = o->no_backing, .options = more->len ? more->str : NULL, .env = a->env };
+                               .snapshot = o->discard_writes, .no_backing = o->no_backing, .repair = o->repair, .options = more->len ? more->str : NULL, .env = a->env };
     if (!o->format && !o->image_opts && !o->no_backing)
         options.format = vouched_format(a, o);
     BlkNode *n = o->image_opts ? blk_open_tree(o->name, &options, err) : blk_open(&options, err);

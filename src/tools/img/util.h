@@ -6,6 +6,7 @@
 /* ---- open.c */
 typedef struct ImgOpen {
     const char *name, *format, *cache;
+    bool repair;     /* as BlkOpenOptions.repair */
     bool image_opts, write, no_backing;
     bool discard_writes; /* into a temporary file */
     const char *snapshot; /* as it was then, read-only: an id, a name, or "snapshot.id=..,snapshot.name=.." */

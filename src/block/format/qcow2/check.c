@@ -59,8 +59,11 @@ static int compare(Refs *r, BlkCheck *found)
     for (uint64_t i = 0; i < r->clusters && !status; i++) {
         uint64_t has;
         status = qcow2_refcount(r->q, i, &has);
-        if (!status && has > r->count[i])
+        if (!status && has > r->count[i]) {
+            refs_say(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %u times, but its refcount is %" G_GUINT64_FORMAT ": space is lost, no data",
+                     i << r->q->cluster_bits, r->count[i], has);
             found->leaks++;
+        }
         else if (!status && has < r->count[i])
             refs_wrong(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %u times, but its refcount is %" G_GUINT64_FORMAT
                        ": it could be given out again", i << r->q->cluster_bits, r->count[i], has);
@@ -121,8 +124,9 @@ bool qcow2_check(BlkNode *n, unsigned fix, BlkCheck *ret, GError **err)
     g_mutex_lock(&q->lock);
     int status = n->read_only ? 0 : qcow2_sync(q);
     if (!status)
-        status = find_wrongs(q, ret, NULL);
-    if (!status && ((fix & BLK_REPAIR_ALL && ret->corruptions) || (fix && ret->leaks && !ret->corruptions)))
+        status = find_wrongs(q, ret, n->words);
+    bool marked = q->h.incompatible & (QCOW2_DIRTY | QCOW2_CORRUPT);
+    if (!status && ((fix & BLK_REPAIR_ALL && (ret->corruptions || marked)) || (fix && ret->leaks && !ret->corruptions)))
         status = repair(q, ret);
     g_mutex_unlock(&q->lock);
     return !status || error_set_errno(err, -status, "cannot check qcow2 image '%s'", n->filename);

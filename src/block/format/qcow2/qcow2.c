@@ -51,7 +51,7 @@ static bool prepare_writing(BlkNode *n, GError **err)
 {
     Qcow2 *q = n->state;
     BlkCheck found;
-    if (n->read_only)
+    if (n->read_only || n->mode.repair)
         return true;
     if (q->h.incompatible & QCOW2_DIRTY && !qcow2_check(n, BLK_REPAIR_ALL, &found, err))
         return false;

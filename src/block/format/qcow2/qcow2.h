@@ -226,6 +226,7 @@ void refs_clear(Refs *r);
 bool refs_add(Refs *r, uint64_t off, uint64_t bytes, uint32_t times); /* false: no memory, or not within the limit */
 int refs_tables(Refs *r, const Qcow2Next *next);   /* all but the refcounts' own clusters */
 int refs_refcounts(Refs *r);                       /* those */
+void refs_say(Refs *r, const char *format, ...) G_GNUC_PRINTF(2, 3); /* refs_wrong() counts as well */
 void refs_wrong(Refs *r, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* rebuild.c: from one sound state to another by one write of the header */

@@ -24,6 +24,15 @@ void refs_clear(Refs *r)
     g_clear_pointer(&r->tables, g_hash_table_unref);
 }
 
+void refs_say(Refs *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (r->words && r->words->len < MAX_WORDS)
+        g_ptr_array_add(r->words, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
 void refs_wrong(Refs *r, const char *format, ...)
 {
     va_list args;
