@@ -171,6 +171,27 @@ static void test_direct_end(Fixture *f, const void *arg)
     g_assert_cmpmem(text + 10700, 7, "the end", 7);
 }
 
+/* A file that ends within a sector: what follows reads as zeros. */
+static void test_odd_end(Fixture *f, const void *options)
+{
+    uint8_t *buf = NULL;
+    Call c;
+    _Atomic unsigned done = 0;
+    g_autofree char *text = g_strnfill(1000, 'x');
+    g_assert_true(g_file_set_contents(f->path, text, 1000, NULL));
+    g_assert_cmpint(posix_memalign((void **)&buf, 4096, 1024), ==, 0);
+    memset(buf, 1, 1024);
+    BlkNode *n = open_with(f->path, options);
+    start(n, &c, BLK_READ, 0, 0, buf, 1024, &done);
+    blk_drain(n);
+    g_assert_cmpint(c.status, ==, 0);
+    g_assert_cmpmem(buf, 1000, text, 1000);
+    for (unsigned i = 1000; i < 1024; i++)
+        g_assert_cmpuint(buf[i], ==, 0);
+    free(buf);
+    blk_close(n);
+}
+
 static void test_holes(Fixture *f, const void *arg)
 {
     BlkExtent e;
@@ -251,7 +272,13 @@ static void test_resize(Fixture *f, const void *arg)
 {
     BlkInfo info;
     create(f->path, "size=64k");
-    BlkNode *n = open_with(f->path, NULL);
+    BlkNode *n = open_with(f->path, "cache=none"); /* zeros that are written must suit direct I/O */
+    g_assert_true(blk_resize(n, 65536 + 1000 * 512, BLK_ALLOCATE_FULL, NULL));
+    blk_info(n, &info);
+    g_assert_cmpuint(info.disk_bytes, >=, 1000 * 512);
+    g_assert_true(blk_resize(n, 65536, BLK_SHRINK, NULL));
+    blk_close(n);
+    n = open_with(f->path, NULL);
     g_assert_true(blk_resize(n, 1 << 20, BLK_ALLOCATE, NULL));
     blk_info(n, &info);
     g_assert_cmpuint(info.size, ==, 1 << 20);
@@ -277,6 +304,8 @@ int main(int argc, char **argv)
     ADD("unsafe", "cache=unsafe", test_io);
     ADD("refused-ring", NULL, test_refused_ring);
     ADD("direct-end", NULL, test_direct_end);
+    ADD("odd-end", "aio=io_uring", test_odd_end);
+    ADD("odd-end-direct", "cache=none", test_odd_end);
     ADD("holes", NULL, test_holes);
     ADD("copy-range", NULL, test_copy_range);
     ADD("reopen", NULL, test_reopen);

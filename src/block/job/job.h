@@ -8,7 +8,8 @@
  *     bool ok = blk_job_finish(job, err);
  *
  * A thread copies.  The tree of nodes changes only within the calls that start and finish a job; so these, and who looks
- * at the tree, are one thread.  From `ended` on the machine's requests may wait for blk_job_finish().
+ * at the tree, are one thread.  From `ended` on the machine's requests may wait for blk_job_finish(), so
+ * that thread does not wait for one between blk_job_complete() and that.  Finish a job before you close its root.
  * A power cut finds source and target as they were or as they are to be: data are flushed before anything refers to them.
  */
 typedef struct BlkJob BlkJob;

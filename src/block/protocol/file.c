@@ -204,10 +204,15 @@ static void file_info(BlkNode *n, BlkInfo *ret)
     ret->file_bytes = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : n->size;
 }
 
+/* Written through the node, which knows how direct I/O wants it. */
 static int fill_new(BlkNode *n, uint64_t from, uint64_t to, unsigned flags)
 {
-    if (flags & BLK_ALLOCATE_FULL)
-        return write_zeros(file_fd(n), from, to - from);
+    g_autofree char *zeros = flags & BLK_ALLOCATE_FULL ? g_malloc0(ZEROS_BYTES) : NULL;
+    int status = 0;
+    for (uint64_t at = from; zeros && at < to && !status; at += ZEROS_BYTES)
+        status = blk_pwrite(n, at, zeros, MIN(ZEROS_BYTES, to - at));
+    if (zeros)
+        return status;
     return flags & BLK_ALLOCATE && fallocate(file_fd(n), 0, from, to - from) ? -errno : 0;
 }
 
@@ -215,11 +220,15 @@ static bool file_resize(BlkNode *n, uint64_t size, unsigned flags, GError **err)
 {
     uint64_t old = n->size;
     int status = size > INT64_MAX - SECTOR ? -EFBIG : ftruncate(file_fd(n), size) ? -errno : 0;
-    if (!status && size > old)
-        status = fill_new(n, old, size, flags);
-    if (status && size > old)
-        status = ftruncate(file_fd(n), old) ? -errno : status; /* no half of it is kept */
-    return status ? error_set_errno(err, -status, "cannot resize '%s'", n->filename) : file_find_size(n, err);
+    if (status)
+        return error_set_errno(err, -status, "cannot resize '%s'", n->filename);
+    if (!file_find_size(n, err))
+        return false;
+    status = size > old ? fill_new(n, old, size, flags) : 0;
+    if (!status)
+        return true;
+    n->size = ftruncate(file_fd(n), old) ? n->size : old; /* no half of it is kept */
+    return error_set_errno(err, -status, "cannot resize '%s'", n->filename);
 }
 
 static void file_close(BlkNode *n)

@@ -10,7 +10,7 @@
 #include "base/iov.h"
 #include "block/driver.h"
 
-enum { ENTRIES = 256 };
+enum { ENTRIES = 256, SECTOR = 512 };
 
 /* A request and where its completion finds it. */
 typedef struct Entry {
@@ -26,10 +26,13 @@ struct Uring {
     GThread *reaper;
 };
 
-/* What the kernel left over, as it may at any moment; rare enough to be done here and now. */
+/* What the kernel left over, as it may at any moment; rare enough to be done here and now.  A read that ends within a
+ * sector met the end of the file, and direct I/O cannot go on from there. */
 static int finish_rest(const Entry *e, uint64_t done)
 {
     const BlkReq *r = e->req;
+    if (r->op == BLK_READ && done % SECTOR)
+        return iov_fill(r->iov, r->niov, done, 0, r->len - done) == r->len - done ? 0 : -EINVAL;
     g_autofree struct iovec *part = g_new(struct iovec, r->niov);
     size_t bytes;
     unsigned n = iov_slice(r->iov, r->niov, done, r->len - done, part, r->niov, &bytes);
