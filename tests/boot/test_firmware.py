@@ -108,6 +108,61 @@ class BootSector(unittest.TestCase):
                     self.assertEqual(vm.wait(), 0)
                     self.assertNotRegex(vm.text, "CRITICAL|ASSERT|Sanitizer")
 
+    def test_a20_among_32_bit_code(self):
+        """Flat 32-bit code that switches the A20 gate and stores on both sides of it, often enough to be translated."""
+        switches = """
+            cli
+            xor %ax, %ax
+            mov %ax, %ds
+            lgdtl table
+            mov %cr0, %eax
+            or $1, %al
+            mov %eax, %cr0
+            ljmpl $8, $start
+            .code32
+        start:
+            mov $16, %eax
+            mov %eax, %ds
+            mov %eax, %ss
+            mov $0xd1, %al           # the keyboard controller lets go of the gate
+            out %al, $0x64
+            mov $0xdd, %al
+            out %al, $0x60
+            mov $1000, %ebp
+            mov $0x500, %esi
+        next:
+            mov $0, %al              # masked: 0x100500 is 0x500
+            out %al, $0x92
+            mov %ebp, (%esi)
+            lea 0x100000(%esi), %edi
+            cmp %ebp, (%edi)
+            jne bad
+            mov $2, %al              # open: it is another word
+            out %al, $0x92
+            movl $0, (%edi)
+            cmp %ebp, (%esi)
+            jne bad
+            cmpl $0, (%edi)
+            jne bad
+            dec %ebp
+            jnz next
+            mov $3, %al
+            jmp end
+        bad: mov $1, %al
+        end: mov $0x501, %dx
+            out %al, %dx
+            hlt
+            .balign 8
+        gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+        table: .word 23
+            .long gdt
+        """
+        for accel in "interp", "dbt":
+            with self.subTest(accel), guest.temporary_folder() as folder:
+                disk = guest.boot_sector(switches, folder)
+                with guest.Guest("-nographic", "-accel", accel, "-hda", disk, *guest.DEBUG_EXIT) as vm:
+                    self.assertEqual(vm.wait(60), 7)
+
     def test_no_disk(self):
         with guest.Guest("-nographic") as vm:
             vm.expect("SeaBIOS", 30)
