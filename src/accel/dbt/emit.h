@@ -136,7 +136,12 @@ static inline void e_op_mem(Emit *e, unsigned opcode, bool w, unsigned reg, unsi
 }
 static inline void e_lea(Emit *e, bool w, unsigned reg, unsigned base, unsigned index, unsigned scale, int32_t disp)
 {
-    e_op_mem(e, 0x8d, w, reg, base, index, scale, disp);
+    if (base == 0xff || index != 0xff || disp)
+        e_op_mem(e, 0x8d, w, reg, base, index, scale, disp);
+    else if (w)
+        e_mov(e, reg, base); /* costs no time where the processor renames registers */
+    else
+        e_mov32(e, reg, base);
 }
 
 /* ---- opcode gs:[off], imm with `digit` in ModRM.reg: 80/81 (add 0, or 1, and 4, sub 5, xor 6, cmp 7), c6/c7 mov, f6/f7 test */
