@@ -39,6 +39,7 @@ bool tr_emit_bit_string(Translator *t, const Insn *i)
     e_alu_imm(&t->e, false, 4, SCRATCH_T, 8 * size - 1);
     e_store_gs(&t->e, SCRATCH_T, GS_OFF(resume));
     tr_emit_address(t, i);
+    t->address.kind = ADDRESS_UNKNOWN;
     add_units(t, i, reg);
     tr_emit_translate(t, size, i->op == OP_BT ? DTLB_READ : DTLB_WRITE, 1);
     tr_flags_from_memory(t);

@@ -16,8 +16,11 @@ static Fields raw_fields(const Insn *i)
     if (!i->has_modrm)
         f.rm = i->opcode & 7;
     const uint8_t *opcode = i->bytes + i->opcode_off;
-    if (i->code_size != CODE64)
+    if (i->code_size != CODE64) {
+        if (i->prefixes & PFX_VEX && opcode[-2] != 0xc5)
+            f.w = opcode[-1] >> 7; /* it may tell rows apart */
         return f;
+    }
     if (i->prefixes & PFX_VEX) {
         bool three = opcode[-2] != 0xc5; /* as the second byte of three it would name map 5, which there is not */
         const uint8_t *p = opcode - (three ? 3 : 2);
@@ -135,10 +138,20 @@ static void put_vex(uint8_t **p, const Insn *i, const Fields *f, unsigned index)
     *(*p)++ = (uint8_t)(f->w << 7 | (~f->vvvv & 15) << 3 | i->vex_l << 2 | pp);
 }
 
+static bool names_gpr(const Insn *i)
+{
+    for (unsigned n = 0; n < i->n_operands; n++)
+        if (i->opnd[n].kind == OPND_REG && i->opnd[n].cls == RC_GPR)
+            return true;
+    return false;
+}
+
 size_t dbt_recode(const Insn *i, const Recode *r, uint8_t *out)
 {
     Fields f = raw_fields(i);
     uint8_t *p = out;
+    if (i->code_size != CODE64 && f.w && names_gpr(i)) /* VEX.W does not count there */
+        f.w = false;
     bool memory = r->memory;
     if (r->reg != 0xff)
         f.reg = r->reg;

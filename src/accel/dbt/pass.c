@@ -29,7 +29,6 @@ static bool is_special(const Insn *i)
     case OP_XRSTOR: case OP_XRSTORS: case OP_XGETBV: case OP_FNCLEX: case OP_RDRAND: case OP_RDSEED: case OP_RDPID:
     case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU: case OP_XLAT:
     case OP_VMASKMOVPS: case OP_VMASKMOVPD: case OP_VPMASKMOVD: case OP_VPMASKMOVQ: case OP_CPUID: case OP_STMXCSR: case OP_VSTMXCSR:
-    case OP_PCMPESTRI: case OP_PCMPESTRM: case OP_VPCMPESTRI: case OP_VPCMPESTRM:
         return true;
     case OP_BT: case OP_BTS: case OP_BTR: case OP_BTC: /* with a register the bit may lie far away */
         return i->has_mem && i->opnd[1].kind == OPND_REG;
@@ -58,7 +57,7 @@ static bool unit_usable(const Translator *t, const Insn *i)
     if (names_mmx(i) && !(t->mode & MODE_X87))
         return false;
     if (row->attrs & ROW_AVX)
-        return t->mode & MODE_AVX && t->size == CODE64;
+        return t->mode & MODE_AVX;
     if (row->attrs & ROW_SSE)
         return t->mode & MODE_SSE;
     if (row->attrs & (ROW_FPU | ROW_MMX))
@@ -79,7 +78,7 @@ bool tr_passes(const Translator *t, const Insn *i)
     bool pass = row->attrs & ROW_PASS || bit_register || i->op == OP_CMPXCHG8B || i->op == OP_CMPXCHG16B;
     if (!pass || (row->attrs & NEVER && !bit_register) || row->cpl < 3 || is_special(i) || lacks_64bit_form(i))
         return false;
-    if (!unit_usable(t, i) || !model_has(t, row) || (t->size != CODE64 && i->prefixes & PFX_VEX))
+    if (!unit_usable(t, i) || !model_has(t, row))
         return false;
     return !i->has_mem || (memory_operand(i) && memory_operand(i)->size && tr_addressable(t, i));
 }

@@ -28,6 +28,20 @@ bool tr_emit_inc_dec(Translator *t, const Insn *i)
     return true;
 }
 
+/* A0-A3 mean other addresses in 32-bit code than in the host's. */
+bool tr_emit_moffs(Translator *t, const Insn *i)
+{
+    bool writes = i->opnd[0].kind == OPND_MEM;
+    unsigned size = i->opnd[0].size;
+    if (!tr_addressable(t, i))
+        return false;
+    tr_emit_access(t, i, size, writes ? DTLB_WRITE : DTLB_READ, 1);
+    if (size == 2)
+        e1(&t->e, 0x66);
+    e_op_mem(&t->e, (writes ? 0x88 : 0x8a) | (size > 1), size == 8, RAX, SCRATCH_T, SCRATCH_U, 0, 0);
+    return true;
+}
+
 /* ---- selectors */
 
 /* Selectors stand in CpuState.  Into a register only: zero-extended, but 16-bit forms leave the rest. */

@@ -3,7 +3,7 @@
  *
  * Instructions whose row says `pass` are written again for the host (encode.c) with guest R10 and R11 taken from memory
  * and the memory operand replaced by [SCRATCH_T + SCRATCH_U], which the address translation in front leaves there.
- * What else has an emitter stands in own[]; the rest ends the block with EXIT_INTERP.
+ * What else has an emitter stands in own[]; the rest is left to the interpreter.
  *
  * No guest register changes before the last access of an instruction that can miss, so every exit can start the
  * instruction over.
@@ -18,6 +18,7 @@ static bool is_hint(const Insn *i)
 {
     switch (i->op) {
     case OP_NOP: case OP_PREFETCHNTA: case OP_PREFETCHT0: case OP_PREFETCHT1: case OP_PREFETCHT2: case OP_PREFETCHW:
+    case OP_PREFETCH:
         return true;
     default:
         return false;
@@ -25,33 +26,30 @@ static bool is_hint(const Insn *i)
 }
 
 typedef struct Emitter {
-    uint16_t op;
     bool (*emit)(Translator *t, const Insn *i);
     enum { GOES_ON, ENDS, STAYS /* goes on although the row says that it ends a block */ } then;
 } Emitter;
 
-static const Emitter own[] = {
-    { OP_LEA, tr_emit_lea }, { OP_DIV, tr_emit_div }, { OP_IDIV, tr_emit_div }, { OP_MOV_SEG, tr_emit_mov_from_segment },
-    { OP_PUSH, tr_emit_push }, { OP_POP, tr_emit_pop }, { OP_LEAVE, tr_emit_leave },
-    { OP_PUSHF, tr_emit_pushf }, { OP_POPF, tr_emit_popf, STAYS }, { OP_CLI, tr_emit_cli }, { OP_STI, tr_emit_sti, STAYS },
-    { OP_CLD, tr_emit_direction }, { OP_STD, tr_emit_direction }, { OP_STAC, tr_emit_stac, STAYS }, { OP_CLAC, tr_emit_stac, STAYS },
-    { OP_MOVS, tr_emit_movs }, { OP_STOS, tr_emit_stos }, { OP_LODS, tr_emit_lods }, { OP_SCAS, tr_emit_scas }, { OP_CMPS, tr_emit_cmps },
-    { OP_JMP, tr_emit_jmp, ENDS }, { OP_CALL, tr_emit_call, ENDS }, { OP_RET, tr_emit_ret, ENDS }, { OP_JCC, tr_emit_jcc, ENDS },
-    { OP_LOOP, tr_emit_loop, ENDS }, { OP_LOOPE, tr_emit_loop, ENDS }, { OP_LOOPNE, tr_emit_loop, ENDS },
-    { OP_JCXZ, tr_emit_loop, ENDS },
-    { OP_SYSCALL, tr_emit_syscall, ENDS }, { OP_SYSRET, tr_emit_sysret, ENDS }, { OP_SWAPGS, tr_emit_swapgs, STAYS },
-    { OP_RDFSBASE, tr_emit_read_base }, { OP_RDGSBASE, tr_emit_read_base },
-    { OP_WRFSBASE, tr_emit_write_base }, { OP_WRGSBASE, tr_emit_write_base },
-    { OP_RDTSC, tr_emit_rdtsc }, { OP_RDTSCP, tr_emit_rdtsc }, { OP_RDPID, tr_emit_rdpid }, { OP_PAUSE, tr_emit_pause }, { OP_MOV_CR, tr_emit_mov_cr },
+static const Emitter own[OP_COUNT] = {
+    [OP_LEA] = { tr_emit_lea }, [OP_MOV_SEG] = { tr_emit_mov_from_segment }, [OP_PUSH] = { tr_emit_push },
+    [OP_POP] = { tr_emit_pop }, [OP_LEAVE] = { tr_emit_leave }, [OP_PUSHF] = { tr_emit_pushf },
+    [OP_POPF] = { tr_emit_popf, STAYS }, [OP_CLI] = { tr_emit_cli }, [OP_STI] = { tr_emit_sti, STAYS },
+    [OP_CLD] = { tr_emit_direction }, [OP_STD] = { tr_emit_direction }, [OP_STAC] = { tr_emit_stac, STAYS },
+    [OP_CLAC] = { tr_emit_stac, STAYS }, [OP_MOVS] = { tr_emit_movs }, [OP_STOS] = { tr_emit_stos },
+    [OP_LODS] = { tr_emit_lods }, [OP_SCAS] = { tr_emit_scas }, [OP_CMPS] = { tr_emit_cmps },
+    [OP_JMP] = { tr_emit_jmp, ENDS }, [OP_CALL] = { tr_emit_call, ENDS }, [OP_RET] = { tr_emit_ret, ENDS },
+    [OP_JCC] = { tr_emit_jcc, ENDS }, [OP_LOOP] = { tr_emit_loop, ENDS }, [OP_LOOPE] = { tr_emit_loop, ENDS },
+    [OP_LOOPNE] = { tr_emit_loop, ENDS }, [OP_JCXZ] = { tr_emit_loop, ENDS }, [OP_SYSCALL] = { tr_emit_syscall, ENDS },
+    [OP_SYSRET] = { tr_emit_sysret, ENDS }, [OP_SWAPGS] = { tr_emit_swapgs, STAYS }, [OP_RDFSBASE] = { tr_emit_read_base },
+    [OP_RDGSBASE] = { tr_emit_read_base }, [OP_WRFSBASE] = { tr_emit_write_base }, [OP_WRGSBASE] = { tr_emit_write_base },
+    [OP_RDTSC] = { tr_emit_rdtsc }, [OP_RDTSCP] = { tr_emit_rdtsc }, [OP_RDPID] = { tr_emit_rdpid },
+    [OP_PAUSE] = { tr_emit_pause }, [OP_MOV_CR] = { tr_emit_mov_cr }, [OP_DIV] = { tr_emit_div }, [OP_IDIV] = { tr_emit_div },
+    [OP_LDMXCSR] = { tr_emit_load_mxcsr }, [OP_VLDMXCSR] = { tr_emit_load_mxcsr }, [OP_STMXCSR] = { tr_emit_store_mxcsr },
+    [OP_VSTMXCSR] = { tr_emit_store_mxcsr }, [OP_FLDCW] = { tr_emit_fldcw }, [OP_FWAIT] = { tr_emit_x87_plain },
+    [OP_FNCLEX] = { tr_emit_x87_plain }, [OP_FNINIT] = { tr_emit_x87_plain },
 };
 
-static const Emitter *emitter(const Insn *i)
-{
-    for (unsigned n = 0; n < G_N_ELEMENTS(own); n++)
-        if (own[n].op == i->op)
-            return &own[n];
-    return NULL;
-}
+static const Emitter *emitter(const Insn *i) { return own[i->op].emit ? &own[i->op] : NULL; }
 
 /* What the interpreter's dispatcher checks of any instruction. */
 static bool may_execute(const Translator *t, const Insn *i)
@@ -68,6 +66,8 @@ static bool is_bit_string(const Insn *i)
     return i->has_mem && (i->op == OP_BT || i->op == OP_BTS || i->op == OP_BTR || i->op == OP_BTC) && i->opnd[1].kind == OPND_REG;
 }
 
+static bool is_moffs(const Insn *i) { return i->op == OP_MOV && !i->map && i->opcode >= 0xa0 && i->opcode <= 0xa3; }
+
 typedef enum Progress { NEXT, ENDED, INTERPRETED } Progress;
 
 static Progress emit_insn(Translator *t, const Insn *i)
@@ -78,6 +78,8 @@ static Progress emit_insn(Translator *t, const Insn *i)
         return tr_emit_inc_dec(t, i) ? NEXT : INTERPRETED;
     if (is_bit_string(i))
         return tr_emit_bit_string(t, i) ? NEXT : INTERPRETED;
+    if (is_moffs(i))
+        return tr_emit_moffs(t, i) ? NEXT : INTERPRETED;
     const Emitter *own_way = emitter(i);
     if (own_way)
         return !may_execute(t, i) || !own_way->emit(t, i) ? INTERPRETED : own_way->then == ENDS ? ENDED : NEXT;
