@@ -48,6 +48,7 @@ typedef struct AccelOps {
     bool (*get)(Vcpu *v, CpuState *ret, GError **err); /* vCPU stopped */
     bool (*set)(Vcpu *v, const CpuState *s, GError **err);
     /* Optional. */
+    bool (*unasked)(void); /* may it be taken where nobody named an accelerator?  Left out: yes */
     void *(*vcpu_alloc)(Accel *a, GError **err); /* vcpu_size bytes of zeros at a place of its choice; left out: the heap */
     void (*vcpu_free)(Vcpu *v);
     void (*cpu_limit)(CpuModel *ret); /* every feature that it can give, for -cpu; left out: cpu_model_max() */

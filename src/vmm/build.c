@@ -69,7 +69,8 @@ static const AccelOps *choose_accel(const VmConfig *c, GError **err)
             g_propagate_prefixed_error(err, g_steal_pointer(&why), "accelerator %s cannot be used: ", ops->name);
             return NULL;
         }
-        g_printerr("atoll-vm: accelerator %s cannot be used: %s; trying %s\n", ops->name, why->message, next->name);
+        if (!c->accels_unasked)
+            g_printerr("atoll-vm: accelerator %s cannot be used: %s; trying %s\n", ops->name, why->message, next->name);
     }
     g_return_val_if_reached(NULL);
 }

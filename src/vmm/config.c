@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "accel/accel.h"
 #include "block/block.h"
 
 static void clear_drive(void *data)
@@ -161,8 +162,10 @@ static bool has_device(const VmConfig *c, const char *prefix)
 
 static void add_defaults(VmConfig *c)
 {
-    if (!c->accels->len)
-        config_accel(c, "interp", NULL);
+    c->accels_unasked = !c->accels->len;
+    for (unsigned i = 0; accel_table[i] && c->accels_unasked; i++)
+        if (!accel_table[i]->unasked || accel_table[i]->unasked())
+            g_ptr_array_add(c->accels, (void *)accel_table[i]);
     if (!c->serials->len && !c->nodefaults)
         g_ptr_array_add(c->serials, g_strdup(c->nographic ? "mon:stdio" : "null"));
     if (c->ide_drive[2] < 0 && !c->nodefaults && !has_device(c, "ide-"))

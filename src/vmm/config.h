@@ -39,6 +39,7 @@ typedef struct VmConfig {
 
     const BoardType *board;
     GPtrArray *accels; /* const AccelOps, in order of preference */
+    bool accels_unasked; /* nobody named one: these are all that suit */
     char *accel_options; /* KEY=VALUE,... */
     char *cpu, *name;
     uint64_t ram_bytes;

@@ -33,6 +33,8 @@ static char *accel_list(void)
 static const AccelOps *accel_named(const char *name, GError **err)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
+    if (g_str_equal(name, "tcg")) /* what QEMU calls its translator: libvirt says it for type=qemu */
+        return &accel_dbt;
     if (accel_find(name))
         return accel_find(name);
     for (unsigned i = 0; accel_table[i]; i++)

@@ -19,11 +19,17 @@ def linux(name, mode, *args, append=""):
 
 class Cloud(unittest.TestCase):
     def test_facts_and_power_off(self):
+        self.facts_and_power_off()
+
+    def test_facts_and_power_off_interpreted(self):
+        self.facts_and_power_off("-accel", "interp")
+
+    def facts_and_power_off(self, *args):
         with guest.temporary_folder() as folder:
             disk = os.path.join(folder, "disk.img")
             with open(disk, "wb") as out:
                 out.truncate(48 << 20)
-            with guest.Guest(*linux("cloud", "facts", "-cpu", "max", "-smp", "2", "-hda", disk, "-device", "virtio-rng-pci")) as vm:
+            with guest.Guest(*linux("cloud", "facts", "-cpu", "max", "-smp", "2", "-hda", disk, "-device", "virtio-rng-pci", *args)) as vm:
                 vm.expect(r"ATOLL-GUEST kernel: Linux .*cloud-amd64 .*x86_64", 400)
                 vm.expect(r"ATOLL-GUEST cpus: 2\b")
                 vm.expect(r"ATOLL-GUEST model: \S")

@@ -1,6 +1,7 @@
 /* kvm.c - the accelerator over /dev/kvm: opening, the virtual machine and its in-kernel interrupt controllers. */
 #include "accel/kvm/kvm.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -69,6 +70,15 @@ static bool kvm_probe(GError **err)
     if (fd >= 0)
         close(fd);
     return ok;
+}
+
+/* On a host without VT-x or SVM, KVM is an emulator of Linux's that knows only a part of the instructions: it is there for who asks. */
+static bool kvm_unasked(void)
+{
+    enum { VMX = 1 << 5, SVM = 1 << 2 };
+    unsigned a, b, c = 0, d;
+    bool vmx = __get_cpuid(1, &a, &b, &c, &d) && c & VMX;
+    return vmx || (__get_cpuid(0x80000001, &a, &b, &c, &d) && c & SVM);
 }
 
 /* ---- the virtual machine */
@@ -206,6 +216,7 @@ const AccelOps accel_kvm = {
     .vcpu_size = sizeof(KvmVcpu),
     .in_kernel_irqchip = true,
     .probe = kvm_probe,
+    .unasked = kvm_unasked,
     .create = kvm_create,
     .cpu_limit = cpu_model_host,
     .destroy = kvm_destroy,
