@@ -19,7 +19,7 @@ enum {
 
 /* A slot that has been filled; it may be poison again. */
 typedef struct Used {
-    uint64_t page : 52, who : 2, access : 1, global : 1; /* of linear addresses */
+    uint64_t page : 52, who : 2, access : 1; /* of linear addresses */
     const uint8_t *host; /* the page */
 } Used;
 
@@ -28,13 +28,16 @@ typedef struct UsedList {
     Used used[MOST_USED];
 } UsedList;
 
-enum { SHARED, OWN }; /* MEM_IMPLICIT; others */
+/* Apart, so that a change of CR3 need not read entries that stay: those of MEM_IMPLICIT and the others, local and global. */
+enum { SHARED = 0, OWN = 2, LISTS = 4 };
+static unsigned list_of(MemWho who, bool global) { return (who == MEM_IMPLICIT ? SHARED : OWN) + global; }
+
 typedef struct FlatTable {
     uint64_t *slot;
     unsigned n_pieces;
     uint32_t piece[MOST_PIECES];
     uint8_t accessible[FLAT_SLOTS / PIECE_SLOTS / 8 + 1]; /* a bit a piece */
-    UsedList list[2];
+    UsedList list[LISTS];
 } FlatTable;
 
 struct DbtFlat {
@@ -101,7 +104,9 @@ static void table_reset(FlatTable *t)
         mmap(t->slot + (piece << PIECE_SHIFT), PIECE_SLOTS * 8, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
         t->accessible[piece / 8] &= (uint8_t)~(1 << piece % 8);
     }
-    t->n_pieces = t->list[SHARED].n = t->list[OWN].n = 0;
+    t->n_pieces = 0;
+    for (unsigned n = 0; n < LISTS; n++)
+        t->list[n].n = 0;
 }
 
 static bool set_access(uint64_t *piece) { return mprotect(piece, PIECE_SLOTS * 8, PROT_READ | PROT_WRITE) == 0; }
@@ -132,22 +137,26 @@ void dbt_flat_touch(DbtVcpu *v, MemWho who, unsigned access, uint64_t linear)
     make_accessible(v, current(v), slot_of(who, access, linear >> 12));
 }
 
-static bool concerns(TlbFlush what, const Used *u) { return what & (u->global ? FLUSH_GLOBAL : FLUSH_LOCAL); }
-
-static void list_flush(const DbtFlat *f, FlatTable *t, UsedList *l, TlbFlush what)
+static void drop_if_filled(const DbtFlat *f, FlatTable *t, const Used *u)
 {
-    unsigned kept = 0;
-    for (unsigned n = 0; n < l->n; n++) {
-        const Used *u = &l->used[n];
-        uint64_t slot = slot_of(u->who, u->access, u->page);
-        if (!is_filled(t, slot))
-            continue;
-        if (concerns(what, u))
-            drop(f, t, slot);
-        else
-            l->used[kept++] = *u;
-    }
-    l->n = kept;
+    uint64_t slot = slot_of(u->who, u->access, u->page);
+    if (is_filled(t, slot))
+        drop(f, t, slot);
+}
+
+static void list_flush(const DbtFlat *f, FlatTable *t, UsedList *l)
+{
+    for (unsigned n = 0; n < l->n; n++)
+        drop_if_filled(f, t, &l->used[n]);
+    l->n = 0;
+}
+
+static void lists_flush(const DbtFlat *f, FlatTable *t, unsigned lists, TlbFlush what)
+{
+    if (what & FLUSH_LOCAL)
+        list_flush(f, t, &t->list[lists]);
+    if (what & FLUSH_GLOBAL)
+        list_flush(f, t, &t->list[lists + 1]);
 }
 
 bool dbt_flat_set(DbtVcpu *v, MemWho who, unsigned access, uint64_t linear, const TlbEntry *e)
@@ -162,46 +171,38 @@ bool dbt_flat_set(DbtVcpu *v, MemWho who, unsigned access, uint64_t linear, cons
     uint64_t addend = (uintptr_t)window + tlb_ram_offset(e) - (linear & ~0xfffull);
     if (t->slot[slot] == addend)
         return false;
-    UsedList *l = &t->list[who == MEM_IMPLICIT ? SHARED : OWN];
+    UsedList *l = &t->list[list_of(who, e->global)];
     if (l->n == MOST_USED)
-        list_flush(f, t, l, FLUSH_ALL);
-    l->used[l->n++] = (Used){ .page = linear >> 12, .who = who, .access = access, .global = e->global, .host = e->host };
+        list_flush(f, t, l);
+    l->used[l->n++] = (Used){ .page = linear >> 12, .who = who, .access = access, .host = e->host };
     t->slot[slot] = addend;
     return true;
 }
 
 /* ---- dropping */
 
-static void drop_if_filled(const DbtFlat *f, FlatTable *t, const Used *u)
-{
-    uint64_t slot = slot_of(u->who, u->access, u->page);
-    if (is_filled(t, slot))
-        drop(f, t, slot);
-}
-
 void dbt_flat_flush(DbtVcpu *v, TlbFlush what)
 {
     DbtFlat *f = v->flat;
     for (unsigned n = 0; n < TLB_CONTEXTS && !(what & FLUSH_OWN); n++)
         if (f->table[n])
-            list_flush(f, f->table[n], &f->table[n]->list[SHARED], what);
-    list_flush(f, current(v), &current(v)->list[OWN], what);
+            lists_flush(f, f->table[n], SHARED, what);
+    lists_flush(f, current(v), OWN, what);
 }
 
-void dbt_flat_flush_shared(DbtVcpu *v) { list_flush(v->flat, current(v), &current(v)->list[SHARED], FLUSH_LOCAL); }
+void dbt_flat_flush_shared(DbtVcpu *v) { lists_flush(v->flat, current(v), SHARED, FLUSH_LOCAL); }
 
 /* An entry's own list knows whether it is global, which hardly matters here: one too many dropped is filled again. */
-static void flush_small(const DbtFlat *f, FlatTable *t, unsigned list, uint64_t page)
+static void flush_small(const DbtFlat *f, FlatTable *t, unsigned lists, uint64_t page)
 {
-    for (unsigned who = list == SHARED ? MEM_IMPLICIT : MEM_IMPLICIT + 1; who < (list == SHARED ? MEM_IMPLICIT + 1 : MEM_WHO_COUNT); who++)
+    for (unsigned who = lists == SHARED ? MEM_IMPLICIT : MEM_IMPLICIT + 1; who < (lists == SHARED ? MEM_IMPLICIT + 1 : MEM_WHO_COUNT); who++)
         for (unsigned access = 0; access < 2; access++)
             drop_if_filled(f, t, &(Used){ .page = page, .who = who, .access = access });
 }
 
-static void flush_large(const DbtFlat *f, FlatTable *t, unsigned list, uint64_t page)
+static void list_flush_large(const DbtFlat *f, FlatTable *t, UsedList *l, uint64_t page)
 {
     enum { PAGES_SHIFT = 10 };
-    UsedList *l = &t->list[list];
     unsigned kept = 0;
     for (unsigned n = 0; n < l->n; n++) {
         if ((l->used[n].page ^ page) >> PAGES_SHIFT == 0)
@@ -210,6 +211,12 @@ static void flush_large(const DbtFlat *f, FlatTable *t, unsigned list, uint64_t 
             l->used[kept - 1] = l->used[n];
     }
     l->n = kept; /* a page that comes and goes is not listed once for each time */
+}
+
+static void flush_large(const DbtFlat *f, FlatTable *t, unsigned lists, uint64_t page)
+{
+    list_flush_large(f, t, &t->list[lists], page);
+    list_flush_large(f, t, &t->list[lists + 1], page);
 }
 
 void dbt_flat_flush_page(DbtVcpu *v, uint64_t linear, bool large, TlbFlush what)
@@ -225,10 +232,10 @@ void dbt_flat_flush_page(DbtVcpu *v, uint64_t linear, bool large, TlbFlush what)
 void dbt_flat_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 {
     DbtFlat *f = v->flat;
-    for (unsigned c = 0; c < 2 * TLB_CONTEXTS; c++) {
-        FlatTable *t = f->table[c / 2];
-        for (unsigned n = 0; t && n < t->list[c % 2].n; n++) {
-            const Used *u = &t->list[c % 2].used[n];
+    for (unsigned c = 0; c < LISTS * TLB_CONTEXTS; c++) {
+        FlatTable *t = f->table[c / LISTS];
+        for (unsigned n = 0; t && n < t->list[c % LISTS].n; n++) {
+            const Used *u = &t->list[c % LISTS].used[n];
             if (u->access == DTLB_WRITE && u->host == host_page)
                 drop_if_filled(f, t, u);
         }
