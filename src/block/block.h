@@ -4,7 +4,6 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "base/keyval.h"
 /*
  * block.h - a disk image as machines and tools see it.
  *
@@ -91,8 +90,6 @@ BlkNode *blk_open(const BlkOpenOptions *o, GError **err);
 /* A stack spelt as -blockdev and --image-opts do: "driver=qcow2,file.driver=file,file.filename=a.qcow2", or as JSON.  Of `o` (which
  * may be NULL) counts what is no name, format or option. */
 BlkNode *blk_open_tree(const char *text, const BlkOpenOptions *o, GError **err);
-/* What of kv is for BlkOpenOptions.options, whatever the format; NULL: nothing.  Caller frees. */
-char *blk_take_options(KeyVals *kv);
 void blk_close(BlkNode *n); /* waits for requests; NULL is fine */
 void blk_info(BlkNode *n, BlkInfo *ret);
 void blk_submit(BlkNode *n, BlkReq *r); /* never sleeps */

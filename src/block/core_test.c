@@ -313,16 +313,8 @@ static void test_options(void)
     blk_close(n);
 }
 
-/* What a user of images passes on, and keeps for itself. */
-static void test_passed_on(void)
+static void test_limits(void)
 {
-    g_autoptr(GError) err = NULL;
-    g_autoptr(KeyVals) kv = keyvals_parse("if=none,cache=none,throttling.iops-total=5,file.locking=off,file.x=a,,b,id=d", NULL, "-drive", &err);
-    g_autofree char *text = blk_take_options(kv);
-    g_assert_cmpstr(text, ==, "cache=none,file.locking=off,file.x=a,,b,throttling.iops-total=5");
-    g_assert_cmpstr(keyvals_take(kv, "if"), ==, "none");
-    g_assert_cmpstr(keyvals_take(kv, "id"), ==, "d");
-    g_assert_true(keyvals_end(kv, NULL));
     BlkNode *n = open_tree("driver=raw,throttling.iops-total=5,cache=writethrough,file.driver=memory,file.size=4k");
     g_assert_true(n->file->driver == &throttle_driver && n->mode.writethrough);
     g_assert_true(blk_write(n, 0, "x", 1, NULL));
@@ -416,7 +408,7 @@ int main(int argc, char **argv)
     g_test_add_func("/core/align-races", test_align_races);
     g_test_add_func("/core/modes", test_modes);
     g_test_add_func("/core/options", test_options);
-    g_test_add_func("/core/passed-on", test_passed_on);
+    g_test_add_func("/core/limits", test_limits);
     g_test_add_func("/core/json", test_json);
     g_test_add_func("/core/env", test_env);
     g_test_add_func("/core/drain", test_drain);

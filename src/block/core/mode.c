@@ -10,38 +10,6 @@ typedef struct CacheMode {
 static const char *const cache_words[] = { "writeback", "none", "writethrough", "directsync", "unsafe", NULL };
 static const CacheMode caches[] = { { 0 }, { .direct = true }, { .writethrough = true }, { .direct = true, .writethrough = true }, { .no_flush = true } };
 
-/* What mode_take() takes, and the prefix of limits: for callers that pass on what they do not know themselves. */
-static const char *const names[] = { "cache", "cache.direct", "cache.no-flush", "cache.writeback", "discard", "detect-zeroes", "aio",
-                                     "locking", "force-share", "auto-read-only", "node-name", NULL };
-static const char *const trees[] = { "file", "throttling", NULL };
-
-static void append(GString *text, const char *key, const char *value)
-{
-    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
-    g_autofree char *doubled = g_strjoinv(",,", parts);
-    g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", key, doubled);
-}
-
-char *blk_take_options(KeyVals *kv)
-{
-    GString *text = g_string_new(NULL);
-    for (unsigned i = 0; names[i]; i++) {
-        const char *value = keyvals_take(kv, names[i]);
-        if (value)
-            append(text, names[i], value);
-    }
-    for (unsigned i = 0; trees[i]; i++) {
-        g_autofree char *tree = keyvals_take_tree(kv, trees[i]);
-        g_autoptr(KeyVals) below = keyvals_parse(tree ? tree : "", NULL, trees[i], NULL);
-        g_autofree const char **rest = keyvals_rest(below);
-        for (unsigned k = 0; rest[k]; k += 2) {
-            g_autofree char *key = g_strconcat(trees[i], ".", rest[k], NULL);
-            append(text, key, rest[k + 1]);
-        }
-    }
-    return g_string_free(text, !text->len);
-}
-
 static bool take_cache(KeyVals *kv, BlkMode *mode, GError **err)
 {
     unsigned word = G_N_ELEMENTS(caches);
