@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "block/filter/debug.h"
-#include "block/protocol/memory.h"
+#include "block/testing.h"
 
 enum { DISK = 1 << 20, SECTOR = 512, SECTORS = DISK / SECTOR, STEPS = 40 };
 
@@ -21,26 +21,6 @@ typedef struct Case {
 typedef struct Model {
     uint8_t allowed[SECTORS][256];
 } Model;
-
-static BlkNode *stack(const BlkDriver *driver, BlkNode *file)
-{
-    g_autoptr(GError) err = NULL;
-    BlkNode *n = blk_stack(driver, file, NULL, &err);
-    g_assert_no_error(err);
-    return n;
-}
-
-static GByteArray *create(const char *options)
-{
-    g_autoptr(GError) err = NULL;
-    g_autoptr(KeyVals) kv = keyvals_parse(options, NULL, "qcow2", &err);
-    BlkNode *n = memory_disk(NULL);
-    n->grows = true;
-    g_assert_true(qcow2_driver.create(n, kv, &err));
-    GByteArray *bytes = memory_bytes(n);
-    blk_close(n);
-    return bytes;
-}
 
 static void note(Model *m, unsigned first, unsigned count, uint8_t byte, bool ok)
 {
@@ -111,7 +91,7 @@ static unsigned run(const Case *c, const GByteArray *start, uint64_t after, bool
 static void test_fault(const void *arg)
 {
     const Case *c = arg;
-    g_autoptr(GByteArray) start = create(c->options);
+    g_autoptr(GByteArray) start = new_image(c->options);
     unsigned failed = 0, runs = 0;
     bool hit = true;
     for (uint64_t after = 0; hit; after++, runs++)

@@ -8,33 +8,10 @@
 #include <string.h>
 
 #include "block/filter/writelog.h"
-#include "block/protocol/memory.h"
+#include "block/testing.h"
 #include "block/format/qcow2/qcow2.h"
 
 enum { DISK = 1 << 20, SECTOR = 512, STEPS = 60, REORDERINGS = 3 };
-
-static BlkNode *stack(const BlkDriver *driver, BlkNode *file)
-{
-    g_autoptr(GError) err = NULL;
-    BlkNode *n = blk_stack(driver, file, NULL, &err);
-    g_assert_no_error(err);
-    return n;
-}
-
-static GByteArray *create(const char *options)
-{
-    g_autoptr(GError) err = NULL;
-    g_autoptr(KeyVals) kv = keyvals_parse(options, NULL, "qcow2", &err);
-    BlkNode *n = memory_disk(NULL);
-    n->grows = true;
-    g_assert_true(qcow2_driver.create(n, kv, &err));
-    g_assert_no_error(err);
-    GByteArray *bytes = memory_bytes(n);
-    blk_close(n);
-    return bytes;
-}
-
-static GByteArray *copy_of(const GByteArray *b) { return g_byte_array_append(g_byte_array_new(), b->data, b->len); }
 
 /* Each sector's history: its byte after each step, and up to which step it is flushed. */
 typedef struct History {
@@ -190,7 +167,7 @@ static void check_state(GByteArray *bytes, unsigned step, void *history)
 static void test_cut(const void *options)
 {
     g_autofree History *h = g_new0(History, 1);
-    g_autoptr(GByteArray) start = create(options);
+    g_autoptr(GByteArray) start = new_image(options);
     g_autoptr(GArray) events = work(start, h, !strstr(options, "refcount_bits=1,"));
     GRand *rand = g_rand_new_with_seed(g_test_rand_int());
     unsigned states = writelog_replay(events, start, REORDERINGS, rand, check_state, h);

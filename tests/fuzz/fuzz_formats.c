@@ -6,10 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "block/block.h"
-#include "fuzz.h"
+#include "fuzz_image.h"
 
-enum { REQUEST_BYTES = 9000, TABLES = 4 };
+enum { TABLES = 4 };
 
 /* Where each format keeps what can be made to lie. */
 typedef struct Kind {
@@ -33,26 +32,6 @@ static void change(int fd, const Kind *k, FuzzInput *in)
     }
 }
 
-static void request(BlkNode *n, uint64_t size, FuzzInput *in)
-{
-    static uint8_t data[REQUEST_BYTES];
-    uint64_t off = fuzz_take(in, 3) % MAX(size, 1), len = fuzz_take(in, 2) % REQUEST_BYTES;
-    BlkExtent e;
-    switch (fuzz_take(in, 1) % 4) {
-    case 0:
-        blk_write(n, off, data, len, NULL);
-        break;
-    case 1:
-        blk_flush(n, NULL);
-        break;
-    case 2:
-        blk_map(n, off, len, &e, NULL);
-        break;
-    default:
-        blk_read(n, off, data, len, NULL);
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
@@ -70,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (n)
         blk_info(n, &info);
     for (unsigned i = 0; n && in.left && i < 64; i++)
-        request(n, info.size, &in);
+        fuzz_image_request(n, info.size, &in);
     blk_close(n);
     close(fd);
     return 0;

@@ -6,10 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "block/block.h"
-#include "fuzz.h"
+#include "fuzz_image.h"
 
-enum { FILE_BYTES = 256 << 10, REQUEST_BYTES = 9000 };
+enum { FILE_BYTES = 256 << 10 };
 static const char *const kinds[] = { "size=1M,cluster_size=4k", "size=1M,cluster_size=512,refcount_bits=1", "size=1M,compat=0.10" };
 
 static void change(int fd, FuzzInput *in)
@@ -18,26 +17,6 @@ static void change(int fd, FuzzInput *in)
         uint64_t where = fuzz_take(in, 3), value = fuzz_take(in, 8);
         where = where & 1 ? where >> 1 & 0x7f : (where >> 1) * 8 % FILE_BYTES; /* the header, or a table entry */
         g_assert_cmpint(pwrite(fd, &value, 1 + fuzz_take(in, 1) % 8, where), >, 0);
-    }
-}
-
-static void request(BlkNode *n, uint64_t size, FuzzInput *in)
-{
-    static uint8_t data[REQUEST_BYTES];
-    uint64_t off = fuzz_take(in, 3) % MAX(size, 1), len = fuzz_take(in, 2) % REQUEST_BYTES;
-    BlkExtent e;
-    switch (fuzz_take(in, 1) % 4) {
-    case 0:
-        blk_write(n, off, data, len, NULL);
-        break;
-    case 1:
-        blk_flush(n, NULL);
-        break;
-    case 2:
-        blk_map(n, off, len, &e, NULL);
-        break;
-    default:
-        blk_read(n, off, data, len, NULL);
     }
 }
 
@@ -58,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (n)
         blk_info(n, &info);
     for (unsigned i = 0; n && in.left && i < 64; i++)
-        request(n, info.size, &in);
+        fuzz_image_request(n, info.size, &in);
     if (n && g_str_equal(info.format, "qcow2"))
         blk_check(n, BLK_REPAIR_ALL, &found, NULL);
     blk_close(n);

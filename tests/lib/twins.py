@@ -25,7 +25,8 @@ def formats():
 
 
 def normal(text):
-    """Without what differs from run to run: times, dates, and what a file takes on the disk."""
+    """Without what differs from run to run: times, dates, what a file takes on the disk, and prompts, which asynchronous answers overtake."""
+    text = text.replace("qemu-io> ", "")
     text = re.sub(r"\d+ ops; .*", "N ops; TIME", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE", text)
     text = re.sub(r"Run completed in [\d.]+", "Run completed in T", text)

@@ -114,6 +114,10 @@ static GString *all_counts(void)
 /* The first lines that differ say enough. */
 static void test_counts(void)
 {
+#ifdef __SANITIZE_ADDRESS__
+    g_test_skip("sanitizer builds look addresses up in another way");
+    return;
+#endif
     enum { MOST = 20 };
     g_autofree char *path = counts_path(), *text = NULL;
     g_autoptr(GString) now = all_counts();

@@ -10,7 +10,7 @@
  */
 enum {
     GUEST_RAM = 16 << 20, GUEST_TABLES = 0x1000, GUEST_IDT = 0x5000, GUEST_HANDLERS = 0x6000, GUEST_GDT = 0x7000,
-    GUEST_CODE = 0x8000, GUEST_STACK = 0xf000, GUEST_DATA = 0x20000,
+    GUEST_CODE = 0x8000, GUEST_STACK = 0xf000, GUEST_DATA = 0x120000,
 };
 
 typedef struct Guest {
@@ -104,13 +104,13 @@ static inline void guest_set(const Guest *g, unsigned id, const CpuState *s)
     g_assert_true(test_accel()->set(machine_vcpu(g->m, id), s, NULL));
 }
 
-/* Runs every vCPU until it halts (or shuts down); at most 20 s. */
+/* Runs every vCPU until it halts (or shuts down); at most two minutes. */
 static inline void guest_run(const Guest *g)
 {
     machine_start(g->m);
     for (unsigned id = 0; id < g->m->vcpus->len; id++)
         for (unsigned ms = 0; *(volatile uint8_t *)&guest_vcpu(g, id)->s.activity == CPU_RUNNING; ms++) {
-            g_assert_cmpuint(ms, <, 20000);
+            g_assert_cmpuint(ms, <, 120000);
             g_usleep(1000);
         }
     machine_stop(g->m);

@@ -107,11 +107,21 @@ static bool qcow2_open(BlkNode *n, KeyVals *options, GError **err)
     return open_data(n, options, err) && qcow2_open_crypt(n, options, err) && read_tables(n, err) && qcow2_read_snapshots(n, err) && qcow2_read_bitmaps(n, err) && prepare_writing(n, err);
 }
 
+/* Of a cluster that was written in part the rest may lie behind the file's end.  QEMU reads zeros there; 7-Zip refuses. */
+static void complete_last_cluster(Qcow2 *q)
+{
+    uint64_t end = q->end << q->cluster_bits;
+    if (q->file->size < end && end - q->file->size < q->cluster_bytes)
+        blk_resize(q->file, end, 0, NULL);
+}
+
 static void qcow2_close(BlkNode *n)
 {
     Qcow2 *q = n->state;
-    if (q->file && q->reftable && !n->read_only)
+    if (q->file && q->reftable && !n->read_only) {
         blk_perform(n, BLK_FLUSH, 0, 0, 0, NULL, 0);
+        complete_last_cluster(q);
+    }
     cache_clear(&q->l2s);
     cache_clear(&q->blocks);
     g_array_unref(q->freed);
