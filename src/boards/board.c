@@ -45,35 +45,37 @@ static const Field *find_number(const Device *d, const char *const *names)
     return f;
 }
 
-static bool plug_isa(Board *b, Device *d, GError **err)
+static bool plug_isa(Bus *bus, Device *d, const char *addr, GError **err)
 {
-    static const char *const base_names[] = { "iobase", "ioport", NULL }, *const irq_names[] = { "irq", NULL };
-    const Field *base = find_number(d, base_names), *irq = find_number(d, irq_names);
+    static const char *const irq_names[] = { "irq", NULL };
+    Board *b = ((IsaBus *)bus)->board;
+    const Field *irq = find_number(d, irq_names);
     if (irq && d->type->n_irqs) {
         uint64_t n = field_get(irq, d, 0);
         if (n > 15)
             return error_set(err, ERR_INVALID, "%s: irq is 0 to 15, not %u", d->path, (unsigned)n);
         d->irq[0] = b->ops->isa_irq(b, n);
     }
-    return b->ops->attach(b, d, err) && device_realize(d, err) && (!base || !d->windows || device_map(d, 0, field_get(base, d, 0), err));
+    return b->ops->attach(b, d, err);
 }
 
-static bool plug_pci(Board *b, PciDevice *p, const char *addr, GError **err)
+const BusType isa_bus_type = { .kind = "ISA", .plug = plug_isa };
+
+/* A card's first window stands where its property says. */
+static bool map_card(Device *d, GError **err)
 {
-    uint8_t devfn = 0;
-    if (addr && !pci_devfn_parse(addr, &devfn, err))
-        return false;
-    return pci_plug(p, b->pci, addr ? devfn : -1, err) && device_realize(&p->dev, err);
+    static const char *const base_names[] = { "iobase", "ioport", NULL };
+    const Field *base = d->bus->type == &isa_bus_type ? find_number(d, base_names) : NULL;
+    return !base || !d->windows || device_map(d, 0, field_get(base, d, 0), err);
 }
 
-bool board_plug(Board *b, Device *d, const char *addr, GError **err)
+bool board_plug(Board *b, Device *d, const char *bus, const char *addr, GError **err)
 {
     if (d->type->internal)
         return error_set(err, ERR_INVALID, "device '%s' is part of the machine; it cannot be added", d->type->name);
     if (addr && !d->type->pci)
         return error_set(err, ERR_INVALID, "%s: device '%s' is not a PCI device and takes no addr", d->path, d->type->name);
-    bool ok = d->type->pci ? plug_pci(b, (PciDevice *)d, addr, err) : plug_isa(b, d, err);
-    return ok && b->ops->plugged(b, d, err);
+    return device_plug(d, bus, addr, err) && map_card(d, err) && b->ops->plugged(b, d, err);
 }
 
 bool board_set_boot_order(Board *b, const char *order, GError **err) { return b->ops->set_boot_order(b, order, err); }

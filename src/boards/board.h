@@ -46,10 +46,10 @@ const BoardType *board_find(const char *name, GError **err); /* by name or alias
 Board *board_create(const BoardType *type, Machine *m, const BoardConfig *config, GError **err);
 void board_destroy(Board *b); /* after machine_destroy(); NULL is fine */
 
-/* Wires and realizes a device made with device_new(): PCI devices at `addr` ("SLOT" or "SLOT.FUNCTION", NULL: the first
- * free slot), others as ISA cards at their properties iobase (or ioport) and irq.  On failure the device is still the
- * caller's to destroy. */
-bool board_plug(Board *b, Device *d, const char *addr, GError **err);
+/* Wires and realizes a device made with device_new() on the bus of that name (NULL: one of its kind): PCI devices at `addr`
+ * ("SLOT" or "SLOT.FUNCTION", NULL: the first free slot), ISA cards at their properties iobase (or ioport) and irq.  On
+ * failure the device is still the caller's to destroy. */
+bool board_plug(Board *b, Device *d, const char *bus, const char *addr, GError **err);
 
 /* Another order of boot devices from the next start on (-boot once=); NULL: the firmware's own. */
 bool board_set_boot_order(Board *b, const char *order, GError **err);

@@ -11,9 +11,16 @@ typedef struct BoardOps {
     bool (*start_direct)(Board *b, BoardStart *ret, GError **err);
 } BoardOps;
 
+typedef struct IsaBus {
+    Bus bus;
+    Board *board;
+} IsaBus;
+extern const BusType isa_bus_type; /* a board with ISA cards makes its bus "isa.0" */
+
 /* First member of every board's own struct. */
 struct Board {
     const BoardOps *ops;
     Machine *machine;
     PciBus *pci;
+    IsaBus isa;
 };

@@ -206,6 +206,7 @@ static void destroy(Board *b)
 {
     Pc *pc = (Pc *)b;
     intc_destroy(pc->intc);
+    bus_clear(&b->isa.bus);
     pci_bus_destroy(b->pci);
     ram_destroy(pc->firmware);
     g_free(pc);
@@ -254,6 +255,8 @@ static Board *create(Machine *m, const BoardConfig *c, GError **err)
     Pc *pc = g_new0(Pc, 1);
     pc->board = (Board){ .ops = &pc_ops, .machine = m };
     pc->board.pci = pci_bus_create(m, "pci.0", &pci_ops, pc);
+    pc->board.isa.board = &pc->board;
+    bus_init(&pc->board.isa.bus, m, &isa_bus_type, "isa.0", NULL);
     pc->next_isa_source = ISA_SOURCE_CARDS;
     pc->acpi = !c->no_acpi;
     pc->smbios = !c->no_smbios;

@@ -189,7 +189,7 @@ static void test_direct_devices(void)
     }
     for (unsigned i = 0; i < 3; i++) {
         Device *d = device_new(b->machine, t, NULL, NULL, NULL);
-        g_assert_true(board_plug(b, d, i ? NULL : "4", NULL));
+        g_assert_true(board_plug(b, d, NULL, i ? NULL : "4", NULL));
         g_assert_cmphex(((PciDevice *)d)->devfn >> 3, ==, i ? i + 1 : 4);
     }
     machine_reset(b->machine, RESET_COLD);
@@ -228,7 +228,7 @@ static void test_garbage(void)
     static const char *const cards[] = { "virtio-rng-pci", "pvpanic", "isa-debug-exit" };
     for (unsigned i = 0; i < G_N_ELEMENTS(cards); i++) {
         const DeviceType *t = device_type_find(device_types, cards[i], NULL);
-        g_assert_true(!t || board_plug(b, device_new(m, t, NULL, NULL, NULL), NULL, NULL));
+        g_assert_true(!t || board_plug(b, device_new(m, t, NULL, NULL, NULL), NULL, NULL, NULL));
     }
     BoardStart start;
     g_assert_true(board_start_direct(b, &start, NULL));
@@ -279,12 +279,12 @@ static void test_bad_plug(void)
     g_autoptr(GError) slot = NULL, internal = NULL, range = NULL;
     Board *b = make_board(make_machine(16 * MIB), &(BoardConfig){ 0 });
     Device *d = device_new(b->machine, &piix4_pm_type, NULL, NULL, NULL);
-    g_assert_false(board_plug(b, d, NULL, &internal));
+    g_assert_false(board_plug(b, d, NULL, NULL, &internal));
     g_assert_nonnull(strstr(internal->message, "part of the machine"));
     device_destroy(d);
     const DeviceType *t = device_type_find(device_types, "isa-debug-exit", NULL);
     d = device_new(b->machine, t, NULL, NULL, NULL);
-    g_assert_false(board_plug(b, d, "3", &range));
+    g_assert_false(board_plug(b, d, NULL, "3", &range));
     g_assert_nonnull(strstr(range->message, "not a PCI device"));
     device_destroy(d);
     destroy(b);

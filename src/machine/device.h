@@ -16,6 +16,7 @@
  */
 typedef struct Device Device;
 typedef struct PciInfo PciInfo; /* pci.h */
+typedef struct Bus Bus;         /* bus.h */
 
 typedef enum SpaceKind { SPACE_PIO, SPACE_MMIO, SPACE_PCI_BAR } SpaceKind;
 
@@ -53,6 +54,7 @@ typedef struct DeviceType {
     uint8_t n_irqs;
     bool internal;                     /* part of a board: not for -device */
     const PciInfo *pci;                /* makes it a PCI function; its struct begins with PciDevice */
+    const char *bus;                   /* the kind of bus that it goes on; NULL: PCI if .pci, else ISA */
     /* All optional. */
     bool (*realize)(Device *d, GError **err);
     void (*unrealize)(Device *d); /* cannot fail; also called after a realize that failed half-way */
@@ -68,6 +70,7 @@ struct Device {
     char *id;        /* the user's, or NULL */
     char *path;      /* unique: "id" or "type[.n]"; names the section of saved state and messages */
     GMutex lock;
+    Bus *bus;        /* that it is plugged into; NULL: soldered on */
     IrqLine *irq;    /* n_irqs outputs; set by the board before realize or any time while stopped */
     Window *windows; /* as declared */
     bool realized;

@@ -40,6 +40,7 @@ Machine *machine_create(const MachineConfig *config, GError **err)
     m->ram = ram;
     m->vcpus = g_ptr_array_new();
     m->devices = g_ptr_array_new();
+    m->buses = g_ptr_array_new();
     m->exclusive = exclusive_create();
     g_mutex_init(&m->lock);
     for (unsigned kind = 0; kind < BACKEND_KINDS; kind++)
@@ -63,6 +64,14 @@ static void destroy_devices(Machine *m)
     g_ptr_array_unref(m->devices);
 }
 
+/* A board's buses outlive the machine. */
+static void forget_buses(Machine *m)
+{
+    for (unsigned i = 0; i < m->buses->len; i++)
+        ((Bus *)m->buses->pdata[i])->machine = NULL;
+    g_ptr_array_unref(m->buses);
+}
+
 void machine_destroy(Machine *m)
 {
     if (!m)
@@ -70,6 +79,7 @@ void machine_destroy(Machine *m)
     machine_stop(m);
     space_on_change(m->memory, NULL, NULL);
     destroy_devices(m); /* first: a transfer that ends meanwhile tells the accelerator, a line that falls tells a vCPU */
+    forget_buses(m);
     destroy_vcpus(m);
     if (m->accel)
         m->accel->ops->destroy(m->accel);

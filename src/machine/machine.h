@@ -1,5 +1,6 @@
 #pragma once
 #include "machine/accel.h"
+#include "machine/bus.h"
 #include "machine/device.h"
 #include "machine/pci.h"
 #include "machine/tsc.h"
@@ -16,6 +17,7 @@ typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKE
 typedef struct MachineListener {
     void (*stop_requested)(void *opaque, StopCause cause); /* shutdown or reset asked for */
     void *opaque;
+    void (*unplugged)(void *opaque, Device *d); /* the guest has let go: device_unplug() it from your loop; a lock may be held */
 } MachineListener;
 
 typedef struct MachineConfig {
@@ -38,6 +40,7 @@ struct Machine {
     Accel *accel;      /* NULL in device tests */
     GPtrArray *vcpus;  /* Vcpu */
     GPtrArray *devices; /* Device, in order of creation */
+    GPtrArray *buses;   /* Bus; main thread */
     GMutex lock;       /* of devices, backends and run state; never held around a callback */
     RunState state;
     MachineListener listener;

@@ -14,8 +14,7 @@
 enum { HEADER_SIZE = 0x40 };
 
 struct PciBus {
-    Machine *machine;
-    char *name;
+    Bus bus;
     const PciBusOps *ops;
     void *opaque;
     GMutex lock; /* of function[] */
@@ -69,10 +68,17 @@ bool pci_bus_master(const PciDevice *p) { return p->config[PCI_COMMAND] & PCI_CO
 
 /* ---- the bus */
 
+static bool plug_into_bus(Bus *b, Device *d, const char *addr, GError **err);
+static bool bus_full(const Bus *b);
+
+static const BusType pci_bus_type = { .kind = "PCI", .plug = plug_into_bus, .full = bus_full };
+
 PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void *opaque)
 {
     PciBus *b = g_new0(PciBus, 1);
-    *b = (PciBus){ .machine = m, .name = g_strdup(name), .ops = ops, .opaque = opaque };
+    b->ops = ops;
+    b->opaque = opaque;
+    bus_init(&b->bus, m, &pci_bus_type, name, NULL);
     g_mutex_init(&b->lock);
     return b;
 }
@@ -82,7 +88,7 @@ void pci_bus_destroy(PciBus *b)
     if (!b)
         return;
     g_mutex_clear(&b->lock);
-    g_free(b->name);
+    bus_clear(&b->bus);
     g_free(b);
 }
 
@@ -138,10 +144,10 @@ static int free_slot(const PciBus *b)
 static bool take_slot(PciDevice *p, PciBus *b, int devfn, GError **err)
 {
     if (devfn < 0 && (devfn = free_slot(b)) < 0)
-        return error_set(err, ERR_BUSY, "%s: every slot of PCI bus '%s' is taken; remove a device", p->dev.path, b->name);
+        return error_set(err, ERR_BUSY, "%s: every slot of PCI bus '%s' is taken; remove a device", p->dev.path, b->bus.name);
     if (b->function[devfn])
         return error_set(err, ERR_BUSY, "%s: slot %x.%x of PCI bus '%s' is taken by device '%s'; choose another addr", p->dev.path,
-                         devfn >> 3, devfn & 7, b->name, b->function[devfn]->dev.path);
+                         devfn >> 3, devfn & 7, b->bus.name, b->function[devfn]->dev.path);
     b->function[devfn] = p;
     p->bus = b;
     p->devfn = devfn;
@@ -259,6 +265,21 @@ bool pci_plug(PciDevice *p, PciBus *b, int devfn, GError **err)
     bool ok = take_slot(p, b, devfn, err);
     g_mutex_unlock(&b->lock);
     return ok;
+}
+
+static bool plug_into_bus(Bus *b, Device *d, const char *addr, GError **err)
+{
+    uint8_t devfn = 0;
+    return (!addr || pci_devfn_parse(addr, &devfn, err)) && pci_plug((PciDevice *)d, (PciBus *)b, addr ? devfn : -1, err);
+}
+
+static bool bus_full(const Bus *b)
+{
+    PciBus *bus = (PciBus *)b;
+    g_mutex_lock(&bus->lock);
+    bool full = free_slot(bus) < 0;
+    g_mutex_unlock(&bus->lock);
+    return full;
 }
 
 bool pci_realize(PciDevice *p, GError **err)

@@ -206,9 +206,11 @@ static bool make_devices(Vm *vm, GPtrArray *ret, GError **err)
 
 static bool plug_devices(Vm *vm, GPtrArray *devices, GError **err)
 {
-    for (unsigned i = 0; i < devices->len; i++)
-        if (!board_plug(vm->board, devices->pdata[i], g_array_index(vm->config->devices, DeviceConfig, i).addr, err))
+    for (unsigned i = 0; i < devices->len; i++) {
+        const DeviceConfig *c = &g_array_index(vm->config->devices, DeviceConfig, i);
+        if (!board_plug(vm->board, devices->pdata[i], c->bus, c->addr, err))
             return false;
+    }
     return true;
 }
 
@@ -222,7 +224,7 @@ static bool plug_debugcons(Vm *vm, GError **err)
         const DeviceType *type = c ? device_type_find(device_types, "isa-debugcon", err) : NULL;
         const char *props[] = { "chardev", c ? chardev_id(c) : NULL, NULL };
         Device *d = type ? device_new(vm->machine, type, NULL, props, err) : NULL;
-        if (c && (!d || !board_plug(vm->board, d, NULL, err)))
+        if (c && (!d || !board_plug(vm->board, d, NULL, NULL, err)))
             return false;
     }
     return true;

@@ -20,6 +20,7 @@ static void clear_device(void *data)
 {
     DeviceConfig *d = data;
     g_free(d->id);
+    g_free(d->bus);
     g_free(d->addr);
     g_strfreev(d->props);
 }

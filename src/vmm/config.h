@@ -22,7 +22,7 @@ typedef struct DriveConfig {
 
 typedef struct DeviceConfig {
     const DeviceType *type;
-    char *id, *addr;
+    char *id, *bus, *addr;
     char **props; /* "name", "value", ..., NULL */
 } DeviceConfig;
 

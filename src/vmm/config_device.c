@@ -168,14 +168,6 @@ static char *device_list(void)
     return g_string_free(s, FALSE);
 }
 
-/* bus= is a property of what goes on one of several; else it names the only one of its kind. */
-static bool check_bus(KeyVals *kv, const DeviceType *type, GError **err)
-{
-    const char *bus = field_find(type->fields, "bus", FIELD_PROP) ? NULL : keyvals_take(kv, "bus"), *own = type->pci ? "pci.0" : "isa.0";
-    return !bus || g_str_equal(bus, own) ||
-           error_set(err, ERR_NOT_FOUND, "-device %s: no bus '%s'; it goes on %s, which may be left out", type->name, bus, own);
-}
-
 /* A disc is never written, so its image is opened read-only and others may use it too. */
 static void note_disc(VmConfig *c, const DeviceType *type, char *const *props)
 {
@@ -200,12 +192,13 @@ static bool add_device(VmConfig *c, KeyVals *kv, const char *name, GError **err)
     DeviceConfig d = { .type = type };
     d.id = g_strdup(keyvals_take(kv, "id"));
     d.addr = g_strdup(keyvals_take(kv, "addr"));
-    bool ok = check_bus(kv, type, err);
+    if (!field_find(type->fields, "bus", FIELD_PROP))
+        d.bus = g_strdup(keyvals_take(kv, "bus"));
     g_autofree const char **rest = keyvals_rest(kv);
     d.props = g_strdupv((char **)rest);
     note_disc(c, type, d.props);
     g_array_append_val(c->devices, d);
-    return ok;
+    return true;
 }
 
 bool config_device(VmConfig *c, const char *arg, GError **err)

@@ -94,7 +94,7 @@ class Devices(Case):
         self.refused(["-device", "isa-debug-exit,iobase=0x10000"], r"iobase.*0x10000")
 
     def test_unknown_bus(self):
-        self.refused(["-device", "virtio-rng-pci,bus=pci.1"], r"no bus 'pci.1'; it goes on pci.0")
+        self.refused(["-device", "virtio-rng-pci,bus=pci.1"], r"no bus 'pci.1'; PCI buses of this machine: pci.0")
 
     def test_missing_drive(self):
         self.refused(["-device", "ide-hd,drive=none"], r"'none'")
