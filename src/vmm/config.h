@@ -78,7 +78,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmConfig, config_free)
 /* Gives drives their slots, adds default devices, and refuses what contradicts itself. */
 bool config_finish(VmConfig *c, GError **err);
 
-/* Handlers of options with text to read: config_machine.c, config_device.c.  Each takes the option's argument. */
+DriveConfig *config_drive_by_id(VmConfig *c, const char *id); /* NULL: none */
+
+/* Handlers of options with text to read: config_machine.c, config_drive.c, config_device.c.  Each takes the option's argument. */
 typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;

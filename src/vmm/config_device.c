@@ -1,161 +1,11 @@
-/* config_device.c - options about disks, devices and consoles. */
+/* config_device.c - options about devices and consoles. */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/keyval.h"
-#include "block/block.h"
 #include "console/chardev.h"
 #include "devices/devices.h"
 #include "vmm/config.h"
-
-/* ---- disks */
-
-static bool drive_position(KeyVals *kv, DriveConfig *d, GError **err)
-{
-    uint64_t index = UINT64_MAX, bus = UINT64_MAX, unit = UINT64_MAX;
-    if (!keyvals_take_number(kv, "index", 0, IDE_SLOTS - 1, &index, err) || !keyvals_take_number(kv, "bus", 0, 1, &bus, err) ||
-        !keyvals_take_number(kv, "unit", 0, 1, &unit, err))
-        return false;
-    if (bus != UINT64_MAX || unit != UINT64_MAX) {
-        if (index != UINT64_MAX)
-            return error_set(err, ERR_INVALID, "-drive: index= and bus=,unit= say the same thing; give one of them");
-        index = (bus == UINT64_MAX ? 0 : bus * 2) + (unit == UINT64_MAX ? 0 : unit);
-    }
-    d->index = index == UINT64_MAX ? -1 : (int)index;
-    return true;
-}
-
-static void append_pair(GString *to, const char *prefix, const char *key, const char *value)
-{
-    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
-    g_autofree char *doubled = g_strjoinv(",,", parts);
-    g_string_append_printf(to, "%s%s%s%s=%s", to->len ? "," : "", prefix, *prefix ? "." : "", key, doubled);
-}
-
-static bool append_tree(GString *to, const char *prefix, const char *tree, GError **err)
-{
-    g_autoptr(KeyVals) kv = keyvals_parse(tree, NULL, "-blockdev", err);
-    g_autofree const char **rest = kv ? keyvals_rest(kv) : NULL;
-    for (unsigned i = 0; rest && rest[i]; i += 2)
-        append_pair(to, prefix, rest[i], rest[i + 1]);
-    return kv;
-}
-
-/* What is left is the image layer's, which knows each driver's options: with file=, or as a stack of nodes. */
-static bool take_image(KeyVals *kv, DriveConfig *d, GError **err)
-{
-    g_autofree char *below = d->file ? NULL : keyvals_take_tree(kv, "file");
-    if (!d->file && !below)
-        return keyvals_end(kv, err) && (d->cdrom || error_set(err, ERR_INVALID, "-drive: a disk needs file=IMAGE"));
-    g_autofree char *rest = keyvals_rest_text(kv);
-    if (d->file) {
-        d->options = g_steal_pointer(&rest);
-        return true;
-    }
-    GString *tree = g_string_new(rest);
-    if (d->format)
-        append_pair(tree, "", "driver", d->format);
-    bool ok = append_tree(tree, "file", below, err);
-    d->tree = g_string_free(tree, FALSE);
-    return ok;
-}
-
-static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
-{
-    static const char *const interfaces[] = { "ide", "none", NULL }, *const media[] = { "disk", "cdrom", NULL };
-    unsigned interface = DRIVE_IDE, medium = 0;
-    d->file = g_strdup(keyvals_take(kv, "file"));
-    d->format = g_strdup(keyvals_take(kv, "format"));
-    d->id = g_strdup(keyvals_take(kv, "id"));
-    if (!keyvals_take_choice(kv, "if", interfaces, &interface, err) || !keyvals_take_choice(kv, "media", media, &medium, err) ||
-        !drive_position(kv, d, err) || !keyvals_take_bool(kv, "readonly", &d->read_only, err) ||
-        !keyvals_take_bool(kv, "read-only", &d->read_only, err) || !keyvals_take_bool(kv, "snapshot", &d->snapshot, err))
-        return false;
-    d->interface = interface;
-    d->cdrom = medium == 1;
-    if (!take_image(kv, d, err))
-        return false;
-    if (d->interface == DRIVE_NONE && !d->id)
-        return error_set(err, ERR_INVALID, "-drive: if=none needs id=, by which a -device names the drive");
-    return true;
-}
-
-bool config_drive(VmConfig *c, const char *arg, GError **err)
-{
-    g_autoptr(KeyVals) kv = keyvals_parse(arg, NULL, "-drive", err);
-    if (!kv)
-        return false;
-    g_array_set_size(c->drives, c->drives->len + 1);
-    return read_drive(kv, &g_array_index(c->drives, DriveConfig, c->drives->len - 1), err);
-}
-
-/* ---- -blockdev: nodes by name, each over nodes that were named before */
-
-static DriveConfig *drive_by_id(VmConfig *c, const char *id)
-{
-    for (unsigned i = 0; i < c->drives->len; i++) {
-        DriveConfig *d = &g_array_index(c->drives, DriveConfig, i);
-        if (g_strcmp0(d->id, id) == 0)
-            return d;
-    }
-    return NULL;
-}
-
-static bool names_a_node(const char *key, const char *value)
-{
-    return *value && (g_str_equal(key, "file") || g_str_equal(key, "backing") || g_str_equal(key, "data-file"));
-}
-
-/* Puts what a name stands for in its place. */
-static bool expand(VmConfig *c, const char *const *pairs, GString *to, GError **err)
-{
-    bool ok = true;
-    for (; pairs[0] && ok; pairs += 2) {
-        bool name = names_a_node(pairs[0], pairs[1]);
-        DriveConfig *child = name ? drive_by_id(c, pairs[1]) : NULL;
-        if (name && (!child || !child->tree || child->used))
-            return error_set(err, ERR_NOT_FOUND, child ? "-blockdev: node '%s' is taken already" : "-blockdev: there is no node '%s': an earlier -blockdev must define it", pairs[1]);
-        if (!name) {
-            append_pair(to, "", pairs[0], pairs[1]);
-            continue;
-        }
-        child->used = true;
-        ok = append_tree(to, pairs[0], child->tree, err);
-    }
-    return ok;
-}
-
-bool config_blockdev(VmConfig *c, const char *arg, GError **err)
-{
-    g_autoptr(KeyVals) kv = keyvals_parse(arg, "driver", "-blockdev", err);
-    g_autofree const char **pairs = kv ? keyvals_rest(kv) : NULL;
-    const char *name = kv ? keyvals_take(kv, "node-name") : NULL;
-    if (!kv)
-        return false;
-    if (!name)
-        return error_set(err, ERR_INVALID, "-blockdev '%s' needs node-name=, by which a -device or another -blockdev names it", arg);
-    GString *tree = g_string_new(NULL);
-    DriveConfig d = { .id = g_strdup(name), .interface = DRIVE_NONE, .index = -1 };
-    bool ok = expand(c, pairs, tree, err);
-    d.tree = g_string_free(tree, FALSE);
-    g_array_append_val(c->drives, d);
-    return ok;
-}
-
-bool config_object(VmConfig *c, const char *arg, GError **err) { return blk_env_add_object(c->env, arg, err); }
-
-static bool add_ide(VmConfig *c, const char *file, int index, bool cdrom)
-{
-    DriveConfig d = { .file = g_strdup(file), .index = index, .cdrom = cdrom };
-    g_array_append_val(c->drives, d);
-    return true;
-}
-
-bool config_hda(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 0, false); }
-bool config_hdb(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 1, false); }
-bool config_hdc(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, false); }
-bool config_hdd(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 3, false); }
-bool config_cdrom(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, true); }
 
 /* ---- -device */
 
@@ -172,7 +22,7 @@ static char *device_list(void)
 static void note_disc(VmConfig *c, const DeviceType *type, char *const *props)
 {
     for (; g_str_equal(type->name, "ide-cd") && props[0]; props += 2) {
-        DriveConfig *d = g_str_equal(props[0], "drive") ? drive_by_id(c, props[1]) : NULL;
+        DriveConfig *d = g_str_equal(props[0], "drive") ? config_drive_by_id(c, props[1]) : NULL;
         if (d)
             d->cdrom = true;
     }
