@@ -22,6 +22,8 @@ static char *suggest_property(const DeviceType *t, const char *name)
 static bool set_property(Device *d, const char *name, const char *value, GError **err)
 {
     const Field *f = field_find(d->type->fields, name, FIELD_PROP);
+    if (!f && d->type->pci)
+        f = field_find(pci_props, name, FIELD_PROP);
     if (f)
         return field_parse(f, d, value, d->path, err);
     g_autofree char *hint = suggest_property(d->type, name);
@@ -107,6 +109,8 @@ Device *device_new(Machine *m, const DeviceType *t, const char *id, const char *
     d->irq = g_new0(IrqLine, t->n_irqs);
     g_mutex_init(&d->lock);
     fields_reset(t->fields, d, FIELD_PROP, false);
+    if (t->pci)
+        fields_reset(pci_props, d, FIELD_PROP, false);
     bool joined = join_machine(d, err);
     if (joined)
         init_windows(d);
@@ -150,6 +154,8 @@ void device_destroy(Device *d)
     if (d->type->pci)
         pci_unrealize((PciDevice *)d);
     fields_clear(d->type->fields, d);
+    if (d->type->pci)
+        fields_clear(pci_props, d);
     g_mutex_clear(&d->lock);
     g_free(d->windows);
     g_free(d->irq);
@@ -217,15 +223,22 @@ void device_timer_init(Device *d, Timer *t, void (*fire)(void *device))
 
 /* ---- types */
 
-char *device_type_help(const DeviceType *t)
+static void append_properties(GString *text, const Field *f)
 {
-    GString *text = g_string_new(NULL);
-    g_string_append_printf(text, "%s: %s%s%s%s\n", t->name, t->summary, t->spec ? " (" : "", t->spec ? t->spec : "", t->spec ? ")" : "");
-    for (const Field *f = t->fields; f && f->name; f++)
+    for (; f && f->name; f++)
         if (f->role == FIELD_PROP) {
             g_autofree char *line = field_help(f);
             g_string_append_printf(text, "  %s\n", line);
         }
+}
+
+char *device_type_help(const DeviceType *t)
+{
+    GString *text = g_string_new(NULL);
+    g_string_append_printf(text, "%s: %s%s%s%s\n", t->name, t->summary, t->spec ? " (" : "", t->spec ? t->spec : "", t->spec ? ")" : "");
+    append_properties(text, t->fields);
+    if (t->pci)
+        append_properties(text, pci_props);
     return g_string_free(text, FALSE);
 }
 

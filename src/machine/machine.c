@@ -1,6 +1,8 @@
 /* machine.c - one machine's parts and its life. */
 #include "machine/machine.h"
 
+#include <string.h>
+
 #include "machine/vcpu_thread.h"
 
 static const uint64_t MEMORY_SPACE = 1ull << 52; /* the most that x86-64 paging can name */
@@ -199,6 +201,22 @@ void machine_reset(Machine *m, ResetKind k)
         device_reset(m->devices->pdata[i], k);
     for (unsigned i = 0; i < m->vcpus->len; i++)
         reset_vcpu(m->vcpus->pdata[i]);
+}
+
+char *machine_find_data(Machine *m, const char *name, GError **err)
+{
+    if (strchr(name, '/') || g_file_test(name, G_FILE_TEST_EXISTS))
+        return g_strdup(name);
+    static const char *const none[] = { NULL };
+    const char *const *dirs = m->config.data_dirs ? m->config.data_dirs : none;
+    for (unsigned i = 0; dirs[i]; i++) {
+        g_autofree char *path = g_build_filename(dirs[i], name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
+            return g_steal_pointer(&path);
+    }
+    g_autofree char *all = g_strjoinv(", ", (char **)dirs);
+    error_set(err, ERR_NOT_FOUND, "no file '%s' in %s", name, *all ? all : "any folder");
+    return NULL;
 }
 
 void machine_request(Machine *m, StopCause cause)

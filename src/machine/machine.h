@@ -25,6 +25,7 @@ typedef struct MachineConfig {
     unsigned cpus, sockets, cores, threads, max_cpus;
     const char *name;
     CpuModel cpu_model;
+    const char *const *data_dirs; /* folders of firmware files, best first; outlives the machine; NULL: none */
     const char *accel_options; /* KEY=VALUE,... for the accelerator, while it is made; NULL: none */
     bool manual_clock; /* tests */
 } MachineConfig;
@@ -65,6 +66,9 @@ void machine_reset(Machine *m, ResetKind k); /* machine stopped: devices in orde
 void machine_start(Machine *m);              /* clock and vCPUs */
 void machine_stop(Machine *m);               /* returns when every vCPU is between instructions */
 bool machine_running(Machine *m);
+
+/* Path of a file of firmware: a path as it is, else the name in config.data_dirs.  Caller frees. */
+char *machine_find_data(Machine *m, const char *name, GError **err);
 
 /* From devices and vCPUs, any thread: tell the listener; the caller goes on. */
 void machine_request(Machine *m, StopCause cause);

@@ -212,6 +212,7 @@ static void map_bars(PciDevice *p)
     for (unsigned i = 0; decl && decl[i].name; i++)
         if (is_bar(&decl[i]))
             map_bar(p, &p->dev.windows[i]);
+    pci_rom_map(p);
     space_commit(p->dev.machine->ports);
     space_commit(p->dev.machine->memory);
 }
@@ -290,11 +291,12 @@ bool pci_realize(PciDevice *p, GError **err)
     init_header(p);
     if (p->dev.type->pci->msix_vectors)
         pci_msix_init(p);
-    return true;
+    return pci_rom_realize(p, err);
 }
 
 void pci_unrealize(PciDevice *p)
 {
+    pci_rom_unrealize(p);
     if (!p->bus)
         return;
     pci_set_intx(p, false);
@@ -372,7 +374,7 @@ static void write_locked(PciDevice *p, unsigned off, unsigned size, uint32_t val
     uint32_t old = get(p->config, off, size);
     store(p, off, size, value);
     uint32_t now = get(p->config, off, size);
-    if (touches(off, size, PCI_BAR0, 24) || touches(off, size, PCI_COMMAND, 2))
+    if (touches(off, size, PCI_BAR0, 24) || touches(off, size, PCI_ROM, 4) || touches(off, size, PCI_COMMAND, 2))
         map_bars(p);
     if (touches(off, size, PCI_COMMAND, 2))
         drive_intx(p);

@@ -22,6 +22,7 @@ struct PciInfo {
     /* 0: no MSI-X.  The BAR is a window of the type's with .ops = &pci_msix_window and a size of at least 32 bytes a
      * vector: the table is at its start, the pending bits at its middle. */
     uint8_t msix_vectors, msix_bar;
+    const char *romfile; /* optional: the expansion ROM that it has where romfile= names no other */
     /* Optional hooks, with the device's lock held.  The generic part has masked read-only bits and remapped BARs; `value`
      * is what stands in the bytes now, `old` what stood there before. */
     void (*config_written)(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value);
@@ -40,6 +41,10 @@ struct PciDevice {
     uint32_t msix_table[PCI_MSIX_MAX * 4]; /* per vector: address low, high, data, control */
     uint32_t msix_pending[PCI_MSIX_MAX / 32];
     bool intx_level;
+    char *romfile; /* properties: pci_props */
+    bool rombar;
+    RamBlock *rom; /* NULL: none */
+    MemRegion *rom_region;
 };
 
 typedef struct PciBusOps {
@@ -80,8 +85,12 @@ void pci_config_reset(PciDevice *p);
 bool pci_post_load(PciDevice *p, GError **err);
 
 extern const Field pci_fields[]; /* state that every PCI function saves */
+extern const Field pci_props[];  /* properties that every PCI function has */
 
-/* For pci.c and pci_msix.c only. */
+/* For pci.c, pci_msix.c and pci_rom.c only. */
+bool pci_rom_realize(PciDevice *p, GError **err);
+void pci_rom_unrealize(PciDevice *p);
+void pci_rom_map(PciDevice *p);
 void pci_msix_init(PciDevice *p);
 void pci_msix_reset(PciDevice *p);
 void pci_msix_flush(PciDevice *p); /* sends what is pending and has become unmasked */
@@ -91,7 +100,7 @@ void pci_bus_msi(PciBus *b, uint64_t address, uint32_t data);
 enum {
     PCI_VENDOR_ID = 0x00, PCI_DEVICE_ID = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_REVISION = 0x08,
     PCI_CLASS = 0x09, PCI_CACHE_LINE = 0x0c, PCI_LATENCY = 0x0d, PCI_HEADER_TYPE = 0x0e, PCI_BAR0 = 0x10,
-    PCI_SUBSYSTEM_VENDOR = 0x2c, PCI_SUBSYSTEM = 0x2e, PCI_CAPABILITIES = 0x34, PCI_INTERRUPT_LINE = 0x3c,
+    PCI_SUBSYSTEM_VENDOR = 0x2c, PCI_SUBSYSTEM = 0x2e, PCI_ROM = 0x30, PCI_CAPABILITIES = 0x34, PCI_INTERRUPT_LINE = 0x3c,
     PCI_INTERRUPT_PIN = 0x3d,
     PCI_COMMAND_IO = 0x001, PCI_COMMAND_MEMORY = 0x002, PCI_COMMAND_MASTER = 0x004, PCI_COMMAND_PARITY = 0x040,
     PCI_COMMAND_SERR = 0x100, PCI_COMMAND_INTX_OFF = 0x400,

@@ -1,6 +1,7 @@
 /* pci_test.c - configuration space, BARs, interrupt pins and MSI-X, by a function made for the purpose. */
 #include "machine/pci.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "machine/machine.h"
@@ -312,6 +313,70 @@ static void test_addresses(void)
     }
 }
 
+static PciDevice *add_with_rom(Rig *r, const char *file, GError **err)
+{
+    const char *props[] = { "romfile", file, NULL };
+    Device *d = device_new(r->m, &probe_type, NULL, props, NULL);
+    g_assert_true(pci_plug((PciDevice *)d, r->bus, pci_devfn(9, 0), NULL));
+    if (device_realize(d, err))
+        return (PciDevice *)d;
+    device_destroy(d);
+    return NULL;
+}
+
+static char *rom_file(const char *first, size_t n)
+{
+    g_autofree char *data = g_malloc0(n);
+    char *path = NULL;
+    int fd = g_file_open_tmp("rom-XXXXXX", &path, NULL);
+    g_assert_cmpint(fd, >=, 0);
+    g_close(fd, NULL);
+    memcpy(data, first, strlen(first));
+    g_assert_true(g_file_set_contents(path, data, n, NULL));
+    return path;
+}
+
+static void test_rom(void)
+{
+    Rig r;
+    rig_init(&r);
+    g_assert_cmphex(cfg(&r, PCI_ROM, 4), ==, 0);
+    set_cfg(&r, PCI_ROM, 4, UINT32_MAX);
+    g_assert_cmphex(cfg(&r, PCI_ROM, 4), ==, 0); /* nobody named one */
+    g_autofree char *path = rom_file("\x55\xaa\x01hello", 5000);
+    r.p = add_with_rom(&r, path, NULL);
+    g_assert_nonnull(r.p);
+    set_cfg(&r, PCI_ROM, 4, UINT32_MAX);
+    g_assert_cmphex(cfg(&r, PCI_ROM, 4), ==, 0xffffe001);
+    set_cfg(&r, PCI_ROM, 4, 0xe0000001);
+    g_assert_cmphex(peek(r.m->memory, 0xe0000000, 4), ==, UINT32_MAX); /* memory decoding is off */
+    set_cfg(&r, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    g_assert_cmphex(peek(r.m->memory, 0xe0000000, 4), ==, 0x6801aa55);
+    poke(r.m->memory, 0xe0000000, 4, 0);
+    g_assert_cmphex(peek(r.m->memory, 0xe0000000, 4), ==, 0x6801aa55);
+    set_cfg(&r, PCI_ROM, 4, 0xd0000001);
+    g_assert_cmphex(peek(r.m->memory, 0xd0001000, 8), ==, 0);
+    g_assert_cmphex(peek(r.m->memory, 0xe0000000, 4), ==, UINT32_MAX);
+    device_reset(&r.p->dev, RESET_COLD);
+    g_assert_cmphex(peek(r.m->memory, 0xd0000000, 4), ==, UINT32_MAX);
+    g_remove(path);
+    rig_finish(&r);
+}
+
+static void test_bad_rom(void)
+{
+    Rig r;
+    rig_init(&r);
+    g_autoptr(GError) err = NULL, missing = NULL;
+    g_autofree char *path = rom_file("no rom", 512);
+    g_assert_null(add_with_rom(&r, path, &err));
+    g_assert_error(err, ATOLL_ERROR, ERR_INVALID);
+    g_remove(path);
+    g_assert_null(add_with_rom(&r, "no-such-rom.bin", &missing));
+    g_assert_error(missing, ATOLL_ERROR, ERR_NOT_FOUND);
+    rig_finish(&r);
+}
+
 static void test_save(void)
 {
     Rig r;
@@ -340,6 +405,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/msix", test_msix);
     g_test_add_func("/pci/slots", test_slots);
     g_test_add_func("/pci/addresses", test_addresses);
+    g_test_add_func("/pci/rom", test_rom);
+    g_test_add_func("/pci/bad-rom", test_bad_rom);
     g_test_add_func("/pci/saved-state", test_save);
     return g_test_run();
 }

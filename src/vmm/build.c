@@ -37,20 +37,15 @@ static bool check_memory(const VmConfig *c, GError **err)
 
 static char *find_firmware(const VmConfig *c, GError **err)
 {
-    static const char *const usual[] = { "/usr/share/seabios", "/usr/share/qemu", NULL };
     const char *name = c->firmware ? c->firmware : "bios-256k.bin";
     if (c->firmware && (strchr(name, '/') || g_file_test(name, G_FILE_TEST_EXISTS)))
         return g_strdup(name);
-    g_autoptr(GPtrArray) dirs = g_ptr_array_new();
-    g_ptr_array_extend(dirs, c->firmware_dirs, NULL, NULL);
-    for (unsigned i = 0; usual[i]; i++)
-        g_ptr_array_add(dirs, (char *)usual[i]);
-    for (unsigned i = 0; i < dirs->len; i++) {
+    const GPtrArray *dirs = c->firmware_dirs;
+    for (unsigned i = 0; i + 1 < dirs->len; i++) {
         g_autofree char *path = g_build_filename(dirs->pdata[i], name, NULL);
         if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
             return g_steal_pointer(&path);
     }
-    g_ptr_array_add(dirs, NULL);
     g_autofree char *all = g_strjoinv(", ", (char **)dirs->pdata);
     error_set(err, ERR_NOT_FOUND, "no firmware '%s' in %s; install the package seabios, name a file with -bios, or start a -kernel", name, all);
     return NULL;
@@ -94,7 +89,7 @@ static bool make_machine(Vm *vm, GError **err)
 {
     const VmConfig *c = vm->config;
     MachineConfig mc = { .ram_size = c->ram_bytes, .cpus = c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
-                         .max_cpus = c->cpus, .name = c->name, .accel_options = c->accel_options };
+                         .max_cpus = c->cpus, .name = c->name, .data_dirs = (const char *const *)c->firmware_dirs->pdata, .accel_options = c->accel_options };
     const AccelOps *ops = choose_accel(c, err);
     if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))
         return false;

@@ -161,8 +161,17 @@ static bool has_device(const VmConfig *c, const char *prefix)
     return false;
 }
 
+static void add_firmware_dirs(VmConfig *c)
+{
+    static const char *const usual[] = { "/usr/share/seabios", "/usr/share/qemu", "/usr/lib/ipxe/qemu" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(usual); i++)
+        g_ptr_array_add(c->firmware_dirs, g_strdup(usual[i]));
+    g_ptr_array_add(c->firmware_dirs, NULL);
+}
+
 static void add_defaults(VmConfig *c)
 {
+    add_firmware_dirs(c);
     c->accels_unasked = !c->accels->len;
     for (unsigned i = 0; accel_table[i] && c->accels_unasked; i++)
         if (!accel_table[i]->unasked || accel_table[i]->unasked())

@@ -50,7 +50,7 @@ typedef struct VmConfig {
     RtcBase rtc_base;
     int64_t rtc_time;
 
-    GPtrArray *firmware_dirs; /* -L */
+    GPtrArray *firmware_dirs; /* -L, then the usual ones; NULL-terminated by config_finish() */
     char *firmware, *kernel, *initrd, *append;
     char *boot_order, *boot_once;
     bool boot_menu;
