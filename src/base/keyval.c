@@ -164,6 +164,22 @@ const char **keyvals_rest(KeyVals *kv)
     return (const char **)g_ptr_array_free(rest, FALSE);
 }
 
+static void append_escaped(GString *to, const char *text)
+{
+    for (; *text; text++)
+        g_string_append(to, *text == ',' ? ",," : (char[2]){ *text });
+}
+
+/* A word without '=' stays one where it may: "noflag", or what is no key. */
+static void append_pair(GString *to, const Pair *p, const char *key)
+{
+    bool bare = p->bare && (to->len || !key_is_plain(key, strlen(key)));
+    g_string_append(to, to->len ? "," : "");
+    append_escaped(to, key);
+    g_string_append(to, bare ? "" : "=");
+    append_escaped(to, bare ? "" : p->value);
+}
+
 /* Takes the pairs whose keys begin with `dotted`, as text with the rest of their keys. */
 static char *take_text(KeyVals *kv, const char *dotted)
 {
@@ -173,9 +189,7 @@ static char *take_text(KeyVals *kv, const char *dotted)
         if (p->taken || !g_str_has_prefix(p->key, dotted))
             continue;
         p->taken = true;
-        g_auto(GStrv) parts = g_strsplit(p->value, ",", -1);
-        g_autofree char *value = g_strjoinv(",,", parts);
-        g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", p->key + strlen(dotted), value);
+        append_pair(text, p, p->key + strlen(dotted));
     }
     return g_string_free(text, !text->len);
 }

@@ -104,6 +104,19 @@ static void test_json(void)
     g_assert_null(keyvals_parse(object, NULL, "json", NULL));
 }
 
+/* What is handed on as text means the same there. */
+static void test_rest_text(void)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse("x=1,file.a=b,,c,file.noflag,a b,,c,file.last", NULL, "test", NULL);
+    g_autofree char *file = keyvals_take_tree(kv, "file"), *rest = keyvals_rest_text(kv);
+    g_assert_cmpstr(file, ==, "a=b,,c,noflag,last");
+    g_assert_cmpstr(rest, ==, "x=1,a b,,c");
+    g_autoptr(KeyVals) below = keyvals_parse(file, NULL, "test", NULL);
+    bool flag = true;
+    g_assert_true(keyvals_take_bool(below, "flag", &flag, NULL));
+    g_assert_false(flag);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -113,5 +126,6 @@ int main(int argc, char **argv)
     g_test_add_func("/keyval/sizes", test_sizes);
     g_test_add_func("/keyval/typed-values", test_typed_values);
     g_test_add_func("/keyval/json", test_json);
+    g_test_add_func("/base/keyval/rest-text", test_rest_text);
     return g_test_run();
 }

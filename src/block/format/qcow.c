@@ -194,6 +194,7 @@ static int qcow_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret) { re
 static const BlkOption qcow_options[] = {
     { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true },
     { "backing_file", BLK_STRING, .doc = "image with what is not written here; its format is guessed later", .create = true },
+    { "backing_fmt", BLK_STRING, .doc = "its format: checked, but the image has no place for it", .create = true },
     { 0 },
 };
 
@@ -202,6 +203,7 @@ static bool qcow_create(BlkNode *file, KeyVals *options, GError **err)
 {
     uint64_t size = 0;
     const char *backing = keyvals_take(options, "backing_file");
+    keyvals_take(options, "backing_fmt");
     if (!keyvals_take_number(options, "size", 0, 1ull << 43, &size, err) || !keyvals_end(options, err))
         return false;
     if (backing && strlen(backing) > MAX_NAME)
