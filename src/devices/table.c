@@ -37,6 +37,6 @@ const DeviceType *const device_types[] = {
     &piix3_ide_type,
     &ide_hd_type,
     &ide_cd_type,
-    &virtio_rng_pci_type,
+    VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     NULL,
 };

@@ -24,7 +24,7 @@ static uint32_t read_header(VirtioPci *p, unsigned reg)
     case L_QUEUE_PFN:
         return q ? q->desc / PAGE : 0;
     case L_QUEUE_SIZE:
-        return q ? p->virtio.type->queue_size : 0;
+        return q ? p->virtio.queue_size : 0;
     case L_QUEUE_SELECT:
         return p->queue_select;
     case L_STATUS:

@@ -56,7 +56,7 @@ static uint32_t read_common(VirtioPci *p, unsigned reg)
     case C_CONFIG_VECTOR:
         return v->config_vector;
     case C_NUM_QUEUES:
-        return v->type->n_queues;
+        return v->n_queues;
     case C_STATUS:
         return v->status;
     case C_GENERATION:

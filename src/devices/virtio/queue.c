@@ -148,7 +148,7 @@ bool virtq_pop(Virtio *v, unsigned n, VirtqChain *ret)
     uint16_t head;
     if (!read16(v, q->avail + AVAIL_RING + 2ull * (q->last_avail % q->size), &head))
         return false;
-    *ret = (VirtqChain){ .head = head };
+    *ret = (VirtqChain){ .head = head, .epoch = q->epoch };
     dma_map_begin(&ret->out, v->dev->machine, false);
     dma_map_begin(&ret->in, v->dev->machine, true);
     if (!walk(v, q, ret)) {
@@ -172,7 +172,7 @@ void virtq_push(Virtio *v, unsigned n, VirtqChain *c, uint32_t written)
     Virtqueue *q = &v->queue[n];
     dma_map_end(&c->out, 0);
     dma_map_end(&c->in, written);
-    if (!virtq_ready(v, n))
+    if (!virtq_ready(v, n) || c->epoch != q->epoch)
         return;
     uint32_t entry[2] = { c->head, written };
     if (!write_ring(v, q->used + USED_RING + 8ull * (q->used_idx % q->size), entry, sizeof(entry)))

@@ -16,6 +16,7 @@ static const Field queue_fields[] = {
     { F(Virtqueue, signalled), .doc = "used entry of the last interrupt" },
     { F(Virtqueue, signalled_valid), .doc = "there has been one" },
     { F(Virtqueue, enabled), .doc = "set up" },
+    { F(Virtqueue, epoch), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 
@@ -23,6 +24,8 @@ const Field virtio_fields[] = {
     { FO(Virtio, type), .role = FIELD_HOST },
     { FO(Virtio, dev), .role = FIELD_HOST },
     { FO(Virtio, interrupt), .role = FIELD_HOST },
+    { F(Virtio, n_queues), .role = FIELD_HOST },
+    { F(Virtio, queue_size), .role = FIELD_HOST },
     { F(Virtio, offered), .role = FIELD_HOST },
     { F(Virtio, features), .doc = "features that the driver accepted" },
     { F(Virtio, status), .doc = "device status" },
@@ -35,29 +38,47 @@ const Field virtio_fields[] = {
     DEVICE_FIELDS_END,
 };
 
-void virtio_init(Virtio *v, Device *dev, const VirtioType *type, uint64_t transport_features,
-                 void (*interrupt)(Virtio *v, uint16_t vector))
+void virtio_init(Virtio *v, Device *dev, const VirtioType *type, void (*interrupt)(Virtio *v, uint16_t vector))
 {
     v->type = type;
     v->dev = dev;
     v->interrupt = interrupt;
-    v->offered = type->features | transport_features | 1ull << VIRTIO_F_INDIRECT_DESC | 1ull << VIRTIO_F_EVENT_IDX;
+    v->n_queues = type->n_queues;
+    v->queue_size = type->queue_size;
+    v->offered = type->features | 1ull << VIRTIO_F_INDIRECT_DESC | 1ull << VIRTIO_F_EVENT_IDX;
+}
+
+static void quiesce(Virtio *v)
+{
+    if (v->type->quiesce)
+        v->type->quiesce(v);
+}
+
+static void clear_queue(Virtio *v, Virtqueue *q)
+{
+    bool exists = q < v->queue + v->n_queues;
+    *q = (Virtqueue){ .vector = exists ? VIRTIO_NO_VECTOR : 0, .size = exists ? v->queue_size : 0, .epoch = q->epoch + 1 };
 }
 
 void virtio_reset_queue(Virtio *v, Virtqueue *q)
 {
-    *q = (Virtqueue){ .vector = VIRTIO_NO_VECTOR, .size = v->type->queue_size };
+    bool used = q->enabled;
+    q->enabled = false;
+    if (used)
+        quiesce(v);
+    clear_queue(v, q);
 }
 
 void virtio_reset(Virtio *v)
 {
+    v->status = 0;
+    quiesce(v);
     v->features = 0;
     v->status = v->isr = 0;
     v->broken = false;
     v->config_vector = VIRTIO_NO_VECTOR;
-    memset(v->queue, 0, sizeof(v->queue));
-    for (unsigned i = 0; i < v->type->n_queues; i++)
-        virtio_reset_queue(v, &v->queue[i]);
+    for (unsigned i = 0; i < VIRTIO_QUEUES; i++)
+        clear_queue(v, &v->queue[i]);
     if (v->type->reset)
         v->type->reset(v);
     v->interrupt(v, VIRTIO_NO_VECTOR); /* takes the line down */
@@ -75,7 +96,7 @@ void virtio_set_features(Virtio *v, uint64_t value)
 /* Work that the driver queued before it said DRIVER_OK, as some legacy drivers do. */
 static void start(Virtio *v)
 {
-    for (unsigned i = 0; i < v->type->n_queues; i++)
+    for (unsigned i = 0; i < v->n_queues; i++)
         virtio_queue_notify(v, i);
 }
 
@@ -93,7 +114,7 @@ void virtio_set_status(Virtio *v, uint8_t value)
 
 bool virtio_set_queue_size(Virtio *v, Virtqueue *q, uint16_t size)
 {
-    if (q->enabled || !size || size > v->type->queue_size || size & (size - 1)) {
+    if (q->enabled || !size || size > v->queue_size || size & (size - 1)) {
         guest_error(v->dev, "%s: queue size %u is not possible", v->dev->path, size);
         return false;
     }
@@ -120,7 +141,7 @@ void virtio_enable_queue(Virtio *v, Virtqueue *q)
 
 bool virtq_ready(const Virtio *v, unsigned n)
 {
-    return n < v->type->n_queues && v->queue[n].enabled && v->status & VIRTIO_DRIVER_OK && !v->broken;
+    return n < v->n_queues && v->queue[n].enabled && v->status & VIRTIO_DRIVER_OK && !v->broken;
 }
 
 void virtio_queue_notify(Virtio *v, unsigned n)
@@ -170,9 +191,9 @@ void virtio_fail(Virtio *v, const char *format, ...)
 
 bool virtio_check(const Virtio *v, GError **err)
 {
-    for (unsigned i = 0; i < v->type->n_queues; i++) {
+    for (unsigned i = 0; i < v->n_queues; i++) {
         uint16_t size = v->queue[i].size;
-        if (!size || size > v->type->queue_size || size & (size - 1))
+        if (!size || size > v->queue_size || size & (size - 1))
             return error_set(err, ERR_INVALID, "%s: saved state has a queue of %u entries", v->dev->path, size);
     }
     if (v->features & ~v->offered)

@@ -36,6 +36,9 @@ typedef struct VirtioType {
     uint16_t config_bytes;
     void (*notified)(Virtio *v, unsigned n); /* the driver has made buffers of queue n available */
     /* Optional. */
+    /* Returns when nothing that was taken from the queues is under way; before resets and saving.  It may give up the
+     * lock while it waits; what is pushed after that goes nowhere. */
+    void (*quiesce)(Virtio *v);
     void (*reset)(Virtio *v);
     void (*config_written)(Virtio *v, unsigned off, unsigned size); /* NULL: the driver cannot write v->config */
 } VirtioType;
@@ -47,12 +50,15 @@ typedef struct Virtqueue {
     uint16_t used_idx;
     uint16_t signalled;  /* used_idx at the last look whether the driver wants an interrupt */
     bool signalled_valid, enabled;
+    uint16_t epoch; /* grows with each reset: what was taken before is not given back after */
 } Virtqueue;
 
 struct Virtio {
     const VirtioType *type;
     Device *dev;
     void (*interrupt)(Virtio *v, uint16_t vector); /* the transport's; isr is set already */
+    unsigned n_queues;   /* as the type has them; a device with properties of its own changes them, and what it */
+    uint16_t queue_size; /* offers, between virtio_pci_prepare() and virtio_pci_realize() */
     uint64_t offered, features;                    /* features is what the driver has accepted */
     uint8_t status, isr, generation;
     bool broken;
@@ -64,8 +70,7 @@ struct Virtio {
 extern const Field virtio_fields[];
 
 /* For transports. */
-void virtio_init(Virtio *v, Device *dev, const VirtioType *type, uint64_t transport_features,
-                 void (*interrupt)(Virtio *v, uint16_t vector));
+void virtio_init(Virtio *v, Device *dev, const VirtioType *type, void (*interrupt)(Virtio *v, uint16_t vector));
 void virtio_reset(Virtio *v);
 void virtio_set_status(Virtio *v, uint8_t value);
 void virtio_set_features(Virtio *v, uint64_t value);
@@ -85,7 +90,7 @@ void virtio_fail(Virtio *v, const char *format, ...) G_GNUC_PRINTF(2, 3); /* the
 /* A chain of buffers that the driver has made available.  `out` the device reads, `in` it writes. */
 typedef struct VirtqChain {
     DmaMap out, in;
-    uint16_t head;
+    uint16_t head, epoch;
 } VirtqChain;
 
 bool virtq_ready(const Virtio *v, unsigned n);           /* set up, and the driver is running */

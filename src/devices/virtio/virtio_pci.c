@@ -50,7 +50,7 @@ uint16_t virtio_pci_vector(const VirtioPci *p, uint16_t vector)
 
 Virtqueue *virtio_pci_queue(VirtioPci *p)
 {
-    return p->queue_select < p->virtio.type->n_queues ? &p->virtio.queue[p->queue_select] : NULL;
+    return p->queue_select < p->virtio.n_queues ? &p->virtio.queue[p->queue_select] : NULL;
 }
 
 /* ---- capabilities */
@@ -84,7 +84,7 @@ static void add_modern(VirtioPci *p)
     add_cap(p, CFG_ISR, CAP_BYTES, MODERN_ISR, 1);
     if (t->config_bytes)
         add_cap(p, CFG_DEVICE, CAP_BYTES, MODERN_CONFIG, t->config_bytes);
-    uint8_t notify = add_cap(p, CFG_NOTIFY, CAP_LONG_BYTES, MODERN_NOTIFY, t->n_queues * NOTIFY_MULTIPLIER);
+    uint8_t notify = add_cap(p, CFG_NOTIFY, CAP_LONG_BYTES, MODERN_NOTIFY, p->virtio.n_queues * NOTIFY_MULTIPLIER);
     pci_set32(&p->pci, notify + CAP_DATA, NOTIFY_MULTIPLIER);
     add_window_cap(p);
 }
@@ -144,17 +144,31 @@ static void make_modern_only(VirtioPci *p)
 
 static void make_transitional(VirtioPci *p) { pci_set16(&p->pci, PCI_SUBSYSTEM, p->virtio.type->id); }
 
+/* What is named -transitional or -non-transitional needs no property to be that. */
+static bool choose_interfaces(VirtioPci *p, bool *ret_no_legacy, bool *ret_no_modern, GError **err)
+{
+    const char *name = p->pci.dev.type->name;
+    if (!is_on(p, "disable-legacy", p->disable_legacy, ret_no_legacy, err) ||
+        !is_on(p, "disable-modern", p->disable_modern, ret_no_modern, err))
+        return false;
+    *ret_no_legacy |= g_str_has_suffix(name, VIRTIO_PCI_NON_TRANSITIONAL);
+    if (*ret_no_legacy && *ret_no_modern)
+        return error_set(err, ERR_INVALID, "%s: disable-legacy and disable-modern are both on, which leaves nothing; turn one off",
+                         p->pci.dev.path);
+    return true;
+}
+
+void virtio_pci_prepare(VirtioPci *p, const VirtioType *type) { virtio_init(&p->virtio, &p->pci.dev, type, interrupt); }
+
 bool virtio_pci_realize(VirtioPci *p, const VirtioType *type, GError **err)
 {
     bool no_legacy, no_modern;
-    if (!is_on(p, "disable-legacy", p->disable_legacy, &no_legacy, err) ||
-        !is_on(p, "disable-modern", p->disable_modern, &no_modern, err))
+    if (!choose_interfaces(p, &no_legacy, &no_modern, err))
         return false;
-    if (no_legacy && no_modern)
-        return error_set(err, ERR_INVALID, "%s: disable-legacy and disable-modern are both on, which leaves nothing; turn one off",
-                         p->pci.dev.path);
-    uint64_t features = no_modern ? 0 : 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET;
-    virtio_init(&p->virtio, &p->pci.dev, type, features | (no_legacy ? 0 : 1ull << VIRTIO_F_ANY_LAYOUT), interrupt);
+    if (!p->virtio.type)
+        virtio_pci_prepare(p, type);
+    p->virtio.offered |= no_modern ? 0 : 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_F_RING_RESET;
+    p->virtio.offered |= no_legacy ? 0 : 1ull << VIRTIO_F_ANY_LAYOUT;
     pci_set16(&p->pci, PCI_SUBSYSTEM_VENDOR, VIRTIO_PCI_VENDOR);
     if (no_legacy)
         make_modern_only(p);
@@ -174,6 +188,13 @@ void virtio_pci_reset(Device *d, ResetKind k)
     VirtioPci *p = (VirtioPci *)d;
     p->feature_select = p->driver_feature_select = p->queue_select = 0;
     virtio_reset(&p->virtio);
+}
+
+void virtio_pci_pre_save(Device *d)
+{
+    Virtio *v = &((VirtioPci *)d)->virtio;
+    if (v->type->quiesce)
+        v->type->quiesce(v);
 }
 
 bool virtio_pci_post_load(Device *d, GError **err) { return virtio_check(&((VirtioPci *)d)->virtio, err); }

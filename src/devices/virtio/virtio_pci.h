@@ -6,8 +6,8 @@
  *
  *     typedef struct VirtioRng { VirtioPci base; ... } VirtioRng;
  *     static const Field fields[] = { VIRTIO_PCI_FIELDS(VirtioRng, base), ..., DEVICE_FIELDS_END };
- *     const DeviceType virtio_rng_pci_type = { ..., .fields = fields, .windows = virtio_pci_windows, .pci = &info,
- *         .realize = (calls virtio_pci_realize), .reset = virtio_pci_reset, .post_load = virtio_pci_post_load };
+ *     VIRTIO_PCI_TYPES(virtio_rng_pci_type, "virtio-rng-pci", .fields = fields, .windows = virtio_pci_windows, .pci = &info, ...,
+ *         .realize = (calls virtio_pci_realize), .reset = virtio_pci_reset, .post_load = virtio_pci_post_load);
  *
  * PciInfo comes from VIRTIO_PCI_INFO.
  */
@@ -38,9 +38,21 @@ enum { VIRTIO_PCI_VENDOR = 0x1af4, VIRTIO_PCI_MSIX_BAR = 1 };
       .msix_vectors = (vectors), .msix_bar = VIRTIO_PCI_MSIX_BAR,                                                      \
       .config_read = virtio_pci_config_read, .config_written = virtio_pci_config_written }
 
+/* The names under which each virtio device stands in devices/table.c: NAME, NAME-transitional, NAME-non-transitional. */
+#define VIRTIO_PCI_NON_TRANSITIONAL "-non-transitional"
+#define VIRTIO_PCI_TYPES(var, type_name, ...)                                                                          \
+    const DeviceType var = { .name = type_name, __VA_ARGS__ },                                                         \
+                     var##_transitional = { .name = type_name "-transitional", __VA_ARGS__ },                          \
+                     var##_non_transitional = { .name = type_name VIRTIO_PCI_NON_TRANSITIONAL, __VA_ARGS__ }
+#define VIRTIO_PCI_DECLARE(var) extern const DeviceType var, var##_transitional, var##_non_transitional
+#define VIRTIO_PCI_ENTRIES(var) &var, &var##_transitional, &var##_non_transitional
+
 extern const WindowDecl virtio_pci_windows[];
 
+/* Optional, first of all: after it n_queues, queue_size and offered may be changed. */
+void virtio_pci_prepare(VirtioPci *p, const VirtioType *type);
 bool virtio_pci_realize(VirtioPci *p, const VirtioType *type, GError **err);
+void virtio_pci_pre_save(Device *d); /* for devices with a quiesce of their own */
 void virtio_pci_reset(Device *d, ResetKind k);
 bool virtio_pci_post_load(Device *d, GError **err);
 uint32_t virtio_pci_config_read(PciDevice *p, unsigned off, unsigned size, uint32_t value);

@@ -119,8 +119,7 @@ static bool post_load(Device *d, GError **err)
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(0x1005, 0x00ff00, 2);
 
-const DeviceType virtio_rng_pci_type = {
-    .name = "virtio-rng-pci", .summary = "virtio entropy device", .spec = "Virtio 1.2, 5.4",
+VIRTIO_PCI_TYPES(virtio_rng_pci_type, "virtio-rng-pci",
+    .summary = "virtio entropy device", .spec = "Virtio 1.2, 5.4",
     .size = sizeof(VirtioRng), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load,
-};
+    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load);

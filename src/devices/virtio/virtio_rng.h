@@ -1,4 +1,4 @@
 #pragma once
-#include "machine/device.h"
+#include "devices/virtio/virtio_pci.h"
 /* virtio_rng.h - random numbers for the guest, from the host's getrandom(2). */
-extern const DeviceType virtio_rng_pci_type;
+VIRTIO_PCI_DECLARE(virtio_rng_pci_type);
