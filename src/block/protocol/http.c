@@ -3,13 +3,13 @@
  *
  * What is fetched goes through a few windows, for readers ask for little at a time and each question costs a round trip.
  */
-#include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/iov.h"
 #include "block/driver.h"
+#include "block/protocol/libcurl.h"
 
 enum { WINDOWS = 16, WINDOW_BYTES = 256 << 10, CONNECT_TIMEOUT_S = 20, LOW_SPEED_S = 60 };
 
@@ -20,6 +20,7 @@ typedef struct Window {
 
 typedef struct Http {
     GMutex lock; /* of all */
+    LibCurl lib;
     CURL *curl;
     char error[CURL_ERROR_SIZE];
     uint64_t clock, size;
@@ -47,12 +48,12 @@ static int fetch(Http *h, uint64_t off, uint8_t *to, size_t len)
 {
     Answer a = { to, len, 0 };
     g_autofree char *range = g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, off, off + len - 1);
-    curl_easy_setopt(h->curl, CURLOPT_NOBODY, 0L);
-    curl_easy_setopt(h->curl, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_RANGE, range);
-    curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, &a);
-    CURLcode code = curl_easy_perform(h->curl);
+    h->lib.setopt(h->curl, CURLOPT_NOBODY, 0L);
+    h->lib.setopt(h->curl, CURLOPT_HTTPGET, 1L);
+    h->lib.setopt(h->curl, CURLOPT_RANGE, range);
+    h->lib.setopt(h->curl, CURLOPT_WRITEFUNCTION, take_body);
+    h->lib.setopt(h->curl, CURLOPT_WRITEDATA, &a);
+    CURLcode code = h->lib.perform(h->curl);
     return code == CURLE_OK && a.got == len ? 0 : -EIO;
 }
 
@@ -113,26 +114,26 @@ static bool set_options(BlkNode *n, KeyVals *options, GError **err)
     if (!keyvals_take_bool(options, "sslverify", &verify, err) || !keyvals_take_number(options, "timeout", 1, 86400, &timeout, err))
         return false;
     keyvals_take(options, "readahead"); /* ours is fixed */
-    curl_easy_setopt(h->curl, CURLOPT_URL, url ? url : n->filename);
-    curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https,ftp,ftps");
-    curl_easy_setopt(h->curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https,ftp,ftps");
-    curl_easy_setopt(h->curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, (long)timeout);
-    curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_S);
-    curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, h->error);
-    curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, (long)verify);
-    curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
+    h->lib.setopt(h->curl, CURLOPT_URL, url ? url : n->filename);
+    h->lib.setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https,ftp,ftps");
+    h->lib.setopt(h->curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https,ftp,ftps");
+    h->lib.setopt(h->curl, CURLOPT_FOLLOWLOCATION, 1L);
+    h->lib.setopt(h->curl, CURLOPT_FAILONERROR, 1L);
+    h->lib.setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
+    h->lib.setopt(h->curl, CURLOPT_CONNECTTIMEOUT, (long)timeout);
+    h->lib.setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    h->lib.setopt(h->curl, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_S);
+    h->lib.setopt(h->curl, CURLOPT_ERRORBUFFER, h->error);
+    h->lib.setopt(h->curl, CURLOPT_SSL_VERIFYPEER, (long)verify);
+    h->lib.setopt(h->curl, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
     if (user)
-        curl_easy_setopt(h->curl, CURLOPT_USERNAME, user);
+        h->lib.setopt(h->curl, CURLOPT_USERNAME, user);
     g_autofree uint8_t *password = NULL;
     size_t len;
     if (secret && !env_secret(n->env, secret, &password, &len, err))
         return false;
     if (secret)
-        curl_easy_setopt(h->curl, CURLOPT_PASSWORD, (char *)password);
+        h->lib.setopt(h->curl, CURLOPT_PASSWORD, (char *)password);
     return true;
 }
 
@@ -142,16 +143,16 @@ static bool ask(BlkNode *n, GError **err)
     Http *h = n->state;
     curl_off_t size = -1;
     const char *scheme = NULL;
-    curl_easy_setopt(h->curl, CURLOPT_NOBODY, 1L);
-    curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, take_header);
-    curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
-    CURLcode code = curl_easy_perform(h->curl);
+    h->lib.setopt(h->curl, CURLOPT_NOBODY, 1L);
+    h->lib.setopt(h->curl, CURLOPT_HEADERFUNCTION, take_header);
+    h->lib.setopt(h->curl, CURLOPT_HEADERDATA, h);
+    CURLcode code = h->lib.perform(h->curl);
     if (code != CURLE_OK)
-        return error_set(err, ERR_IO, "cannot read '%s': %s", n->filename, *h->error ? h->error : curl_easy_strerror(code));
-    curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, NULL);
-    curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, NULL);
-    curl_easy_getinfo(h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
-    curl_easy_getinfo(h->curl, CURLINFO_SCHEME, &scheme);
+        return error_set(err, ERR_IO, "cannot read '%s': %s", n->filename, *h->error ? h->error : h->lib.strerror(code));
+    h->lib.setopt(h->curl, CURLOPT_HEADERFUNCTION, NULL);
+    h->lib.setopt(h->curl, CURLOPT_HEADERDATA, NULL);
+    h->lib.getinfo(h->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    h->lib.getinfo(h->curl, CURLINFO_SCHEME, &scheme);
     if (size <= 0)
         return error_set(err, ERR_UNSUPPORTED, "cannot use '%s': its server does not say how long it is", n->filename);
     if (scheme && !g_ascii_strncasecmp(scheme, "http", 4) && !h->ranges)
@@ -169,15 +170,15 @@ static bool http_open(BlkNode *n, KeyVals *options, GError **err)
     n->read_only = true;
     g_mutex_init(&h->lock);
     h->window = g_new0(Window, WINDOWS);
-    h->curl = curl_easy_init();
-    return set_options(n, options, err) && ask(n, err);
+    h->curl = libcurl_load(&h->lib, err) ? h->lib.init() : NULL;
+    return h->curl && set_options(n, options, err) && ask(n, err);
 }
 
 static void http_close(BlkNode *n)
 {
     Http *h = n->state;
     if (h->curl) {
-        curl_easy_cleanup(h->curl);
+        h->lib.cleanup(h->curl);
         g_mutex_clear(&h->lock);
     }
     g_free(h->window);

@@ -12,6 +12,7 @@
 #include "base/iov.h"
 
 static const uint64_t DEFAULT_SIZE = 1ull << 30; /* as QEMU's null-co */
+enum { GROWTH = 64 << 20 };
 
 static const BlkOption memory_options[] = {
     { "size", BLK_SIZE, "1G", "bytes", .open = true },
@@ -31,12 +32,15 @@ typedef struct Memory {
     GRWLock lock;
     uint8_t *data;
     uint64_t bytes; /* what lies behind reads as zeros */
+    uint64_t most;  /* an image that lies must not have it grow without end */
 } Memory;
 
 static bool reserve(Memory *m, uint64_t bytes)
 {
     if (bytes <= m->bytes)
         return true;
+    if (bytes > m->most)
+        return false;
     uint8_t *data = g_try_realloc(m->data, bytes);
     if (!data)
         return false;
@@ -48,8 +52,11 @@ static bool reserve(Memory *m, uint64_t bytes)
 
 static bool memory_open(BlkNode *n, KeyVals *options, GError **err)
 {
-    g_rw_lock_init(&((Memory *)n->state)->lock);
-    return take_size(n, options, err);
+    Memory *m = n->state;
+    g_rw_lock_init(&m->lock);
+    bool ok = take_size(n, options, err);
+    m->most = n->size + GROWTH;
+    return ok;
 }
 
 static void memory_close(BlkNode *n)
@@ -103,6 +110,7 @@ static bool memory_resize(BlkNode *n, uint64_t size, unsigned flags, GError **er
     if (size < m->bytes)
         memset(m->data + size, 0, m->bytes - size);
     n->size = size;
+    m->most = MAX(m->most, size);
     return true;
 }
 
@@ -112,6 +120,7 @@ BlkNode *memory_disk(GByteArray *bytes)
     Memory *m = n->state;
     g_rw_lock_init(&m->lock);
     n->size = m->bytes = bytes ? bytes->len : 0;
+    m->most = DEFAULT_SIZE;
     m->data = bytes ? g_byte_array_free(bytes, FALSE) : NULL;
     return n;
 }

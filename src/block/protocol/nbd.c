@@ -4,16 +4,17 @@
  * A handle serves one request at a time; where the server allows it there are several.
  */
 #include <errno.h>
-#include <libnbd.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/iov.h"
 #include "block/driver.h"
+#include "block/protocol/libnbd.h"
 
 enum { HANDLES = 4, MOST_REQUEST = 32 << 20 };
 
 typedef struct Nbd {
+    LibNbd lib;
     struct nbd_handle *handle[HANDLES];
     unsigned n_handles;
     GAsyncQueue *idle; /* of handles */
@@ -74,12 +75,12 @@ static bool take_server(Server *s, const char *filename, KeyVals *options, GErro
 
 /* ---- connections */
 
-static bool nbd_failed(const char *filename, GError **err)
+static bool nbd_failed(const LibNbd *l, const char *filename, GError **err)
 {
-    return error_set(err, ERR_IO, "cannot connect to NBD server '%s': %s", filename, nbd_get_error());
+    return error_set(err, ERR_IO, "cannot connect to NBD server '%s': %s", filename, l->get_error());
 }
 
-static bool set_tls(struct nbd_handle *h, BlkNode *n, const Server *s, GError **err)
+static bool set_tls(const LibNbd *l, struct nbd_handle *h, BlkNode *n, const Server *s, GError **err)
 {
     const char *dir = NULL, *verify = NULL, *user = NULL;
     if (!s->tls_creds)
@@ -93,40 +94,42 @@ static bool set_tls(struct nbd_handle *h, BlkNode *n, const Server *s, GError **
     if (psk) {
         g_autofree char *keys = g_build_filename(dir, "keys.psk", NULL);
         env_property(n->env, "tls-creds-psk", s->tls_creds, "username", &user, NULL);
-        return (!nbd_set_tls(h, LIBNBD_TLS_REQUIRE) && !nbd_set_tls_psk_file(h, keys) && !nbd_set_tls_username(h, user ? user : "qemu")) ||
-               nbd_failed(n->filename, err);
+        return (!l->set_tls(h, LIBNBD_TLS_REQUIRE) && !l->set_tls_psk_file(h, keys) && !l->set_tls_username(h, user ? user : "qemu")) ||
+               nbd_failed(l, n->filename, err);
     }
     bool checks = !verify || !g_str_equal(verify, "off");
-    return (!nbd_set_tls(h, LIBNBD_TLS_REQUIRE) && !nbd_set_tls_certificates(h, dir) && !nbd_set_tls_verify_peer(h, checks)) || nbd_failed(n->filename, err);
+    return (!l->set_tls(h, LIBNBD_TLS_REQUIRE) && !l->set_tls_certificates(h, dir) && !l->set_tls_verify_peer(h, checks)) || nbd_failed(l, n->filename, err);
 }
 
-static int reach(struct nbd_handle *h, const Server *s)
+static int reach(const LibNbd *l, struct nbd_handle *h, const Server *s)
 {
     if (s->uri)
-        return nbd_connect_uri(h, s->uri);
-    if (s->export && nbd_set_export_name(h, s->export))
+        return l->connect_uri(h, s->uri);
+    if (s->export && l->set_export_name(h, s->export))
         return -1;
-    return s->path ? nbd_connect_unix(h, s->path) : nbd_connect_tcp(h, s->host, s->port ? s->port : "10809");
+    return s->path ? l->connect_unix(h, s->path) : l->connect_tcp(h, s->host, s->port ? s->port : "10809");
 }
 
 static struct nbd_handle *connect_one(BlkNode *n, const Server *s, GError **err)
 {
-    struct nbd_handle *h = nbd_create();
+    const LibNbd *l = &((Nbd *)n->state)->lib;
+    struct nbd_handle *h = l->create();
     if (!h) {
-        nbd_failed(n->filename, err);
+        nbd_failed(l, n->filename, err);
         return NULL;
     }
-    nbd_set_uri_allow_local_file(h, true); /* TLS files that the user's URI names */
-    nbd_add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION);
-    if (set_tls(h, n, s, err) && (!reach(h, s) || nbd_failed(n->filename, err)))
+    l->set_uri_allow_local_file(h, true); /* TLS files that the user's URI names */
+    l->add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION);
+    if (set_tls(l, h, n, s, err) && (!reach(l, h, s) || nbd_failed(l, n->filename, err)))
         return h;
-    nbd_close(h);
+    l->close(h);
     return NULL;
 }
 
 static bool connect_all(BlkNode *n, const Server *s, GError **err)
 {
     Nbd *b = n->state;
+    const LibNbd *l = &b->lib;
     b->idle = g_async_queue_new();
     unsigned want = 1;
     for (unsigned i = 0; i < want; i++) {
@@ -135,7 +138,7 @@ static bool connect_all(BlkNode *n, const Server *s, GError **err)
             return i; /* further ones are welcome, but not needed */
         b->handle[b->n_handles++] = h;
         g_async_queue_push(b->idle, h);
-        want = nbd_can_multi_conn(h) > 0 ? HANDLES : 1;
+        want = l->can_multi_conn(h) > 0 ? HANDLES : 1;
     }
     return true;
 }
@@ -143,22 +146,23 @@ static bool connect_all(BlkNode *n, const Server *s, GError **err)
 static bool nbd_node_open(BlkNode *n, KeyVals *options, GError **err)
 {
     Nbd *b = n->state;
+    const LibNbd *l = &b->lib;
     Server s = { 0 };
-    bool ok = take_server(&s, n->filename, options, err) && connect_all(n, &s, err);
+    bool ok = libnbd_load(&b->lib, err) && take_server(&s, n->filename, options, err) && connect_all(n, &s, err);
     g_free(s.made);
     if (!ok)
         return false;
     struct nbd_handle *h = b->handle[0];
-    int64_t size = nbd_get_size(h);
+    int64_t size = l->get_size(h);
     if (size < 0)
-        return nbd_failed(n->filename, err);
-    if (nbd_is_read_only(h) > 0 && !n->read_only) {
+        return nbd_failed(l, n->filename, err);
+    if (l->is_read_only(h) > 0 && !n->read_only) {
         if (!n->mode.auto_read_only)
             return error_set(err, ERR_DENIED, "NBD server '%s' gives this export read-only: open it read-only", n->filename);
         n->read_only = true;
     }
     n->size = size;
-    b->status = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
+    b->status = l->can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
     return true;
 }
 
@@ -166,8 +170,8 @@ static void nbd_node_close(BlkNode *n)
 {
     Nbd *b = n->state;
     for (unsigned i = 0; i < b->n_handles; i++) {
-        nbd_shutdown(b->handle[i], 0);
-        nbd_close(b->handle[i]);
+        b->lib.shutdown(b->handle[i], 0);
+        b->lib.close(b->handle[i]);
     }
     if (b->idle)
         g_async_queue_unref(b->idle);
@@ -175,42 +179,42 @@ static void nbd_node_close(BlkNode *n)
 
 /* ---- requests */
 
-static int result(int status) { return !status ? 0 : nbd_get_errno() ? -nbd_get_errno() : -EIO; }
+static int result(const LibNbd *l, int status) { return !status ? 0 : l->get_errno() ? -l->get_errno() : -EIO; }
 
-static int transfer(struct nbd_handle *h, const BlkReq *r, uint64_t done, uint64_t len)
+static int transfer(const LibNbd *l, struct nbd_handle *h, const BlkReq *r, uint64_t done, uint64_t len)
 {
     bool write = r->op == BLK_WRITE, plain = r->niov == 1;
     g_autofree uint8_t *bounce = plain ? NULL : g_malloc(len);
     uint8_t *data = plain ? (uint8_t *)r->iov[0].iov_base + done : bounce;
     if (!plain && write)
         iov_read(r->iov, r->niov, done, bounce, len);
-    int status = result(write ? nbd_pwrite(h, data, len, r->off + done, 0) : nbd_pread(h, data, len, r->off + done, 0));
+    int status = result(l, write ? l->pwrite(h, data, len, r->off + done, 0) : l->pread(h, data, len, r->off + done, 0));
     if (!plain && !write && !status)
         iov_write(r->iov, r->niov, done, bounce, len);
     return status;
 }
 
-static int zero(struct nbd_handle *h, const BlkReq *r, uint64_t done, uint64_t len)
+static int zero(const LibNbd *l, struct nbd_handle *h, const BlkReq *r, uint64_t done, uint64_t len)
 {
-    if (nbd_can_zero(h) <= 0)
+    if (l->can_zero(h) <= 0)
         return -ENOTSUP;
     bool fast = r->flags & BLK_NO_FALLBACK;
-    if (fast && nbd_can_fast_zero(h) <= 0)
+    if (fast && l->can_fast_zero(h) <= 0)
         return -ENOTSUP;
-    return result(nbd_zero(h, len, r->off + done, (r->flags & BLK_MAY_UNMAP ? 0 : LIBNBD_CMD_FLAG_NO_HOLE) | (fast ? LIBNBD_CMD_FLAG_FAST_ZERO : 0)));
+    return result(l, l->zero(h, len, r->off + done, (r->flags & BLK_MAY_UNMAP ? 0 : LIBNBD_CMD_FLAG_NO_HOLE) | (fast ? LIBNBD_CMD_FLAG_FAST_ZERO : 0)));
 }
 
-static int one(struct nbd_handle *h, const BlkReq *r, uint64_t done, uint64_t len)
+static int one(const LibNbd *l, struct nbd_handle *h, const BlkReq *r, uint64_t done, uint64_t len)
 {
     switch (r->op) {
     case BLK_READ: case BLK_WRITE:
-        return transfer(h, r, done, len);
+        return transfer(l, h, r, done, len);
     case BLK_ZERO:
-        return zero(h, r, done, len);
+        return zero(l, h, r, done, len);
     case BLK_DISCARD:
-        return nbd_can_trim(h) > 0 ? result(nbd_trim(h, len, r->off + done, 0)) : 0;
+        return l->can_trim(h) > 0 ? result(l, l->trim(h, len, r->off + done, 0)) : 0;
     case BLK_FLUSH:
-        return nbd_can_flush(h) > 0 ? result(nbd_flush(h, 0)) : 0;
+        return l->can_flush(h) > 0 ? result(l, l->flush(h, 0)) : 0;
     }
     return -ENOTSUP;
 }
@@ -221,10 +225,10 @@ static int nbd_node_perform(BlkNode *n, BlkReq *r)
     struct nbd_handle *h = g_async_queue_pop(b->idle);
     int status = 0;
     if (r->op == BLK_FLUSH)
-        status = one(h, r, 0, 0);
+        status = one(&b->lib, h, r, 0, 0);
     for (uint64_t done = 0, len; r->op != BLK_FLUSH && done < r->len && !status; done += len) {
         len = MIN(r->len - done, MOST_REQUEST);
-        status = one(h, r, done, len);
+        status = one(&b->lib, h, r, done, len);
     }
     g_async_queue_push(b->idle, h);
     return status;
@@ -246,6 +250,7 @@ static int take_extents(void *first, const char *context, uint64_t off, uint32_t
 static int nbd_node_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
 {
     Nbd *b = n->state;
+    const LibNbd *l = &b->lib;
     FirstExtent first = { 0 };
     ret->has_host = true;
     ret->host = off;
@@ -253,7 +258,7 @@ static int nbd_node_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
     if (!b->status)
         return 0;
     struct nbd_handle *h = g_async_queue_pop(b->idle);
-    int status = result(nbd_block_status(h, MIN(len, MOST_REQUEST), off, (nbd_extent_callback){ .callback = take_extents, .user_data = &first }, LIBNBD_CMD_FLAG_REQ_ONE));
+    int status = result(l, l->block_status(h, MIN(len, MOST_REQUEST), off, (nbd_extent_callback){ .callback = take_extents, .user_data = &first }, LIBNBD_CMD_FLAG_REQ_ONE));
     g_async_queue_push(b->idle, h);
     if (status || !first.len)
         return status;

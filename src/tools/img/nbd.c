@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
-#include <libnbd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "base/error.h"
 #include "block/nbd_server.h"
+#include "block/protocol/libnbd.h"
 #include "tools/img/commands.h"
 #include "tools/img/util.h"
 
@@ -162,26 +162,29 @@ static int add_export(void *listing, const char *name, const char *description)
     return 0;
 }
 
-static int ask_list(struct nbd_handle *h, const ImgArgs *a, Listing *l)
+static int ask_list(const LibNbd *nbd, struct nbd_handle *h, const ImgArgs *a, Listing *l)
 {
-    if (nbd_set_opt_mode(h, true) ||
-        (a->socket_path ? nbd_connect_unix(h, a->socket_path) : nbd_connect_tcp(h, a->bind ? a->bind : "localhost", a->port ? a->port : "10809")))
+    if (nbd->set_opt_mode(h, true) || (a->socket_path ? nbd->connect_unix(h, a->socket_path)
+                                                      : nbd->connect_tcp(h, a->bind ? a->bind : "localhost", a->port ? a->port : "10809")))
         return -1;
-    int status = nbd_opt_list(h, (nbd_list_callback){ .callback = add_export, .user_data = l });
-    return status < 0 ? status : nbd_opt_abort(h);
+    int status = nbd->opt_list(h, (nbd_list_callback){ .callback = add_export, .user_data = l });
+    return status < 0 ? status : nbd->opt_abort(h);
 }
 
 static int list(const ImgArgs *a, GError **err)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     Listing l = { text, 0 };
-    struct nbd_handle *h = nbd_create();
-    int status = h ? ask_list(h, a, &l) : -1;
+    LibNbd nbd;
+    if (!libnbd_load(&nbd, err))
+        return 1;
+    struct nbd_handle *h = nbd.create();
+    int status = h ? ask_list(&nbd, h, a, &l) : -1;
     if (status)
-        error_set(err, ERR_IO, "cannot list the exports: %s", nbd_get_error());
+        error_set(err, ERR_IO, "cannot list the exports: %s", nbd.get_error());
     else
         printf("exports available: %u\n%s", l.count, text->str);
-    nbd_close(h);
+    nbd.close(h);
     return status ? 1 : 0;
 }
 
