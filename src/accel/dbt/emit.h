@@ -72,12 +72,6 @@ static inline void e_mov32(Emit *e, unsigned to, unsigned from)
     e1(e, 0x89);
     e1(e, 0xc0 | (from & 7) << 3 | (to & 7));
 }
-static inline void e_xchg(Emit *e, unsigned a, unsigned b)
-{
-    e_rex(e, true, a, 0, b);
-    e1(e, 0x87);
-    e1(e, 0xc0 | (a & 7) << 3 | (b & 7));
-}
 /* The shortest that gives all 64 bits. */
 static inline void e_mov_imm(Emit *e, unsigned reg, uint64_t imm)
 {

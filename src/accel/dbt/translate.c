@@ -196,15 +196,14 @@ static uint8_t *emit_rip_check(Translator *t)
 {
     enum { RCX = 1 };
     uint64_t minus = -t->b->rip;
-    if (t->relative) { /* SCRATCH_T: index in the jump table */
-        e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, minus_rip));
-        e_xchg(&t->e, SCRATCH_T, RCX);
+    e_mov(&t->e, SCRATCH_T, RCX); /* not XCHG, which would let the guest's RCX wait for the load */
+    if (t->relative) {
+        e_movzx16(&t->e, RCX, SCRATCH_U); /* index in the jump table */
+        e_gs_indexed(&t->e, 0x8b, RCX, RCX, dbt_jumps_offset(mode_who(t->mode)) + offsetof(DbtJumps, minus_rip));
         e_lea(&t->e, true, RCX, RCX, SCRATCH_U, 0, 0);
     } else if ((int64_t)minus == (int32_t)minus) {
-        e_mov(&t->e, SCRATCH_T, RCX);
         e_lea(&t->e, true, RCX, SCRATCH_U, 0xff, 0, (int32_t)minus);
     } else {
-        e_mov(&t->e, SCRATCH_T, RCX);
         e_mov_imm(&t->e, RCX, minus);
         e_lea(&t->e, true, RCX, RCX, SCRATCH_U, 0, 0);
     }
