@@ -40,6 +40,7 @@ struct Window {
     Device *device;
     const WindowDecl *decl;
     MemRegion *region; /* NULL: not mapped */
+    RamBlock *ram;     /* a BAR that is memory and not registers: pci_set_bar_ram() */
     char name[48];
 };
 

@@ -2,6 +2,7 @@
 #include "machine/machine.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "machine/vcpu_thread.h"
 
@@ -42,6 +43,7 @@ Machine *machine_create(const MachineConfig *config, GError **err)
     m->ram = ram;
     m->vcpus = g_ptr_array_new();
     m->devices = g_ptr_array_new();
+    m->device_ram = g_ptr_array_new_with_free_func((GDestroyNotify)ram_destroy);
     m->buses = g_ptr_array_new();
     m->exclusive = exclusive_create();
     g_mutex_init(&m->lock);
@@ -89,6 +91,7 @@ void machine_destroy(Machine *m)
     space_destroy(m->ports);
     clock_destroy(m->clock);
     ram_destroy(m->ram);
+    g_ptr_array_unref(m->device_ram);
     for (unsigned kind = 0; kind < BACKEND_KINDS; kind++)
         g_hash_table_unref(m->backends[kind]);
     exclusive_destroy(m->exclusive);
@@ -138,11 +141,27 @@ static void request_all(Machine *m, uint32_t bits)
         vcpu_request(m->vcpus->pdata[i], bits);
 }
 
+RamBlock *machine_create_ram(Machine *m, const char *name, uint64_t size, GError **err)
+{
+    RamBlock *ram = ram_create(name, size, err);
+    if (ram)
+        g_ptr_array_add(m->device_ram, ram);
+    return ram;
+}
+
+void machine_release_ram(RamBlock *ram)
+{
+    if (ram)
+        madvise(ram->host, ram->size, MADV_REMOVE); /* a failure costs memory, no more */
+}
+
 bool machine_take_dirty(Machine *m, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap, GError **err)
 {
     const AccelOps *ops = m->accel ? m->accel->ops : NULL;
     if (ops && ops->dirty_fetch && !ops->dirty_fetch(m->accel, err))
         return false;
+    if (!ram_any_dirty(ram, first_page, n_pages))
+        return true; /* nobody is disturbed */
     if (ops && ops->dirty_take)
         ops->dirty_take(m->accel, ram, first_page, n_pages, bitmap);
     else

@@ -38,6 +38,7 @@ struct Machine {
     Tsc tsc;           /* tsc_init() by machine_create, at the CPU model's tsc_khz */
     AddressSpace *memory, *ports;
     RamBlock *ram;
+    GPtrArray *device_ram; /* RamBlock: see machine_create_ram() */
     Accel *accel;      /* NULL in device tests */
     GPtrArray *vcpus;  /* Vcpu */
     GPtrArray *devices; /* Device, in order of creation */
@@ -47,6 +48,8 @@ struct Machine {
     MachineListener listener;
     _Atomic int exit_code; /* isa-debug-exit, else 0 */
     GHashTable *backends[BACKEND_KINDS];
+    struct Screens *screens; /* the host's ends of displays, keyboards and pointers (console/), for devices; NULL: none */
+    struct InputHub *input;
     IrqLine power_button; /* set by the board; machine_powerdown() pulses it */
     struct Exclusive *exclusive;
 };
@@ -62,6 +65,10 @@ Vcpu *machine_vcpu(Machine *m, unsigned id); /* NULL if none */
 /* Sets bit n of bitmap where page first_page + n was written since the last call, and forgets it.  The machine may run; from
  * a thread that is no vCPU's and holds no device's lock. */
 bool machine_take_dirty(Machine *m, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap, GError **err);
+/* Memory of a device (frame buffer, ROM).  The machine keeps the block to its end, for accelerators remember code by it; releasing
+ * gives back what it holds. */
+RamBlock *machine_create_ram(Machine *m, const char *name, uint64_t size, GError **err);
+void machine_release_ram(RamBlock *ram); /* out of every memory map before; NULL is fine */
 void machine_reset(Machine *m, ResetKind k); /* machine stopped: devices in order, then CPUs */
 void machine_start(Machine *m);              /* clock and vCPUs */
 void machine_stop(Machine *m);               /* returns when every vCPU is between instructions */

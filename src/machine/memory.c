@@ -59,6 +59,14 @@ RamBlock *ram_create(const char *name, uint64_t size, GError **err)
     return ram;
 }
 
+bool ram_any_dirty(const RamBlock *ram, uint64_t first_page, uint64_t n_pages)
+{
+    for (uint64_t n = 0; n < n_pages; n++)
+        if (atomic_load_explicit(&ram->page_flags[first_page + n], memory_order_relaxed) & PAGE_DIRTY)
+            return true;
+    return false;
+}
+
 void ram_take_dirty(RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap)
 {
     for (uint64_t n = 0; n < n_pages; n++) {

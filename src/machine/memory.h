@@ -31,6 +31,7 @@ typedef struct RamBlock {
 
 RamBlock *ram_create(const char *name, uint64_t size, GError **err);
 void ram_destroy(RamBlock *ram);
+bool ram_any_dirty(const RamBlock *ram, uint64_t first_page, uint64_t n_pages);
 /* Sets bit n of bitmap where page first_page + n is dirty, and clears PAGE_DIRTY.  For an accelerator: machine_take_dirty(). */
 void ram_take_dirty(RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap);
 

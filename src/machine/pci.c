@@ -158,20 +158,25 @@ static bool take_slot(PciDevice *p, PciBus *b, int devfn, GError **err)
 
 static bool is_bar(const WindowDecl *d) { return d->space == SPACE_PCI_BAR; }
 
-static void init_bar(PciDevice *p, const WindowDecl *d)
+static uint64_t bar_size(const Window *w) { return w->ram ? w->ram->size : w->decl->size; }
+
+static void init_bar(PciDevice *p, const Window *w)
 {
+    const WindowDecl *d = w->decl;
     unsigned off = PCI_BAR0 + 4 * d->bar;
-    g_assert(d->size >= 4 && !(d->size & (d->size - 1)) && d->bar + d->bar_64 < 6);
+    uint64_t size = bar_size(w);
+    g_assert(size >= 4 && !(size & (size - 1)) && d->bar + d->bar_64 < 6);
     pci_set32(p, off, d->bar_io ? 1 : (d->bar_64 ? 4 : 0) | (d->bar_prefetch ? 8 : 0));
-    uint64_t mask = ~(d->size - 1) & (d->bar_io ? ~3ull : ~15ull);
+    uint64_t mask = ~(size - 1) & (d->bar_io ? ~3ull : ~15ull);
     pci_set_writable(p, off, 4, mask);
     if (d->bar_64)
         pci_set_writable(p, off + 4, 4, mask >> 32);
 }
 
 /* Where the guest has put it; false: nowhere.  Address 0 and an all-ones base, as sizing leaves them, mean nowhere. */
-static bool bar_address(const PciDevice *p, const WindowDecl *d, uint64_t *ret)
+static bool bar_address(const PciDevice *p, const Window *w, uint64_t *ret)
 {
+    const WindowDecl *d = w->decl;
     unsigned off = PCI_BAR0 + 4 * d->bar;
     bool decoded = p->config[PCI_COMMAND] & (d->bar_io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
     uint64_t base = pci_get32(p, off) & (d->bar_io ? ~3u : ~15u);
@@ -179,13 +184,13 @@ static bool bar_address(const PciDevice *p, const WindowDecl *d, uint64_t *ret)
         base |= (uint64_t)pci_get32(p, off + 4) << 32;
     uint64_t limit = d->bar_io ? 0xffff : d->bar_64 ? (1ull << 52) - 1 : 0xfffffffe;
     *ret = base;
-    return decoded && base && d->size - 1 <= limit && base <= limit - (d->size - 1);
+    return decoded && base && bar_size(w) - 1 <= limit && base <= limit - (bar_size(w) - 1);
 }
 
 static void map_bar(PciDevice *p, Window *w)
 {
     uint64_t base;
-    if (!bar_address(p, w->decl, &base)) {
+    if (!bar_address(p, w, &base)) {
         if (w->region)
             region_enable(w->region, false);
         return;
@@ -196,7 +201,8 @@ static void map_bar(PciDevice *p, Window *w)
         return;
     }
     /* Below everything else: RAM and the chip set's own windows win over a BAR that the guest puts on top of them. */
-    RegionDecl decl = { .name = w->name, .kind = REGION_IO, .base = base, .size = w->decl->size, .priority = -1, .window = w };
+    RegionDecl decl = { .name = w->name, .kind = w->ram ? REGION_RAM : REGION_IO, .base = base, .size = bar_size(w), .priority = -1,
+                        .ram = w->ram, .window = w->ram ? NULL : w };
     Machine *m = p->dev.machine;
     g_autoptr(GError) err = NULL;
     w->region = region_add(w->decl->bar_io ? m->ports : m->memory, &decl, &err);
@@ -255,9 +261,15 @@ static void init_header(PciDevice *p)
     pci_set_writable(p, PCI_CACHE_LINE, 2, 0xffff);
     pci_set_writable(p, PCI_INTERRUPT_LINE, 1, 0xff);
     p->cap_end = 0x40;
-    for (const WindowDecl *d = p->dev.type->windows; d && d->name; d++)
-        if (is_bar(d))
-            init_bar(p, d);
+    for (unsigned i = 0; p->dev.type->windows && p->dev.type->windows[i].name; i++)
+        if (is_bar(&p->dev.type->windows[i]))
+            init_bar(p, &p->dev.windows[i]);
+}
+
+void pci_set_bar_ram(PciDevice *p, unsigned window, RamBlock *ram)
+{
+    p->dev.windows[window].ram = ram;
+    init_bar(p, &p->dev.windows[window]);
 }
 
 bool pci_plug(PciDevice *p, PciBus *b, int devfn, GError **err)

@@ -30,7 +30,7 @@ static bool create_rom(PciDevice *p, const char *path, const char *data, size_t 
     uint64_t size = ROM_LEAST;
     while (size < n)
         size *= 2;
-    if (!(p->rom = ram_create("rom", size, err)))
+    if (!(p->rom = machine_create_ram(p->dev.machine, "rom", size, err)))
         return false;
     memcpy(p->rom->host, data, n);
     pci_set_writable(p, PCI_ROM, 4, ~(uint32_t)(size - 1) | ROM_ENABLE);
@@ -54,7 +54,7 @@ bool pci_rom_realize(PciDevice *p, GError **err)
 void pci_rom_unrealize(PciDevice *p)
 {
     g_clear_pointer(&p->rom_region, region_remove);
-    g_clear_pointer(&p->rom, ram_destroy);
+    g_clear_pointer(&p->rom, machine_release_ram);
 }
 
 void pci_rom_map(PciDevice *p)

@@ -5,6 +5,7 @@
  * same byte, as on hardware.  IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard and Auxiliary
  * Device Controller".
  */
+#include "console/input.h"
 #include "devices/input/input.h"
 #include "devices/input/ps2.h"
 #include "machine/machine.h"
@@ -57,6 +58,7 @@ typedef struct I8042 {
     Ps2Keyboard keyboard;
     Ps2Mouse mouse;
     Timer timer;
+    InputDevice *keyboard_input, *mouse_input;
 } I8042;
 
 static uint8_t ctr(const I8042 *k) { return k->ram[0]; }
@@ -223,6 +225,7 @@ static void write_keyboard(I8042 *k, uint8_t v)
     if (ctr(k) & CTR_KBD_OFF) /* sending turns the keyboard's clock on */
         set_ctr(k, ctr(k) & ~CTR_KBD_OFF);
     ps2_keyboard_write(&k->keyboard, v);
+    input_set_leds(k->dev.machine->input, k->keyboard.leds);
     fetch(k);
 }
 
@@ -266,33 +269,45 @@ static uint64_t status_read(Device *d, uint64_t off, unsigned size) { return ((I
 
 /* ---- the host's side */
 
-void i8042_key(Device *d, unsigned key, bool down)
+static void key(void *opaque, const Key *key, bool down)
 {
-    I8042 *k = (I8042 *)d;
-    g_mutex_lock(&d->lock);
+    I8042 *k = opaque;
+    g_mutex_lock(&k->dev.lock);
     ps2_keyboard_key(&k->keyboard, key, down);
     fetch(k);
-    g_mutex_unlock(&d->lock);
+    g_mutex_unlock(&k->dev.lock);
 }
 
-void i8042_mouse(Device *d, int dx, int dy, int wheel, unsigned buttons)
+static void pointer(void *opaque, const PointerEvent *e)
 {
-    I8042 *k = (I8042 *)d;
-    g_mutex_lock(&d->lock);
-    ps2_mouse_move(&k->mouse, dx, dy, wheel, buttons);
+    I8042 *k = opaque;
+    g_mutex_lock(&k->dev.lock);
+    ps2_mouse_move(&k->mouse, e->dx, e->dy, e->wheel, e->buttons);
     fetch(k);
-    g_mutex_unlock(&d->lock);
+    g_mutex_unlock(&k->dev.lock);
 }
+
+static const InputDeviceOps keyboard_ops = { .kinds = INPUT_KEYBOARD, .key = key };
+static const InputDeviceOps mouse_ops = { .kinds = INPUT_RELATIVE, .pointer = pointer };
 
 /* ---- the device */
 
 static bool i8042_realize(Device *d, GError **err)
 {
-    device_timer_init(d, &((I8042 *)d)->timer, byte_arrived);
+    I8042 *k = (I8042 *)d;
+    device_timer_init(d, &k->timer, byte_arrived);
+    k->keyboard_input = input_add(d->machine->input, "QEMU PS/2 Keyboard", &keyboard_ops, k); /* names that tools look for */
+    k->mouse_input = input_add(d->machine->input, "QEMU PS/2 Mouse", &mouse_ops, k);
     return true;
 }
 
-static void i8042_unrealize(Device *d) { timer_finish(&((I8042 *)d)->timer); }
+static void i8042_unrealize(Device *d)
+{
+    I8042 *k = (I8042 *)d;
+    input_remove(k->keyboard_input);
+    input_remove(k->mouse_input);
+    timer_finish(&k->timer);
+}
 
 static void i8042_reset(Device *d, ResetKind kind)
 {
@@ -329,6 +344,8 @@ static const Field i8042_fields[] = {
     { FS(I8042, keyboard, ps2_keyboard_fields) },
     { FS(I8042, mouse, ps2_mouse_fields) },
     { FO(I8042, timer), .role = FIELD_HOST },
+    { FO(I8042, keyboard_input), .role = FIELD_HOST },
+    { FO(I8042, mouse_input), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 static const WindowOps data_ops = { data_read, data_write, 1, 1 };

@@ -1,6 +1,8 @@
 /* i8042_test.c - the keyboard controller as SeaBIOS and Linux's driver use it. */
+#include "console/input.h"
 #include "devices/input/input.h"
 #include "devices/misc/misc.h"
+#include "devices/input/ps2.h"
 #include "devices/testing.h"
 
 enum { DATA = 0x60, COMMAND = 0x64, FULL = 1, AUX = 0x20 };
@@ -18,6 +20,7 @@ static void stop_requested(void *opaque, StopCause cause) { ((Rig *)opaque)->res
 static void rig_init(Rig *r)
 {
     *r = (Rig){ .m = test_machine() };
+    r->m->input = input_hub_create();
     r->m->listener = (MachineListener){ stop_requested, r };
     r->kbc = test_device(r->m, &i8042_type, NULL);
     test_map(r->kbc, 0, DATA);
@@ -25,6 +28,13 @@ static void rig_init(Rig *r)
     test_watch(r->kbc, I8042_KEYBOARD_IRQ, &r->irq1);
     test_watch(r->kbc, I8042_MOUSE_IRQ, &r->irq12);
     test_watch(r->kbc, I8042_A20, &r->a20);
+}
+
+static void rig_finish(Rig *r)
+{
+    InputHub *input = r->m->input;
+    machine_destroy(r->m);
+    input_hub_destroy(input);
 }
 
 static uint8_t status(Rig *r) { return test_in(r->m, COMMAND); }
@@ -81,7 +91,7 @@ static void test_linux_probe(void)
     g_assert_false(r.irq1.level);
     EXPECT(&r, 0xa5);
     g_assert_false(r.irq12.level);
-    machine_destroy(r.m);
+    rig_finish(&r);
 }
 
 /* atkbd: reset, identify, LEDs, rate, enable. */
@@ -114,13 +124,13 @@ static void test_keyboard_probe(void)
     EXPECT(&r, 0xfe);
     data(&r, 0xf4);
     EXPECT(&r, 0xfa);
-    machine_destroy(r.m);
+    rig_finish(&r);
 }
 
 static void press(Rig *r, unsigned key)
 {
-    i8042_key(r->kbc, key, true);
-    i8042_key(r->kbc, key, false);
+    input_key(r->m->input, key_by_code(key), true);
+    input_key(r->m->input, key_by_code(key), false);
 }
 
 static void test_keys(void)
@@ -139,7 +149,7 @@ static void test_keys(void)
     EXPECT(&r, 0x57, 0xd7);
     press(&r, KEY_PAUSE);
     EXPECT(&r, 0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
-    press(&r, 200); /* no such key here */
+    press(&r, 183); /* F13: PS/2 has no such key */
     g_assert_cmpint(next(&r), ==, -1);
     command(&r, 0x60);
     data(&r, 0x01); /* set 2 */
@@ -155,7 +165,7 @@ static void test_keys(void)
     EXPECT(&r, 0xfa);
     press(&r, KEY_A);
     EXPECT(&r, 0x1e, 0x9e);
-    machine_destroy(r.m);
+    rig_finish(&r);
 }
 
 /* Every key below 88 that set 1 has translates back to its own number. */
@@ -168,7 +178,31 @@ static void test_all_keys(void)
         g_assert_cmphex(next(&r), ==, key);
         g_assert_cmphex(next(&r), ==, key | 0x80);
     }
-    machine_destroy(r.m);
+    rig_finish(&r);
+}
+
+/* The keyboard speaks set 2, and the controller makes set 1 of it: both columns of the table of keys say the same. */
+static void test_table(void)
+{
+    for (const Key *k = keys; k->name; k++) {
+        if (k->set2 && k->code != KEY_PAUSE)
+            g_assert_cmphex(ps2_translate(k->set2), ==, k->set1 & 0xff);
+        g_assert_true(key_by_name(k->name) == k && key_by_code(k->code) == k);
+        g_assert_true(!k->keysym[0] || key_by_keysym(k->keysym[0]) == k);
+        g_assert_true(!k->set1 || k->set1 >= 0xf000 || key_by_number(key_number(k)) == k);
+    }
+}
+
+static void test_leds(void)
+{
+    Rig r;
+    rig_init(&r);
+    data(&r, 0xed);
+    EXPECT(&r, 0xfa);
+    data(&r, 0x04);
+    EXPECT(&r, 0xfa);
+    g_assert_cmphex(input_leds(r.m->input), ==, 4);
+    rig_finish(&r);
 }
 
 static void test_disabled_port_holds_bytes(void)
@@ -180,7 +214,7 @@ static void test_disabled_port_holds_bytes(void)
     g_assert_cmpint(next(&r), ==, -1);
     command(&r, 0xae);
     EXPECT(&r, 0x1e, 0x9e);
-    machine_destroy(r.m);
+    rig_finish(&r);
 }
 
 static void test_overfull(void)
@@ -193,7 +227,16 @@ static void test_overfull(void)
     for (int byte; (byte = next(&r)) >= 0; got++)
         g_assert_true(byte == 0x1e || byte == 0x9e); /* whole codes only */
     g_assert_cmpuint(got, >=, 16);
-    machine_destroy(r.m);
+    rig_finish(&r);
+}
+
+static void move(Rig *r, int dx, int dy, int wheel, unsigned buttons)
+{
+    input_move(r->m->input, dx, dy);
+    input_wheel(r->m->input, wheel, 0);
+    for (unsigned b = 0; b < BUTTONS; b++)
+        input_button(r->m->input, b, buttons >> b & 1);
+    input_sync(r->m->input);
 }
 
 static void mouse_rate(Rig *r, uint8_t rate)
@@ -214,33 +257,33 @@ static void test_mouse(void)
     EXPECT(&r, 0xfa, 0xaa, 0x00);
     to_mouse(&r, 0xf2);
     EXPECT(&r, 0xfa, 0x00);
-    i8042_mouse(r.kbc, 5, 0, 0, 0); /* not reporting yet */
+    move(&r, 5, 0, 0, 0); /* not reporting yet */
     g_assert_cmpint(next(&r), ==, -1);
     to_mouse(&r, 0xf4);
     EXPECT(&r, 0xfa);
-    i8042_mouse(r.kbc, 5, 3, 0, 1);
+    move(&r, 5, 3, 0, 1);
     EXPECT(&r, 0x29, 0x05, 0xfd); /* left button; y grows upwards */
-    i8042_mouse(r.kbc, 0, 0, 0, 0);
+    move(&r, 0, 0, 0, 0);
     EXPECT(&r, 0x08, 0x00, 0x00);
-    i8042_mouse(r.kbc, 300, 0, 0, 0); /* in two packets */
+    move(&r, 300, 0, 0, 0); /* in two packets */
     EXPECT(&r, 0x08, 0xff, 0x00, 0x08, 0x2d, 0x00);
     mouse_rate(&r, 200);
     mouse_rate(&r, 100);
     mouse_rate(&r, 80);
     to_mouse(&r, 0xf2);
     EXPECT(&r, 0xfa, 0x03);
-    i8042_mouse(r.kbc, 0, 0, -1, 0);
+    move(&r, 0, 0, -1, 0);
     EXPECT(&r, 0x08, 0x00, 0x00, 0xff);
     mouse_rate(&r, 200);
     mouse_rate(&r, 200);
     mouse_rate(&r, 80);
     to_mouse(&r, 0xf2);
     EXPECT(&r, 0xfa, 0x04);
-    i8042_mouse(r.kbc, 0, 0, 1, 8);
+    move(&r, 0, 0, 1, 8);
     EXPECT(&r, 0x08, 0x00, 0x00, 0x11);
     to_mouse(&r, 0xe9);
     EXPECT(&r, 0xfa, 0x20, 0x02, 80);
-    machine_destroy(r.m);
+    rig_finish(&r);
 }
 
 static void test_a20_and_reset(void)
@@ -271,7 +314,7 @@ static void test_a20_and_reset(void)
     g_assert_cmpuint(r.resets, ==, 1);
     test_out(r.m, 0x92, 0x03);
     g_assert_cmpuint(r.resets, ==, 2);
-    machine_destroy(r.m);
+    rig_finish(&r);
 }
 
 int main(int argc, char **argv)
@@ -281,6 +324,8 @@ int main(int argc, char **argv)
     g_test_add_func("/i8042/keyboard-probe", test_keyboard_probe);
     g_test_add_func("/i8042/keys", test_keys);
     g_test_add_func("/i8042/all-keys", test_all_keys);
+    g_test_add_func("/i8042/key-table", test_table);
+    g_test_add_func("/i8042/leds", test_leds);
     g_test_add_func("/i8042/disabled-port", test_disabled_port_holds_bytes);
     g_test_add_func("/i8042/overfull", test_overfull);
     g_test_add_func("/i8042/mouse", test_mouse);

@@ -1,5 +1,6 @@
 #pragma once
 #include "base/field.h"
+#include "console/keys.h"
 /*
  * ps2.h - the two devices behind the keyboard controller, as byte streams.  i8042.c holds the lock and the wires.
  */
@@ -36,7 +37,7 @@ static inline unsigned ps2_room(const Ps2Queue *q) { return PS2_QUEUE - q->len; 
 
 void ps2_keyboard_reset(Ps2Keyboard *k);
 void ps2_keyboard_write(Ps2Keyboard *k, uint8_t byte); /* from the controller */
-void ps2_keyboard_key(Ps2Keyboard *k, unsigned key, bool down);
+void ps2_keyboard_key(Ps2Keyboard *k, const Key *key, bool down);
 uint8_t ps2_translate(uint8_t set2); /* the controller's table from scan code set 2 to 1 */
 
 void ps2_mouse_reset(Ps2Mouse *m);

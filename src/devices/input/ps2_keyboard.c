@@ -1,16 +1,15 @@
 /*
  * ps2_keyboard.c - a PS/2 keyboard: commands, and keys as scan codes of set 2 or 1.
  *
- * Keys come as Linux key codes, which up to 88 are the codes of set 1.  Set 2 follows from the controller's translation
- * table, read backwards.  IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard".
+ * Scan codes are in console/keys.c.  IBM Personal System/2 Hardware Interface Technical Reference, "Keyboard".
  */
 #include "devices/input/ps2.h"
 
-enum { ACK = 0xfa, RESEND = 0xfe, SELF_TEST_PASSED = 0xaa, BREAK = 0xf0, EXTENDED = 0xe0, PAUSE_PREFIX = 0xe1 };
+enum { ACK = 0xfa, RESEND = 0xfe, SELF_TEST_PASSED = 0xaa, BREAK = 0xf0, PAUSE_PREFIX = 0xe1 };
 enum { CMD_LEDS = 0xed, CMD_ECHO = 0xee, CMD_SCAN_SET = 0xf0, CMD_ID = 0xf2, CMD_TYPEMATIC = 0xf3, CMD_ENABLE = 0xf4,
        CMD_DISABLE = 0xf5, CMD_DEFAULTS = 0xf6, CMD_ALL_FIRST = 0xf7, CMD_ALL_LAST = 0xfd, CMD_RESEND = 0xfe,
        CMD_RESET = 0xff };
-enum { KEY_LAST_PLAIN = 88, KEY_PAUSE = 119, DEFAULT_TYPEMATIC = 0x2b };
+enum { KEY_PAUSE = 119, DEFAULT_TYPEMATIC = 0x2b };
 
 /* Scan code set 2 to set 1: what an 8042 with bit 6 of its command byte does to every byte below 80h. */
 static const uint8_t translation[128] = {
@@ -30,33 +29,6 @@ uint8_t ps2_translate(uint8_t set2)
         return translation[set2];
     return set2 == 0x83 ? 0x41 : set2 == 0x84 ? 0x54 : set2; /* F7 and SysRq stand beyond the table */
 }
-
-static uint8_t set2_of(uint8_t set1)
-{
-    if (set1 == 0x41)
-        return 0x83;
-    for (unsigned i = 1; i < 128; i++)
-        if (translation[i] == set1)
-            return i;
-    return 0;
-}
-
-/* Keys that set 1 has behind an e0h prefix: Linux key code, set 1 code. */
-static const struct {
-    uint8_t key, code;
-} extended[] = {
-    { 96, 0x1c },  /* keypad enter */
-    { 97, 0x1d },  /* right ctrl */
-    { 98, 0x35 },  /* keypad / */
-    { 99, 0x37 },  /* print screen */
-    { 100, 0x38 }, /* right alt */
-    { 102, 0x47 }, { 103, 0x48 }, { 104, 0x49 }, /* home, up, page up */
-    { 105, 0x4b }, { 106, 0x4d }, { 107, 0x4f }, /* left, right, end */
-    { 108, 0x50 }, { 109, 0x51 }, { 110, 0x52 }, { 111, 0x53 }, /* down, page down, insert, delete */
-    { 113, 0x20 }, { 114, 0x2e }, { 115, 0x30 }, /* mute, volume down and up */
-    { 116, 0x5e }, { 142, 0x5f }, { 143, 0x63 }, /* power, sleep, wake */
-    { 125, 0x5b }, { 126, 0x5c }, { 127, 0x5d }, /* left and right Windows, menu */
-};
 
 /* ---- queues */
 
@@ -78,17 +50,14 @@ void ps2_clear(Ps2Queue *q) { q->first = q->len = 0; }
 
 /* ---- keys */
 
-static void send_code(Ps2Keyboard *k, uint8_t set1, bool is_extended, bool down)
+static void send_code(Ps2Keyboard *k, const Key *key, bool down)
 {
-    if (is_extended)
-        ps2_put(&k->queue, EXTENDED);
-    if (k->scan_set == 1) {
-        ps2_put(&k->queue, set1 | (down ? 0 : 0x80));
-        return;
-    }
-    if (!down)
+    uint16_t code = k->scan_set == 1 ? key->set1 : key->set2;
+    if (code >> 8)
+        ps2_put(&k->queue, code >> 8);
+    if (!down && k->scan_set != 1)
         ps2_put(&k->queue, BREAK);
-    ps2_put(&k->queue, set2_of(set1));
+    ps2_put(&k->queue, code | (!down && k->scan_set == 1 ? 0x80 : 0));
 }
 
 /* Pause has no break code: make and break come at once. */
@@ -101,23 +70,14 @@ static void send_pause(Ps2Keyboard *k)
         ps2_put(&k->queue, code[i]);
 }
 
-void ps2_keyboard_key(Ps2Keyboard *k, unsigned key, bool down)
+void ps2_keyboard_key(Ps2Keyboard *k, const Key *key, bool down)
 {
-    if (!k->enabled || ps2_room(&k->queue) < 8) /* a whole code or none */
+    if (!k->enabled || !key->set2 || ps2_room(&k->queue) < 8) /* a whole code or none */
         return;
-    if (key == KEY_PAUSE) {
-        if (down)
-            send_pause(k);
-        return;
-    }
-    if (key && key <= KEY_LAST_PLAIN) {
-        if (set2_of(key))
-            send_code(k, key, false, down);
-        return;
-    }
-    for (unsigned i = 0; i < sizeof(extended) / sizeof(extended[0]); i++)
-        if (extended[i].key == key)
-            send_code(k, extended[i].code, true, down);
+    if (key->code != KEY_PAUSE)
+        send_code(k, key, down);
+    else if (down)
+        send_pause(k);
 }
 
 /* ---- commands */
