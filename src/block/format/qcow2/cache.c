@@ -106,11 +106,23 @@ static Table *find(Qcow2 *q, Cache *c, uint64_t off)
     return t;
 }
 
+static bool may_be_table(const Qcow2 *q, uint64_t off)
+{
+    return !(off & (q->cluster_bytes - 1)) && range_within(off, q->cluster_bytes, (q->file->size + q->cluster_bytes - 1) & -q->cluster_bytes);
+}
+
+int cache_peek(Qcow2 *q, Cache *c, uint64_t off, uint8_t *buffer, uint8_t **ret)
+{
+    Table *t = find(q, c, off);
+    *ret = t ? t->data : buffer;
+    return t ? 0 : may_be_table(q, off) ? blk_pread(q->file, off, buffer, q->cluster_bytes) : -EIO;
+}
+
 int cache_get(Qcow2 *q, Cache *c, uint64_t off, Table **ret)
 {
     if ((*ret = find(q, c, off)))
         return 0;
-    if (off & (q->cluster_bytes - 1) || !range_within(off, q->cluster_bytes, (q->file->size + q->cluster_bytes - 1) & -q->cluster_bytes))
+    if (!may_be_table(q, off))
         return -EIO; /* the image names a table outside of itself */
     int status = make_room(q, c);
     if (status)

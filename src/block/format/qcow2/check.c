@@ -14,8 +14,11 @@
  * is only slower, yet QEMU counts both. */
 static void check_flag(Refs *r, const char *what, uint64_t i, uint64_t entry)
 {
-    uint64_t c = (entry & QCOW2_OFFSET) >> r->q->cluster_bits, refs;
-    if (entry & QCOW2_COMPRESSED || !c || c >= r->clusters || qcow2_refcount(r->q, c, &refs) || (refs == 1) == !!(entry & QCOW2_COPIED))
+    uint64_t c = (entry & QCOW2_OFFSET) >> r->q->cluster_bits;
+    if (entry & QCOW2_COMPRESSED || !c || c >= r->limit)
+        return;
+    uint64_t refs = refs_stored(r, c);
+    if ((refs == 1) == !!(entry & QCOW2_COPIED))
         return;
     refs_wrong(r, "%s %" G_GUINT64_FORMAT " says that its cluster at 0x%" G_GINT64_MODIFIER "x is used %s, but its refcount is %"
                G_GUINT64_FORMAT, what, i, c << r->q->cluster_bits, entry & QCOW2_COPIED ? "once" : "more than once", refs);
@@ -24,10 +27,10 @@ static void check_flag(Refs *r, const char *what, uint64_t i, uint64_t entry)
 static int check_table(Refs *r, uint64_t off, uint64_t *next, BlkCheck *found)
 {
     Qcow2 *q = r->q;
-    Table *t;
-    int status = cache_get(q, &q->l2s, off, &t);
+    Table t;
+    int status = refs_peek(r, off, &t);
     for (uint64_t i = 0; i < 1ull << q->l2_bits && !status; i++) {
-        uint64_t word = qcow2_entry_at(q, t, i).word, host = word & QCOW2_OFFSET;
+        uint64_t word = qcow2_entry_at(q, &t, i).word, host = word & QCOW2_OFFSET;
         bool packed = word & QCOW2_COMPRESSED, there = packed || qcow2_has_host(q, word);
         found->allocated += there;
         found->compressed += packed;
@@ -53,22 +56,55 @@ static int check_flags(Refs *r, BlkCheck *found)
     return status;
 }
 
-static int compare(Refs *r, BlkCheck *found)
+static void compare_one(Refs *r, uint64_t c, BlkCheck *found)
 {
-    int status = 0;
-    for (uint64_t i = 0; i < r->clusters && !status; i++) {
-        uint64_t has;
-        status = qcow2_refcount(r->q, i, &has);
-        if (!status && has > r->count[i]) {
-            refs_say(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %u times, but its refcount is %" G_GUINT64_FORMAT ": space is lost, no data",
-                     i << r->q->cluster_bits, r->count[i], has);
-            found->leaks++;
-        }
-        else if (!status && has < r->count[i])
-            refs_wrong(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %u times, but its refcount is %" G_GUINT64_FORMAT
-                       ": it could be given out again", i << r->q->cluster_bits, r->count[i], has);
+    uint64_t has = refs_stored(r, c), should = refs_count(r, c);
+    if (has > should) {
+        refs_say(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %" G_GUINT64_FORMAT " times, but its refcount is %" G_GUINT64_FORMAT
+                 ": space is lost, no data", c << r->q->cluster_bits, should, has);
+        found->leaks++;
+    } else if (has < should) {
+        refs_wrong(r, "cluster 0x%" G_GINT64_MODIFIER "x is used %" G_GUINT64_FORMAT " times, but its refcount is %" G_GUINT64_FORMAT
+                   ": it could be given out again", c << r->q->cluster_bits, should, has);
     }
-    return status;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* Chunks in which something is counted, by us or by the image: a file may be long and have little in it. */
+static GArray *chunks_to_compare(Refs *r)
+{
+    Qcow2 *q = r->q;
+    GHashTableIter iter;
+    void *key;
+    GArray *chunks = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    g_hash_table_iter_init(&iter, r->chunks);
+    while (g_hash_table_iter_next(&iter, &key, NULL))
+        g_array_append_val(chunks, *(uint64_t *)&key);
+    for (uint64_t i = 0; i < q->reftable_size && i << q->block_bits < r->limit; i++)
+        for (uint64_t c = i << q->block_bits; q->reftable[i] && c < MIN((i + 1) << q->block_bits, r->limit); c += 1 << REFS_CHUNK_BITS) {
+            uint64_t chunk = c >> REFS_CHUNK_BITS;
+            if (refs_stored(r, c), r->block)
+                g_array_append_val(chunks, chunk);
+        }
+    g_array_sort(chunks, by_number);
+    return chunks;
+}
+
+static void compare(Refs *r, BlkCheck *found)
+{
+    g_autoptr(GArray) chunks = chunks_to_compare(r);
+    for (unsigned i = 0; i < chunks->len; i++) {
+        uint64_t chunk = g_array_index(chunks, uint64_t, i), first = chunk << REFS_CHUNK_BITS, end = MIN(first + (1 << REFS_CHUNK_BITS), r->limit);
+        if (i && chunk == g_array_index(chunks, uint64_t, i - 1))
+            continue;
+        for (uint64_t c = first; c < end; c++)
+            compare_one(r, c, found);
+    }
 }
 
 static int find_wrongs(Qcow2 *q, BlkCheck *found, GPtrArray *words)
@@ -80,7 +116,7 @@ static int find_wrongs(Qcow2 *q, BlkCheck *found, GPtrArray *words)
     if (!status)
         status = refs_refcounts(&r);
     if (!status)
-        status = compare(&r, found);
+        compare(&r, found);
     if (!status)
         status = check_flags(&r, found);
     found->corruptions = r.corruptions;

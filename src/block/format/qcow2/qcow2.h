@@ -150,6 +150,7 @@ void cache_clear(Cache *c);
 void cache_forget(Qcow2 *q, Cache *c);
 Table *cache_find(Cache *c, uint64_t off);
 int cache_get(Qcow2 *q, Cache *c, uint64_t off, Table **ret);
+int cache_peek(Qcow2 *q, Cache *c, uint64_t off, uint8_t *buffer, uint8_t **ret); /* does not keep it: in `buffer` if it was not there */
 int cache_new(Qcow2 *q, Cache *c, uint64_t off, Table **ret); /* zeros, dirty */
 void cache_drop(Qcow2 *q, Cache *c, uint64_t off);
 bool cache_is_dirty(Qcow2 *q, Cache *c);
@@ -159,6 +160,7 @@ int qcow2_sync_refcounts(Qcow2 *q);
 void dirty_add(Dirty *d, uint64_t entry);
 
 /* refcount.c */
+uint64_t refcount_get(const uint8_t *block, unsigned order, uint64_t i);
 void refcount_put(uint8_t *block, unsigned order, uint64_t i, uint64_t value);
 int qcow2_refcount(Qcow2 *q, uint64_t cluster, uint64_t *ret);
 int qcow2_set_refcount(Qcow2 *q, uint64_t cluster, uint64_t value);
@@ -207,10 +209,16 @@ int qcow2_vm_state(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len);
 /* refs.c: who uses which cluster, counted from the tables themselves */
 typedef struct Refs {
     Qcow2 *q;
-    uint32_t *count; /* a cluster */
-    uint64_t clusters, limit; /* counted so far; no reference is believed from `limit` on */
+    GHashTable *chunks;       /* of uint8_t[1 << REFS_CHUNK_BITS], a count a cluster, where any is counted */
+    GHashTable *many;         /* counts that do not fit there, by cluster */
+    uint64_t at;              /* the chunk that was used last, ... */
+    uint8_t *chunk;           /* ... NULL: none is there */
+    uint64_t block_at;        /* the same of the refcounts as they stand in the image */
+    const uint8_t *block;
+    uint64_t limit;           /* clusters; no reference is believed from here on */
     GHashTable *tables;       /* L2 tables by offset: how many L1 entries name each */
     GPtrArray *words;         /* of char *: what is wrong; NULL: not wanted */
+    uint8_t *buffer, *block_buffer; /* tables that are not worth keeping */
     uint64_t corruptions, end;
 } Refs;
 
@@ -221,7 +229,12 @@ typedef struct Qcow2Next {
     GPtrArray *snapshots;
 } Qcow2Next;
 
+enum { REFS_CHUNK_BITS = 16 };
 void refs_init(Refs *r, Qcow2 *q, GPtrArray *words);
+uint32_t refs_count(Refs *r, uint64_t cluster);
+bool refs_set(Refs *r, uint64_t cluster, uint32_t count);  /* false: no memory */
+uint64_t refs_stored(Refs *r, uint64_t cluster);           /* as the image says it; a block that cannot be right says 0 */
+int refs_peek(Refs *r, uint64_t off, Table *ret);          /* an L2 table, until the next one */
 void refs_clear(Refs *r);
 bool refs_add(Refs *r, uint64_t off, uint64_t bytes, uint32_t times); /* false: no memory, or not within the limit */
 int refs_tables(Refs *r, const Qcow2Next *next);   /* all but the refcounts' own clusters */

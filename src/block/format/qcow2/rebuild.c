@@ -32,7 +32,7 @@ void rebuild_clear(Rebuild *b)
 static int is_free(Rebuild *b, uint64_t cluster, bool *ret)
 {
     uint64_t old = 0;
-    bool used = cluster < b->refs.clusters && b->refs.count[cluster];
+    bool used = refs_count(&b->refs, cluster);
     int status = used || b->mistrust ? 0 : qcow2_refcount(b->refs.q, cluster, &old);
     *ret = !used && !old && !qcow2_is_metadata(b->refs.q, cluster << b->refs.q->cluster_bits);
     return status;
@@ -58,18 +58,18 @@ int rebuild_take(Rebuild *b, uint64_t bytes, uint64_t *ret_off)
 
 /* ---- flags: COPIED stands where nobody else uses a cluster */
 
-static uint64_t wanted(const Refs *r, uint64_t entry, bool is_data)
+static uint64_t wanted(Refs *r, uint64_t entry, bool is_data)
 {
     uint64_t c = (entry & QCOW2_OFFSET) >> r->q->cluster_bits;
     if (entry & QCOW2_COMPRESSED)
         return entry & ~QCOW2_COPIED;
     if (is_data && r->q->data != r->q->file) /* a data file has no refcounts: each of its clusters is used once */
         return entry;
-    return (entry & ~QCOW2_COPIED) | (c && c < r->clusters && r->count[c] == 1 ? QCOW2_COPIED : 0);
+    return (entry & ~QCOW2_COPIED) | (c && refs_count(r, c) == 1 ? QCOW2_COPIED : 0);
 }
 
 /* False: all are as they should be. */
-static bool fix_table(const Rebuild *b, uint8_t *data)
+static bool fix_table(Rebuild *b, uint8_t *data)
 {
     Qcow2 *q = b->refs.q;
     Table t = { .data = data };
@@ -105,13 +105,13 @@ static int fix_l1_entry(Rebuild *b, uint32_t i)
 {
     Qcow2 *q = b->refs.q;
     uint64_t old = b->next.l1[i] & QCOW2_OFFSET, new;
-    Table *t;
-    if (!old || old & (q->cluster_bytes - 1) || old >> q->cluster_bits >= b->refs.clusters)
+    Table t;
+    if (!old || old & (q->cluster_bytes - 1) || old >> q->cluster_bits >= b->refs.limit)
         return 0;
-    int status = cache_get(q, &q->l2s, old, &t);
+    int status = refs_peek(&b->refs, old, &t);
     if (status)
         return status == -EIO ? 0 : status;
-    g_autofree uint8_t *copy = g_memdup2(t->data, q->cluster_bytes);
+    g_autofree uint8_t *copy = g_memdup2(t.data, q->cluster_bytes);
     if (!fix_table(b, copy))
         return 0;
     status = rebuild_take(b, q->cluster_bytes, &new);
@@ -120,9 +120,8 @@ static int fix_l1_entry(Rebuild *b, uint32_t i)
     if (status)
         return status;
     uint32_t times = rename_table(b, i, old, new);
-    b->refs.count[old >> q->cluster_bits] -= times;
-    b->refs.count[new >> q->cluster_bits] = times;
-    return 0;
+    bool ok = refs_set(&b->refs, old >> q->cluster_bits, refs_count(&b->refs, old >> q->cluster_bits) - times);
+    return ok && refs_set(&b->refs, new >> q->cluster_bits, times) ? 0 : -ENOMEM;
 }
 
 static int fix_flags(Rebuild *b)
@@ -165,10 +164,10 @@ static int write_snapshots(Rebuild *b)
 
 /* ---- refcounts */
 
-static bool counted(const Refs *r, uint64_t first, uint64_t n)
+static bool counted(Refs *r, uint64_t first, uint64_t n)
 {
-    for (uint64_t c = first; c < first + n && c < r->clusters; c++)
-        if (r->count[c])
+    for (uint64_t c = first; c < first + n; c++)
+        if (refs_count(r, c))
             return true;
     return false;
 }
@@ -186,7 +185,7 @@ static int place_refcounts(Rebuild *b, uint64_t **ret, uint64_t *ret_clusters)
         if (entries * 8 > have << q->cluster_bits) { /* an outgrown place is given back */
             if (have)
                 for (uint64_t c = 0; c < have; c++)
-                    b->refs.count[(b->next.h.reftable_off >> q->cluster_bits) + c] = 0;
+                    refs_set(&b->refs, (b->next.h.reftable_off >> q->cluster_bits) + c, 0);
             have = div_up(entries * 8, q->cluster_bytes);
             status = have << q->cluster_bits > QCOW2_MAX_REFTABLE_BYTES ? -EFBIG : rebuild_take(b, have << q->cluster_bits, &b->next.h.reftable_off);
             table = g_renew(uint64_t, table, have << q->cluster_bits >> 3);
@@ -212,8 +211,8 @@ static int write_block(Rebuild *b, uint64_t i, uint64_t off)
     unsigned order = b->next.h.refcount_order;
     uint64_t per_block = 1ull << (q->cluster_bits + 3 - order), first = i * per_block;
     g_autofree uint8_t *block = g_malloc0(q->cluster_bytes);
-    for (uint64_t c = 0; c < per_block && first + c < b->refs.clusters; c++) {
-        uint64_t count = b->refs.count[first + c];
+    for (uint64_t c = 0; c < per_block; c++) {
+        uint64_t count = refs_count(&b->refs, first + c);
         if (order < 6 && count >> (1u << order))
             return -ERANGE;
         if (count)

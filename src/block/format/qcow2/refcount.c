@@ -6,7 +6,7 @@
 enum { MAX_LEAKED = 1 << 20 };
 
 /* Entry i of a block with 2^order bits an entry; widths below a byte count from the least significant bit. */
-static uint64_t get_entry(const uint8_t *block, unsigned order, uint64_t i)
+uint64_t refcount_get(const uint8_t *block, unsigned order, uint64_t i)
 {
     if (order < 3)
         return block[i >> (3 - order)] >> ((i << order) & 7) & ((1u << (1u << order)) - 1);
@@ -44,7 +44,7 @@ int qcow2_refcount(Qcow2 *q, uint64_t cluster, uint64_t *ret)
 {
     Table *t;
     int status = find_block(q, cluster, &t);
-    *ret = t && !status ? get_entry(t->data, q->h.refcount_order, in_block(q, cluster)) : 0;
+    *ret = t && !status ? refcount_get(t->data, q->h.refcount_order, in_block(q, cluster)) : 0;
     return status;
 }
 

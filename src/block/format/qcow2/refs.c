@@ -9,20 +9,90 @@
 
 #include "block/format/qcow2/qcow2.h"
 
-enum { MAX_WORDS = 100, SPARE = 1024 };
+enum { MAX_WORDS = 100, CHUNK = 1 << REFS_CHUNK_BITS, MANY = UINT8_MAX };
+#define NOWHERE UINT64_MAX
 
 void refs_init(Refs *r, Qcow2 *q, GPtrArray *words)
 {
-    *r = (Refs){ .q = q, .words = words };
+    *r = (Refs){ .q = q, .words = words, .at = NOWHERE, .block_at = NOWHERE };
     r->limit = MAX(q->end, div_up(q->file->size, q->cluster_bytes)) + 1;
+    r->chunks = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    r->many = g_hash_table_new(NULL, NULL);
     r->tables = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    r->buffer = g_malloc(q->cluster_bytes);
+    r->block_buffer = g_malloc(q->cluster_bytes);
 }
 
 void refs_clear(Refs *r)
 {
-    g_free(r->count);
+    g_clear_pointer(&r->chunks, g_hash_table_unref);
+    g_clear_pointer(&r->many, g_hash_table_unref);
     g_clear_pointer(&r->tables, g_hash_table_unref);
+    g_free(r->buffer);
+    g_free(r->block_buffer);
 }
+
+/* ---- counts */
+
+static uint8_t *chunk_of(Refs *r, uint64_t cluster)
+{
+    uint64_t at = cluster >> REFS_CHUNK_BITS;
+    if (at != r->at)
+        r->chunk = g_hash_table_lookup(r->chunks, (void *)at);
+    r->at = at;
+    return r->chunk;
+}
+
+uint32_t refs_count(Refs *r, uint64_t cluster)
+{
+    const uint8_t *chunk = chunk_of(r, cluster);
+    uint32_t count = chunk ? chunk[cluster % CHUNK] : 0;
+    return count < MANY ? count : (uintptr_t)g_hash_table_lookup(r->many, (void *)cluster);
+}
+
+bool refs_set(Refs *r, uint64_t cluster, uint32_t count)
+{
+    uint8_t *chunk = chunk_of(r, cluster);
+    if (!chunk && !(chunk = r->chunk = g_try_malloc0(CHUNK)))
+        return false;
+    if (!g_hash_table_contains(r->chunks, (void *)r->at))
+        g_hash_table_insert(r->chunks, (void *)r->at, chunk);
+    chunk[cluster % CHUNK] = MIN(count, (uint32_t)MANY);
+    if (count >= MANY)
+        g_hash_table_insert(r->many, (void *)cluster, (void *)(uintptr_t)count);
+    return true;
+}
+
+static bool count_one(Refs *r, uint64_t cluster, uint32_t times)
+{
+    uint8_t *chunk = chunk_of(r, cluster);
+    if (chunk && times < MANY && chunk[cluster % CHUNK] + times < MANY) {
+        chunk[cluster % CHUNK] += times;
+        return true;
+    }
+    uint32_t count = refs_count(r, cluster);
+    return refs_set(r, cluster, count > UINT32_MAX - times ? UINT32_MAX : count + times);
+}
+
+/* A block that something else uses too is none. */
+uint64_t refs_stored(Refs *r, uint64_t cluster)
+{
+    Qcow2 *q = r->q;
+    uint64_t i = cluster >> q->block_bits, off = i < q->reftable_size ? q->reftable[i] : 0;
+    uint8_t *block;
+    if (i != r->block_at)
+        r->block = off && refs_count(r, off >> q->cluster_bits) == 1 && !cache_peek(q, &q->blocks, off, r->block_buffer, &block) ? block : NULL;
+    r->block_at = i;
+    return r->block ? refcount_get(r->block, q->h.refcount_order, cluster & ((1ull << q->block_bits) - 1)) : 0;
+}
+
+int refs_peek(Refs *r, uint64_t off, Table *ret)
+{
+    *ret = (Table){ .off = off };
+    return cache_peek(r->q, &r->q->l2s, off, r->buffer, &ret->data);
+}
+
+/* ---- words */
 
 void refs_say(Refs *r, const char *format, ...)
 {
@@ -43,31 +113,19 @@ void refs_wrong(Refs *r, const char *format, ...)
     va_end(args);
 }
 
-static bool reach(Refs *r, uint64_t clusters)
-{
-    if (clusters <= r->clusters)
-        return true;
-    uint64_t more = MIN(clusters + clusters / 4 + SPARE, r->limit);
-    uint32_t *count = g_try_renew(uint32_t, r->count, more);
-    if (!count)
-        return false;
-    memset(count + r->clusters, 0, (more - r->clusters) * sizeof(*count));
-    r->count = count;
-    r->clusters = more;
-    return true;
-}
+/* ---- references */
 
 bool refs_add(Refs *r, uint64_t off, uint64_t bytes, uint32_t times)
 {
     if (!bytes)
         return true;
     uint64_t first = off >> r->q->cluster_bits, last = (off + bytes - 1) >> r->q->cluster_bits;
-    if (last < first || last >= r->limit || !reach(r, last + 1))
-        return false;
-    for (uint64_t i = first; i <= last; i++)
-        r->count[i] = r->count[i] > UINT32_MAX - times ? UINT32_MAX : r->count[i] + times;
-    r->end = MAX(r->end, (last + 1) << r->q->cluster_bits);
-    return true;
+    bool ok = last >= first && last < r->limit;
+    for (uint64_t i = first; i <= last && ok; i++)
+        ok = count_one(r, i, times);
+    if (ok)
+        r->end = MAX(r->end, (last + 1) << r->q->cluster_bits);
+    return ok;
 }
 
 static void add_named(Refs *r, const char *what, uint64_t off, uint64_t bytes, uint32_t times)
@@ -115,10 +173,10 @@ static void add_entry(Refs *r, uint64_t table, uint64_t i, Qcow2Entry e, uint32_
 static int add_l2(Refs *r, uint64_t off, uint32_t times)
 {
     Qcow2 *q = r->q;
-    Table *t;
-    int status = cache_get(q, &q->l2s, off, &t);
+    Table t;
+    int status = refs_peek(r, off, &t);
     for (uint64_t i = 0; i < 1ull << q->l2_bits && !status; i++) {
-        Qcow2Entry e = qcow2_entry_at(q, t, i);
+        Qcow2Entry e = qcow2_entry_at(q, &t, i);
         if (e.word || e.bits)
             add_entry(r, off, i, e, times);
     }
@@ -158,7 +216,7 @@ static int add_snapshots(Refs *r, const Qcow2Next *next)
     for (unsigned i = 0; i < next->snapshots->len && !status; i++) {
         Qcow2Snapshot *s = g_ptr_array_index(next->snapshots, i);
         uint64_t bytes = s->l1_size * 8ull, c = s->l1_off >> r->q->cluster_bits;
-        if (bytes && s->l1_off && c < r->clusters && r->count[c]) { /* nor is it read twice, however many name it */
+        if (bytes && s->l1_off && refs_count(r, c)) { /* nor is it read twice, however many name it */
             refs_wrong(r, "the L1 table of snapshot '%s' at 0x%" G_GINT64_MODIFIER "x is another table too", s->id, s->l1_off);
             continue;
         }
@@ -176,8 +234,6 @@ static int add_snapshots(Refs *r, const Qcow2Next *next)
 
 int refs_tables(Refs *r, const Qcow2Next *next)
 {
-    if (!reach(r, r->limit - 1))
-        return -ENOMEM;
     refs_add(r, 0, r->q->cluster_bytes, 1);
     if (next->h.l1_off)
         add_named(r, "the L1 table", next->h.l1_off, next->h.l1_size * 8ull, 1);
