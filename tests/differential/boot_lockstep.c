@@ -116,7 +116,10 @@ typedef struct Pursuit {
     bool there;
 } Pursuit;
 
-/* Flags as PUSHF and SYSCALL keep them: those that an instruction leaves undefined are not alike in both. */
+/* Flags as PUSHF and SYSCALL keep them: those that an instruction leaves undefined are not alike in both.  In Debian's kernel
+ * it is the DIV at 0xffffffff819f5d1d (all six, SDM 2): local_irq_save() is called behind it, and keeps what PUSHF shows in R11
+ * while a loop runs.  The interpreter leaves the flags as they were, the translator compares the operands (division.c) and
+ * divides; the kernel reads bit 9 alone, IF, which has to be alike. */
 static bool only_flags(uint64_t a, uint64_t b) { return !((a ^ b) & ~(uint64_t)RFLAGS_STATUS) && (a & 0xffffffffffc08028) == 0 && a & 2; }
 
 static unsigned registers_differ(const CpuState *a, const CpuState *b)

@@ -162,6 +162,38 @@ static void test_debug_traps(void)
     }
 }
 
+/* ---- SYSRET brings TF and AC: RBX has the flags of the last of 40 rounds */
+PROGRAM(sysret_flags, ".code64",
+        "lea 3f(%rip), %eax\n xor %edx, %edx\n mov $0xc0000082, %ecx\n wrmsr\n mov $40, %r14d\n 1: mov $2, %r11d\n cmp $1, %r14d\n jne 2f\n mov %rbx, %r11\n"
+        "2: lea 9f(%rip), %rcx\n sysretq\n 3: dec %r14d\n jnz 1b\n hlt\n 9: mov 0x20001, %eax\n nop\n syscall");
+enum { USER_LOAD_BYTES = 7, USER_BYTES = USER_LOAD_BYTES + 1 + 2 + 1, TSS_RSP0 = 0x7804 };
+
+static void test_sysret_flags(void)
+{
+    static const struct { uint64_t flags; int vector; unsigned slot, done; /* bytes of user code */ } rows[] = {
+        { RFLAGS_ONE, -1, 0, 0 },
+        { RFLAGS_ONE | RFLAGS_TF, EXC_DB, 0, USER_LOAD_BYTES }, /* behind one instruction */
+        { RFLAGS_ONE | RFLAGS_AC, EXC_AC, 1, 0 },
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows); n++) {
+        Guest g = guest_create(1, CODE64);
+        g_test_message("row %u", n);
+        load(&g, sysret_flags, sysret_flags_end);
+        put64(&g, TSS_RSP0, GUEST_STACK);
+        CpuState s = state_with_sse(&g);
+        s.efer |= EFER_SCE;
+        s.star = 0x18ull << 48 | 8ull << 32;
+        s.cr0 |= CR0_AM;
+        s.gpr[GPR_RBX] = rows[n].flags;
+        run_state(&g, &s);
+        g_assert_cmpint(guest_vector(&g), ==, rows[n].vector);
+        g_assert_cmpuint(gpr(&g, GPR_R14), ==, rows[n].vector >= 0);
+        if (rows[n].vector >= 0)
+            g_assert_cmphex(stack(&g, rows[n].slot), ==, GUEST_CODE + (sysret_flags_end - sysret_flags) - USER_BYTES + rows[n].done);
+        guest_destroy(&g);
+    }
+}
+
 /* ---- REP that faults in the middle: 0xa00000 to 0xc00000 is mapped and nothing around it */
 #define REP(name, text) PROGRAM(name, ".code64", "inc %rax\n" text)
 REP(rep_stosb, "rep stosb");
@@ -258,7 +290,8 @@ int main(int argc, char **argv)
 {
     static const TestCase tests[] = {
         { "/dbt/event/shadows", test_shadows }, { "/dbt/event/fpu-among-devices", test_fpu_among_devices },
-        { "/dbt/event/debug-traps", test_debug_traps }, { "/dbt/event/rep-faults", test_rep_faults },
+        { "/dbt/event/debug-traps", test_debug_traps }, { "/dbt/event/sysret-flags", test_sysret_flags },
+        { "/dbt/event/rep-faults", test_rep_faults },
         { "/dbt/event/rep-interrupted", test_rep_interrupted },
     };
     return run_cases(argc, argv, tests, G_N_ELEMENTS(tests));
