@@ -8,6 +8,7 @@
 #include "block/block.h"
 #include "console/chardev.h"
 #include "devices/devices.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/vm.h"
 
 /* ---- memory */
@@ -88,7 +89,7 @@ static bool choose_cpu(const VmConfig *c, const AccelOps *ops, CpuModel *ret, GE
 static bool make_machine(Vm *vm, GError **err)
 {
     const VmConfig *c = vm->config;
-    MachineConfig mc = { .ram_size = c->ram_bytes, .cpus = c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
+    MachineConfig mc = { .ram_size = c->no_board ? 0 : c->ram_bytes, .cpus = c->no_board ? 0 : c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
                          .max_cpus = c->cpus, .name = c->name, .data_dirs = (const char *const *)c->firmware_dirs->pdata, .accel_options = c->accel_options };
     const AccelOps *ops = choose_accel(c, err);
     if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))
@@ -182,6 +183,39 @@ static bool open_serials(Vm *vm, BoardConfig *bc, GError **err)
             return false;
         bc->serial[i] = c ? chardev_id(c) : NULL;
     }
+    return true;
+}
+
+/* ---- monitors */
+
+/* A mux is shared: its first end is a serial line's. */
+static bool open_monitor(Vm *vm, const MonitorConfig *m, unsigned n, GError **err)
+{
+    g_autofree char *label = g_strdup_printf("compat_monitor%u", n);
+    Chardev *c;
+    if (!line_chardev(vm, m->chardev, label, &c, err))
+        return false;
+    if (c && chardev_is_mux(c))
+        g_ptr_array_add(vm->chardevs, c = chardev_share(c, label));
+    if (c)
+        monitor_add(vm->monitors, c, m->mode);
+    return true;
+}
+
+static bool open_monitors(Vm *vm, GError **err)
+{
+    const VmConfig *c = vm->config;
+    vm->monitors = monitors_new(vm);
+    for (unsigned i = 0; i < c->monitors->len; i++)
+        if (!open_monitor(vm, &g_array_index(c->monitors, MonitorConfig, i), i, err))
+            return false;
+    for (unsigned i = 0; i < c->serials->len && !c->no_board && !c->no_text_monitor; i++) /* mon:stdio */
+        if (g_str_has_prefix(c->serials->pdata[i], "mon:")) {
+            g_autofree char *spec = g_strdup_printf("chardev:serial%u", i);
+            MonitorConfig m = { spec, MONITOR_TEXT };
+            if (!open_monitor(vm, &m, c->monitors->len + i, err))
+                return false;
+        }
     return true;
 }
 
@@ -308,12 +342,14 @@ static bool build(Vm *vm, GError **err)
         return false;
     if (c->kernel && !(vm->kernel = kernel_open(c->kernel, c->initrd, c->append, err)))
         return false;
+    if (c->no_board)
+        return make_machine(vm, err) && write_pidfile(vm, err) && open_named_chardevs(vm, err) && open_monitors(vm, err);
     if (!c->kernel && !(firmware = find_firmware(c, err)))
         return false;
     if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;
     machine_reset(vm->machine, RESET_COLD);
-    return vm_start_kernel(vm, err);
+    return vm_start_kernel(vm, err) && open_monitors(vm, err);
 }
 
 Vm *vm_build(const VmConfig *config, GError **err)
@@ -321,6 +357,7 @@ Vm *vm_build(const VmConfig *config, GError **err)
     Vm *vm = g_new0(Vm, 1);
     vm->config = config;
     vm->pidfile = -1;
+    vm->loop = g_main_loop_new(NULL, FALSE);
     vm->drives = g_ptr_array_new();
     vm->chardevs = g_ptr_array_new();
     if (build(vm, err))
@@ -333,6 +370,7 @@ void vm_destroy(Vm *vm)
 {
     if (!vm)
         return;
+    monitors_free(vm->monitors);
     machine_destroy(vm->machine);
     board_destroy(vm->board);
     kernel_close(vm->kernel);
@@ -346,5 +384,6 @@ void vm_destroy(Vm *vm)
         unlink(vm->config->pidfile);
         close(vm->pidfile);
     }
+    g_main_loop_unref(vm->loop);
     g_free(vm);
 }

@@ -40,6 +40,8 @@ static void clear_file(void *data)
     g_free(f->text);
 }
 
+static void clear_monitor(void *data) { g_free(((MonitorConfig *)data)->chardev); }
+
 static GArray *array_of(size_t size, GDestroyNotify clear)
 {
     GArray *a = g_array_new(FALSE, TRUE, size);
@@ -61,6 +63,7 @@ VmConfig *config_new(void)
     c->drives = array_of(sizeof(DriveConfig), clear_drive);
     c->devices = array_of(sizeof(DeviceConfig), clear_device);
     c->chardevs = array_of(sizeof(ChardevConfig), clear_chardev);
+    c->monitors = array_of(sizeof(MonitorConfig), clear_monitor);
     c->files = array_of(sizeof(FileConfig), clear_file);
     return c;
 }
@@ -72,7 +75,7 @@ void config_free(VmConfig *c)
     GPtrArray *lists[] = { c->accels, c->firmware_dirs, c->serials, c->debugcons };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_unref(lists[i]);
-    GArray *arrays[] = { c->drives, c->devices, c->chardevs, c->files };
+    GArray *arrays[] = { c->drives, c->devices, c->chardevs, c->monitors, c->files };
     for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
     char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,
@@ -148,7 +151,7 @@ static bool check_start(const VmConfig *c, GError **err)
         return error_set(err, ERR_INVALID, "-%s needs -kernel", c->initrd ? "initrd" : "append");
     if (c->kernel && c->firmware)
         return error_set(err, ERR_INVALID, "-kernel starts without firmware, so leave out -bios %s (or start from a disk)", c->firmware);
-    if (c->cpus > c->board->max_cpus)
+    if (c->board && c->cpus > c->board->max_cpus)
         return error_set(err, ERR_INVALID, "-smp: machine '%s' takes up to %u CPUs, not %u", c->board->name, c->board->max_cpus, c->cpus);
     return true;
 }
@@ -184,7 +187,7 @@ static void add_defaults(VmConfig *c)
 
 bool config_finish(VmConfig *c, GError **err)
 {
-    if (!c->board && !(c->board = board_find("pc", err)))
+    if (!c->board && !c->no_board && !(c->board = board_find("pc", err)))
         return false;
     if (!place_drives(c, err))
         return false;

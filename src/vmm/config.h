@@ -30,6 +30,11 @@ typedef struct ChardevConfig {
     char *id, *spec;
 } ChardevConfig;
 
+typedef struct MonitorConfig {
+    char *chardev; /* as -serial spells it */
+    int mode;      /* MonitorMode */
+} MonitorConfig;
+
 typedef struct FileConfig { /* -fw_cfg */
     char *name, *path, *text;
 } FileConfig;
@@ -38,6 +43,7 @@ typedef struct VmConfig {
     char *answer; /* text that was asked for instead of a machine (-help and its kind): print it and leave */
 
     const BoardType *board;
+    bool no_board;         /* -machine none: a monitor without a machine */
     GPtrArray *accels; /* const AccelOps, in order of preference */
     bool accels_unasked; /* nobody named one: these are all that suit */
     char *accel_options; /* KEY=VALUE,... */
@@ -62,12 +68,14 @@ typedef struct VmConfig {
     GArray *drives;   /* DriveConfig; -blockdev too */
     GArray *devices;  /* DeviceConfig */
     GArray *chardevs; /* ChardevConfig */
+    GArray *monitors; /* MonitorConfig */
+    bool no_text_monitor; /* -monitor none */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */
     int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
     bool ide_cdrom[IDE_SLOTS];
 
     bool nographic, display_none, nodefaults, snapshot;
-    bool start_paused, no_reboot, no_shutdown;
+    bool start_paused, no_reboot, no_shutdown, daemonize;
     char *pidfile, *log_categories, *log_path;
 } VmConfig;
 
@@ -85,4 +93,5 @@ typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
-OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_display, config_vga, config_monitor, config_net;
+OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_display, config_vga, config_net;
+OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

@@ -117,5 +117,4 @@ bool config_vga(VmConfig *c, const char *arg, GError **err)
     return only_none("-vga", arg, "display adapters are", err);
 }
 
-bool config_monitor(VmConfig *c, const char *arg, GError **err) { return only_none("-monitor", arg, "the monitor is", err); }
 bool config_net(VmConfig *c, const char *arg, GError **err) { return only_none("-net", arg, "network cards are", err); }

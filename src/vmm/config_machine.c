@@ -80,7 +80,8 @@ bool config_machine(VmConfig *c, const char *arg, GError **err)
         c->answer = board_list();
         return true;
     }
-    if (type && !(c->board = board_find(type, err)))
+    c->no_board = type ? g_str_equal(type, "none") : c->no_board;
+    if (type && !c->no_board && !(c->board = board_find(type, err)))
         return false;
     if (!keyvals_take_bool(kv, "acpi", &acpi, err) || !keyvals_take_bool(kv, "hpet", &hpet, err) ||
         !keyvals_take_bool(kv, "usb", &usb, err) || !keyvals_take_bool(kv, "vmport", &vmport, err) || !keyvals_end(kv, err))

@@ -4,46 +4,115 @@
 #include <string.h>
 
 #include "console/chardev.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/vm.h"
 
-static void quit(Vm *vm, int status)
+/* ---- the machine's life, in the monitor's words (RunState of QMP) */
+
+static void say_why(Vm *vm, const char *event, bool guest, const char *reason)
 {
+    JsonObject *data = json_object_new();
+    json_object_set_boolean_member(data, "guest", guest);
+    json_object_set_string_member(data, "reason", reason);
+    monitors_event(vm, event, data);
+}
+
+const char *vm_status_name(const Vm *vm)
+{
+    static const char *const names[] = {
+        [VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused", [VM_SHUTDOWN] = "shutdown", [VM_PANICKED] = "guest-panicked",
+        [VM_BROKEN] = "internal-error", [VM_IO_ERROR] = "io-error", [VM_DEBUG] = "debug", [VM_WATCHDOG] = "watchdog",
+    };
+    return names[vm->status];
+}
+
+void vm_stop(Vm *vm, VmStatus why)
+{
+    bool ran = vm->status == VM_RUNNING;
+    machine_stop(vm->machine);
+    if (vm->status != VM_PRELAUNCH || why != VM_PAUSED)
+        vm->status = why;
+    if (ran)
+        monitors_event(vm, "STOP", NULL);
+}
+
+bool vm_continue(Vm *vm, GError **err)
+{
+    if (!vm->board)
+        return true;
+    if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED || vm->status == VM_BROKEN)
+        return error_set(err, ERR_INVALID, "Resetting the Virtual Machine is required: its state is '%s'", vm_status_name(vm));
+    if (vm->status == VM_RUNNING)
+        return true;
+    vm->status = VM_RUNNING;
+    monitors_event(vm, "RESUME", NULL);
+    machine_start(vm->machine);
+    return true;
+}
+
+void vm_quit(Vm *vm, int status, const char *reason)
+{
+    if (vm->ending)
+        return;
+    vm->ending = true;
     vm->exit_status = status;
+    if (vm->status != VM_SHUTDOWN)
+        say_why(vm, "SHUTDOWN", g_str_has_prefix(reason, "guest"), reason);
     g_main_loop_quit(vm->loop);
 }
 
-static void reset(Vm *vm)
+void vm_reset(Vm *vm, bool guest, const char *reason)
 {
     g_autoptr(GError) err = NULL;
+    bool ran = vm->status == VM_RUNNING;
     machine_stop(vm->machine);
     machine_reset(vm->machine, RESET_WARM);
     bool ordered = !vm->config->boot_once || board_set_boot_order(vm->board, vm->config->boot_order, &err); /* once= is over */
     if (!ordered || !vm_start_kernel(vm, &err)) {
         g_printerr("atoll-vm: cannot start the machine again: %s\n", err->message);
-        quit(vm, 1);
+        vm_quit(vm, 1, "host-error");
         return;
     }
-    machine_start(vm->machine);
+    say_why(vm, "RESET", guest, reason);
+    if (!ran && vm->status != VM_PRELAUNCH)
+        vm->status = VM_PAUSED;
+    if (ran)
+        machine_start(vm->machine);
 }
 
-static void shut_down(Vm *vm)
+static void shut_down(Vm *vm, const char *reason)
 {
-    machine_stop(vm->machine);
+    if (!vm->config->no_shutdown) {
+        machine_stop(vm->machine);
+        vm_quit(vm, 0, reason);
+        return;
+    }
+    say_why(vm, "SHUTDOWN", true, reason);
+    vm_stop(vm, VM_SHUTDOWN);
+    g_printerr("atoll-vm: the guest has shut down; the machine stays, stopped (-no-shutdown)\n");
+}
+
+static void panicked(Vm *vm)
+{
+    g_printerr("atoll-vm: the guest says that it has panicked\n");
+    JsonObject *data = json_object_new();
+    json_object_set_string_member(data, "action", vm->config->no_shutdown ? "pause" : "poweroff");
+    monitors_event(vm, "GUEST_PANICKED", data);
     if (vm->config->no_shutdown)
-        g_printerr("atoll-vm: the guest has shut down; the machine stays, stopped (-no-shutdown)\n");
+        vm_stop(vm, VM_PANICKED);
     else
-        quit(vm, 0);
+        shut_down(vm, "guest-panic");
 }
 
 static void broken(Vm *vm)
 {
-    machine_stop(vm->machine);
+    vm_stop(vm, VM_BROKEN);
     for (unsigned i = 0; i < vm->machine->vcpus->len; i++) {
         Vcpu *v = vm->machine->vcpus->pdata[i];
         if (v->broken)
             g_printerr("atoll-vm: vCPU %u cannot go on: %s\n", v->id, v->broken);
     }
-    quit(vm, 1);
+    vm_quit(vm, 1, "host-error");
 }
 
 static void on_cause(Vm *vm, StopCause cause)
@@ -53,28 +122,29 @@ static void on_cause(Vm *vm, StopCause cause)
         g_printerr("atoll-vm: the guest's CPU has triple-faulted; %s\n", vm->config->no_reboot ? "ending (-no-reboot)" : "resetting the machine");
         /* fall through */
     case CAUSE_GUEST_RESET:
-    case CAUSE_HOST_RESET:
-        if (vm->config->no_reboot && cause != CAUSE_HOST_RESET)
-            shut_down(vm);
+        if (vm->config->no_reboot)
+            shut_down(vm, "guest-reset");
         else
-            reset(vm);
+            vm_reset(vm, true, "guest-reset");
+        break;
+    case CAUSE_HOST_RESET:
+        vm_reset(vm, false, "host-qmp-system-reset");
         break;
     case CAUSE_GUEST_PANIC:
-        g_printerr("atoll-vm: the guest says that it has panicked\n");
-        shut_down(vm);
+        panicked(vm);
         break;
     case CAUSE_GUEST_SHUTDOWN:
-        shut_down(vm);
+        shut_down(vm, "guest-shutdown");
         break;
     case CAUSE_DEBUG_EXIT:
         machine_stop(vm->machine);
-        quit(vm, atomic_load(&vm->machine->exit_code));
+        vm_quit(vm, atomic_load(&vm->machine->exit_code), "guest-shutdown");
         break;
     case CAUSE_BROKEN:
         broken(vm);
         break;
     case CAUSE_HOST_QUIT:
-        quit(vm, 0);
+        vm_quit(vm, 0, "host-ui");
         break;
     case CAUSE_NONE:
     case CAUSE_DEBUG_STOP:
@@ -105,7 +175,7 @@ static void stop_requested(void *opaque, StopCause cause)
 static gboolean on_signal(Vm *vm, int signum)
 {
     g_printerr("atoll-vm: ending on signal %d (%s)\n", signum, strsignal(signum));
-    quit(vm, 0);
+    vm_quit(vm, 0, "host-signal");
     return G_SOURCE_REMOVE; /* a second one then ends the process as ever */
 }
 
@@ -113,7 +183,7 @@ static gboolean on_sigint(void *vm) { return on_signal(vm, SIGINT); }
 static gboolean on_sigterm(void *vm) { return on_signal(vm, SIGTERM); }
 static gboolean on_sighup(void *vm) { return on_signal(vm, SIGHUP); }
 
-static void on_quit_key(void *vm) { quit(vm, 0); }
+static void on_quit_key(void *vm) { vm_quit(vm, 0, "host-ui"); }
 
 static void watch_quit_keys(Vm *vm, bool on)
 {
@@ -124,13 +194,12 @@ static void watch_quit_keys(Vm *vm, bool on)
 
 int vm_run(Vm *vm)
 {
-    vm->loop = g_main_loop_new(NULL, FALSE);
     vm->machine->listener = (MachineListener) { stop_requested, vm };
     unsigned sources[] = { g_unix_signal_add(SIGINT, on_sigint, vm), g_unix_signal_add(SIGTERM, on_sigterm, vm),
                            g_unix_signal_add(SIGHUP, on_sighup, vm) };
     watch_quit_keys(vm, true);
     if (!vm->config->start_paused)
-        machine_start(vm->machine);
+        vm_continue(vm, NULL);
     g_main_loop_run(vm->loop);
     machine_stop(vm->machine);
     vm->machine->listener = (MachineListener) { 0 };
@@ -138,6 +207,5 @@ int vm_run(Vm *vm)
     for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++)
         if (g_main_context_find_source_by_id(NULL, sources[i]))
             g_source_remove(sources[i]);
-    g_main_loop_unref(vm->loop);
     return vm->exit_status;
 }

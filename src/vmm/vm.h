@@ -4,14 +4,19 @@
 /*
  * vm.h - one running machine with its host ends: build.c makes it from a VmConfig, run.c keeps it going.
  */
+typedef enum VmStatus { VM_PRELAUNCH, VM_RUNNING, VM_PAUSED, VM_SHUTDOWN, VM_PANICKED, VM_BROKEN, VM_IO_ERROR, VM_DEBUG, VM_WATCHDOG } VmStatus;
+
 typedef struct Vm {
     const VmConfig *config;
     Machine *machine;
-    Board *board;
+    Board *board;         /* NULL: -machine none */
     Kernel *kernel;       /* NULL: firmware starts */
     GPtrArray *chardevs;  /* Chardev; front ends of a mux come after it */
     GPtrArray *drives;    /* BlkNode */
+    struct Monitors *monitors;
     GMainLoop *loop;
+    VmStatus status;
+    bool ending;
     int pidfile;          /* descriptor, -1: none */
     int exit_status;
 } Vm;
@@ -24,6 +29,13 @@ bool vm_start_kernel(Vm *vm, GError **err);
 
 /* Runs until the machine or somebody outside ends it; returns the exit status. */
 int vm_run(Vm *vm);
+
+/* Main thread.  What happens is told to the monitors; reasons are ShutdownCause of QMP. */
+const char *vm_status_name(const Vm *vm);
+void vm_stop(Vm *vm, VmStatus why);
+bool vm_continue(Vm *vm, GError **err);
+void vm_reset(Vm *vm, bool guest, const char *reason);
+void vm_quit(Vm *vm, int status, const char *reason);
 
 /* The whole program. */
 int vm_main(int argc, char **argv);

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "vmm/daemon.h"
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
@@ -22,10 +23,15 @@ int vm_main(int argc, char **argv)
         return fputs(config->answer, stdout) < 0 || fflush(stdout) != 0;
     if (!config_finish(config, &err))
         return fail(err);
+    Daemon daemon = { .pipe = -1 };
+    int status;
+    if (config->daemonize && !daemon_start(&daemon, &status, &err))
+        return err ? fail(err) : status;
     Vm *vm = vm_build(config, &err);
     if (!vm)
         return fail(err);
-    int status = vm_run(vm);
+    daemon_ready(&daemon);
+    status = vm_run(vm);
     vm_destroy(vm);
     return status;
 }

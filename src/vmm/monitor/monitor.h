@@ -1,0 +1,29 @@
+#pragma once
+#include <json-glib/json-glib.h>
+
+#include "vmm/vm.h"
+/*
+ * monitor.h - QMP and the text monitor over chardevs.  All on the main thread.
+ *
+ * A Vm has one Monitors, several monitors at once: each with its own greeting, capabilities and passed descriptors.
+ */
+typedef struct Monitor Monitor;
+typedef struct Monitors Monitors;
+struct Chardev;
+
+Monitors *monitors_new(Vm *vm);
+void monitors_free(Monitors *all); /* NULL is fine; before the chardevs */
+typedef enum MonitorMode { MONITOR_TEXT, MONITOR_QMP, MONITOR_QMP_PRETTY } MonitorMode;
+void monitor_add(Monitors *all, struct Chardev *chardev, MonitorMode mode);
+
+/* To every QMP monitor that has negotiated.  data may be NULL; taken over. */
+void monitors_event(Vm *vm, const char *name, JsonObject *data);
+
+/* The last descriptor that came over the monitor's socket with the commands, -1: none.  The caller's. */
+int monitor_take_descriptor(Monitor *m);
+const struct QapiSchema *monitors_schema(const Monitors *all);
+
+/* Runs a typed line and returns what it prints; caller frees. */
+char *monitor_run_line(Vm *vm, Monitor *m, const char *line);
+/* Every command, for the manual page (roff); caller frees. */
+char *monitor_manual(void);

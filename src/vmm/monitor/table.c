@@ -1,0 +1,6 @@
+/* table.c - every command stands in one of these. */
+#include "vmm/monitor/command.h"
+
+extern const MonitorCommand session_commands[], line_commands[], machine_commands[];
+
+const MonitorCommand *const monitor_tables[] = { session_commands, line_commands, machine_commands, NULL };
