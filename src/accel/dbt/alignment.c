@@ -49,7 +49,7 @@ static bool writes_operands_only(const Insn *i)
     switch (i->op) {
     case OP_MOV: case OP_ADD: case OP_SUB: case OP_AND: case OP_OR: case OP_XOR: case OP_CMP: case OP_TEST: case OP_LEA:
     case OP_INC: case OP_DEC: case OP_NEG: case OP_NOT: case OP_SHL: case OP_SHR: case OP_SAR: case OP_MOVZX: case OP_MOVSX:
-    case OP_MOVSXD: case OP_PUSH: case OP_POP: case OP_NOP:
+    case OP_MOVSXD: case OP_PUSH: case OP_POP: case OP_NOP: case OP_JCC:
         return true;
     default:
         return insn_row(i)->attrs & ROW_PASS && insn_row(i)->attrs & (ROW_SSE | ROW_AVX);

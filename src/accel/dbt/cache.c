@@ -85,9 +85,9 @@ static void block_drop(DbtVcpu *v, DbtBlock *b)
 {
     take_out(&v->cache->bucket[bucket_of(b->host, b->rip)], b);
     unlink_incoming(b);
-    for (unsigned n = 0; n < G_N_ELEMENTS(b->jumps); n++)
-        if (b->jumps[n] && b->jumps[n]->to)
-            unlink_outgoing(b->jumps[n]);
+    for (DbtExit *x = b->jumps; x; x = x->next_own)
+        if (x->to)
+            unlink_outgoing(x);
     dbt_jump_forget(v, b);
     v->cache->dead += b->code_bytes;
     b->host = NULL;

@@ -1,5 +1,5 @@
 /*
- * control.c - jumps, calls, returns, loops.  Each ends the block.
+ * control.c - jumps, calls, returns, loops.  Each but Jcc ends the block.
  */
 #include "accel/dbt/translate.h"
 
@@ -64,12 +64,12 @@ bool tr_emit_ret(Translator *t, const Insn *i)
     return true;
 }
 
+/* The block goes on with what follows. */
 bool tr_emit_jcc(Translator *t, const Insn *i)
 {
     if (!natural_size(t, i))
         return false;
     tr_jump_to(t, e_jcc(&t->e, i->cc), target(t, i));
-    tr_emit_jump(t, next_rip(t, i));
     return true;
 }
 

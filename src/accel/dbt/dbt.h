@@ -85,6 +85,7 @@ typedef struct DbtExit {
         struct { /* EXIT_JUMP */
             uint8_t *jump;           /* where the 32-bit displacement stands, writable alias */
             struct DbtExit *next_in; /* of the exits that are linked to the same block */
+            struct DbtExit *next_own; /* of those of its block that may be linked */
             DbtBlock *to;            /* linked to */
         };
         struct { /* EXIT_INTERP */
@@ -113,7 +114,7 @@ struct DbtBlock {
     const void *known_entry;    /* for the second jump table, which has compared the RIP */
     const void *checked_entry;  /* for the jump table: SCRATCH_U holds a RIP; polls too */
     DbtExit *linked_in;
-    DbtExit *jumps[2];          /* its own that may be linked */
+    DbtExit *jumps;             /* its own that may be linked */
     DbtBlock *next, *page_next, *second_next;
     const struct FaultSite *faults; /* accesses that may fault (mem.h) */
     unsigned n_faults, code_bytes;

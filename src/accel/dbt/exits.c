@@ -87,8 +87,10 @@ void tr_jump_to(Translator *t, uint8_t *jump, uint64_t rip)
     DbtExit *x = tr_new_exit(t, EXIT_JUMP, cut_rip(t, rip));
     x->linkable = in_page_of_block(t, x->rip) && !dbt_near_page_end(x->rip) && !(t->mode & MODE_SINGLE);
     x->jump = jump;
-    if (x->linkable)
-        t->b->jumps[t->b->jumps[0] != NULL] = x;
+    if (x->linkable) {
+        x->next_own = t->b->jumps;
+        t->b->jumps = x;
+    }
     tr_add_site(t, jump, x)->indirect = !x->linkable;
 }
 

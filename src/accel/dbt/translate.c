@@ -38,7 +38,7 @@ static const Emitter own[OP_COUNT] = {
     [OP_CLAC] = { tr_emit_stac, STAYS }, [OP_MOVS] = { tr_emit_movs }, [OP_STOS] = { tr_emit_stos },
     [OP_LODS] = { tr_emit_lods }, [OP_SCAS] = { tr_emit_scas }, [OP_CMPS] = { tr_emit_cmps },
     [OP_JMP] = { tr_emit_jmp, ENDS }, [OP_CALL] = { tr_emit_call, ENDS }, [OP_RET] = { tr_emit_ret, ENDS },
-    [OP_JCC] = { tr_emit_jcc, ENDS }, [OP_LOOP] = { tr_emit_loop, ENDS }, [OP_LOOPE] = { tr_emit_loop, ENDS },
+    [OP_JCC] = { tr_emit_jcc, STAYS }, [OP_LOOP] = { tr_emit_loop, ENDS }, [OP_LOOPE] = { tr_emit_loop, ENDS },
     [OP_LOOPNE] = { tr_emit_loop, ENDS }, [OP_JCXZ] = { tr_emit_loop, ENDS }, [OP_SYSCALL] = { tr_emit_syscall, ENDS },
     [OP_SYSRET] = { tr_emit_sysret, ENDS }, [OP_SWAPGS] = { tr_emit_swapgs, STAYS }, [OP_RDFSBASE] = { tr_emit_read_base },
     [OP_RDGSBASE] = { tr_emit_read_base }, [OP_WRFSBASE] = { tr_emit_write_base }, [OP_WRGSBASE] = { tr_emit_write_base },
@@ -150,24 +150,33 @@ static uint32_t flags_read_from(Translator *t, const TlbEntry *page, const uint8
     }
 }
 
+/* Where i, which ends at `after`, jumps to. */
+static uint32_t flags_read_at_target(Translator *t, const TlbEntry *page, const Insn *i, const uint8_t *after)
+{
+    const uint8_t *to = after + (int64_t)i->imm;
+    bool same_page = ((uintptr_t)to & ~0xfffull) == ((uintptr_t)t->b->host & ~0xfffull);
+    return same_page && i->opnd[0].kind == OPND_REL ? flags_read_from(t, page, to) : RFLAGS_STATUS;
+}
+
+static uint32_t flags_read_behind(Translator *t, const TlbEntry *page, const Insn *last, const uint8_t *after)
+{
+    if (!ends_block(last))
+        return flags_read_from(t, page, after);
+    return last->op == OP_JMP || last->op == OP_CALL ? flags_read_at_target(t, page, last, after) : RFLAGS_STATUS;
+}
+
 static void find_live_flags(Translator *t, const TlbEntry *page)
 {
     const uint8_t *after = t->b->host + t->b->bytes;
-    const Insn *last = &t->insn[t->n - 1];
-    uint32_t live = RFLAGS_STATUS;
-    if (!ends_block(last)) {
-        live = flags_read_from(t, page, after);
-    } else if ((last->op == OP_JCC || last->op == OP_JMP || last->op == OP_CALL) && last->opnd[0].kind == OPND_REL) {
-        const uint8_t *to = after + (int64_t)last->imm;
-        bool same_page = ((uintptr_t)to & ~0xfffull) == ((uintptr_t)t->b->host & ~0xfffull);
-        live = same_page ? flags_read_from(t, page, to) : RFLAGS_STATUS;
-        if (last->op == OP_JCC)
-            live |= flags_read_from(t, page, after);
+    uint32_t live = t->live_before[t->n] = flags_read_behind(t, page, &t->insn[t->n - 1], after);
+    for (unsigned n = t->n; n-- > 0;) {
+        const Insn *i = &t->insn[n];
+        if (i->op == OP_JCC && live != RFLAGS_STATUS)
+            live |= flags_read_at_target(t, page, i, after);
+        live = t->mode & MODE_SINGLE ? RFLAGS_STATUS /* who steps sees all of them */ : dbt_flags_before(i, live);
+        t->live_before[n] = live;
+        after -= i->length;
     }
-    t->live_before[t->n] = live;
-    for (unsigned n = t->n; n-- > 0;)
-        t->live_before[n] = t->mode & MODE_SINGLE ? RFLAGS_STATUS /* who steps sees all of them */
-                                                  : dbt_flags_before(&t->insn[n], t->live_before[n + 1]);
 }
 
 /* Leaves if `poll` is set.  Where flags are live, only by what leaves them alone. */
