@@ -10,6 +10,7 @@ The cache is $ATOLL_CACHE, or ~/.cache/atoll.  Packages come from this host's ow
 apt works on lists of its own within the cache, so that nothing of the host changes.
 """
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ KERNELS = {  # name: (metapackage, architecture)
     "686-pae": ("linux-image-686-pae", "i386"),
 }
 # What the guest's own disks need; those that a kernel has built in, or not at all, are left out.
-MODULES = ["ata_piix", "ata_generic", "sd_mod", "sr_mod", "virtio_pci", "virtio-rng", "rng-core"]
+MODULES = ["ata_piix", "ata_generic", "ahci", "sd_mod", "sr_mod", "floppy", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio-rng", "rng-core"]
 
 INIT = r"""#!/bin/busybox sh
 # The first process of Atoll's guests: prints facts, then gives a shell (atoll.mode=shell), powers off (facts) or
@@ -177,7 +178,6 @@ def cpio_entry(name, mode, data):
 
 def initramfs(name, init=INIT):
     arch = KERNELS[name][1]
-    target = os.path.join(cache_dir(), arch, f"initramfs-{name}.cpio")
     with open(os.path.join(unpacked("busybox-static", arch), "bin/busybox"), "rb") as file:
         busybox = file.read()
     archive = b"".join(cpio_entry(folder, 0o040755, b"") for folder in ("bin", "dev", "proc", "sys", "tmp", "modules"))
@@ -188,6 +188,8 @@ def initramfs(name, init=INIT):
             archive += cpio_entry("modules/" + os.path.basename(path), 0o100644, file.read())
     order = "".join(os.path.basename(path) + "\n" for path in modules)
     archive += cpio_entry("modules/order", 0o100644, order.encode()) + cpio_entry("TRAILER!!!", 0, b"")
+    # By content: worktrees share the cache and need not agree on the modules.
+    target = os.path.join(cache_dir(), arch, f"initramfs-{name}-{hashlib.sha1(archive).hexdigest()[:8]}.cpio")
     part = f"{target}.part{os.getpid()}"
     with open(part, "wb") as out:
         out.write(archive)

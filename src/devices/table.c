@@ -11,6 +11,7 @@
 #include "devices/pci/piix.h"
 #include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
+#include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
 
 const DeviceType *const device_types[] = {
@@ -37,6 +38,7 @@ const DeviceType *const device_types[] = {
     &piix3_ide_type,
     &ide_hd_type,
     &ide_cd_type,
+    VIRTIO_PCI_ENTRIES(virtio_blk_pci_type),
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     NULL,
 };

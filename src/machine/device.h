@@ -62,6 +62,7 @@ typedef struct DeviceType {
     void (*reset)(Device *d, ResetKind k); /* after the field table has been applied */
     void (*pre_save)(Device *d);
     bool (*post_load)(Device *d, GError **err); /* recompute derived fields; touch no other device */
+    void (*resumed)(Device *d); /* the machine goes on after a stop */
     void (*set_irq)(Device *d, unsigned n, bool level); /* an interrupt controller's inputs: device_irq_input() */
 } DeviceType;
 

@@ -180,11 +180,24 @@ void machine_stop(Machine *m)
         m->state = MACHINE_PAUSED;
 }
 
+static void resume_devices(Machine *m)
+{
+    for (unsigned i = 0; i < m->devices->len; i++) {
+        Device *d = m->devices->pdata[i];
+        if (!d->type->resumed || !d->realized)
+            continue;
+        g_mutex_lock(&d->lock);
+        d->type->resumed(d);
+        g_mutex_unlock(&d->lock);
+    }
+}
+
 void machine_start(Machine *m)
 {
     m->state = MACHINE_RUNNING;
     tsc_start(&m->tsc);
     clock_start(m->clock);
+    resume_devices(m);
     for (unsigned i = 0; i < m->vcpus->len; i++) {
         Vcpu *v = m->vcpus->pdata[i];
         g_mutex_lock(&v->lock);

@@ -14,6 +14,7 @@ static void clear_drive(void *data)
     g_free(d->format);
     g_free(d->options);
     g_free(d->tree);
+    g_strfreev(d->props);
 }
 
 static void clear_device(void *data)
@@ -189,7 +190,7 @@ bool config_finish(VmConfig *c, GError **err)
 {
     if (!c->board && !c->no_board && !(c->board = board_find("pc", err)))
         return false;
-    if (!place_drives(c, err))
+    if (!place_drives(c, err) || !config_plug_drives(c, err))
         return false;
     name_drives(c);
     add_defaults(c);

@@ -8,7 +8,7 @@
  */
 enum { IDE_SLOTS = 4, SERIAL_PORTS = 4 };
 
-typedef enum DriveInterface { DRIVE_IDE, DRIVE_NONE } DriveInterface;
+typedef enum DriveInterface { DRIVE_IDE, DRIVE_VIRTIO, DRIVE_NONE } DriveInterface;
 
 typedef struct DriveConfig {
     char *id, *file, *format;
@@ -16,8 +16,9 @@ typedef struct DriveConfig {
     char *tree;    /* instead of file: a stack of nodes, as -blockdev spells it */
     bool used;     /* another -blockdev stands on it */
     DriveInterface interface;
-    int index; /* IDE slot; -1: the next free one */
+    int index; /* IDE slot, or place among those of its kind; -1: the next free one */
     bool cdrom, snapshot, read_only;
+    char **props; /* of the device that it becomes or that names it: "werror", "stop", ..., NULL */
 } DriveConfig;
 
 typedef struct DeviceConfig {
@@ -86,6 +87,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmConfig, config_free)
 /* Gives drives their slots, adds default devices, and refuses what contradicts itself. */
 bool config_finish(VmConfig *c, GError **err);
 
+/* -drive if=virtio and its kind become devices, and what a -drive says about errors goes to the device with its drive. */
+bool config_plug_drives(VmConfig *c, GError **err);
 DriveConfig *config_drive_by_id(VmConfig *c, const char *id); /* NULL: none */
 
 /* Handlers of options with text to read: config_machine.c, config_drive.c, config_device.c.  Each takes the option's argument. */

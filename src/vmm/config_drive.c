@@ -1,9 +1,11 @@
 /* config_drive.c - options about disk images: -drive, -blockdev, -hda and their kind. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/keyval.h"
 #include "block/block.h"
+#include "devices/devices.h"
 #include "vmm/config.h"
 
 /* ---- -drive */
@@ -11,7 +13,7 @@
 static bool drive_position(KeyVals *kv, DriveConfig *d, GError **err)
 {
     uint64_t index = UINT64_MAX, bus = UINT64_MAX, unit = UINT64_MAX;
-    if (!keyvals_take_number(kv, "index", 0, IDE_SLOTS - 1, &index, err) || !keyvals_take_number(kv, "bus", 0, 1, &bus, err) ||
+    if (!keyvals_take_number(kv, "index", 0, d->interface == DRIVE_IDE ? IDE_SLOTS - 1 : UINT8_MAX, &index, err) || !keyvals_take_number(kv, "bus", 0, 1, &bus, err) ||
         !keyvals_take_number(kv, "unit", 0, 1, &unit, err))
         return false;
     if (bus != UINT64_MAX || unit != UINT64_MAX) {
@@ -58,18 +60,36 @@ static bool take_image(KeyVals *kv, DriveConfig *d, GError **err)
     return ok;
 }
 
+/* What -drive takes but a device obeys. */
+static void take_props(KeyVals *kv, DriveConfig *d)
+{
+    static const char *const names[] = { "werror", "rerror", "serial", NULL };
+    g_autoptr(GPtrArray) props = g_ptr_array_new();
+    for (unsigned i = 0; names[i]; i++) {
+        const char *value = keyvals_take(kv, names[i]);
+        if (!value)
+            continue;
+        g_ptr_array_add(props, (char *)names[i]);
+        g_ptr_array_add(props, (char *)value);
+    }
+    g_ptr_array_add(props, NULL);
+    d->props = g_strdupv((char **)props->pdata);
+}
+
 static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
 {
-    static const char *const interfaces[] = { "ide", "none", NULL }, *const media[] = { "disk", "cdrom", NULL };
+    static const char *const interfaces[] = { "ide", "virtio", "none", NULL }, *const media[] = { "disk", "cdrom", NULL };
     unsigned interface = DRIVE_IDE, medium = 0;
     d->file = g_strdup(keyvals_take(kv, "file"));
     d->format = g_strdup(keyvals_take(kv, "format"));
     d->id = g_strdup(keyvals_take(kv, "id"));
-    if (!keyvals_take_choice(kv, "if", interfaces, &interface, err) || !keyvals_take_choice(kv, "media", media, &medium, err) ||
-        !drive_position(kv, d, err) || !keyvals_take_bool(kv, "readonly", &d->read_only, err) ||
-        !keyvals_take_bool(kv, "read-only", &d->read_only, err) || !keyvals_take_bool(kv, "snapshot", &d->snapshot, err))
+    take_props(kv, d);
+    if (!keyvals_take_choice(kv, "if", interfaces, &interface, err) || !keyvals_take_choice(kv, "media", media, &medium, err))
         return false;
     d->interface = interface;
+    if (!drive_position(kv, d, err) || !keyvals_take_bool(kv, "readonly", &d->read_only, err) ||
+        !keyvals_take_bool(kv, "read-only", &d->read_only, err) || !keyvals_take_bool(kv, "snapshot", &d->snapshot, err))
+        return false;
     d->cdrom = medium == 1;
     if (!take_image(kv, d, err))
         return false;
@@ -154,3 +174,61 @@ bool config_hdb(VmConfig *c, const char *arg, GError **err) { return add_ide(c, 
 bool config_hdc(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, false); }
 bool config_hdd(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 3, false); }
 bool config_cdrom(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, true); }
+
+/* ---- drives that are devices of their own */
+
+static void append_props(DeviceConfig *to, char *const *props)
+{
+    GPtrArray *all = g_ptr_array_new();
+    for (char **p = to->props; p && *p; p++)
+        g_ptr_array_add(all, *p);
+    for (; props && props[0]; props += 2) {
+        if (to->props && g_strv_contains((const char *const *)to->props, props[0]))
+            continue;
+        g_ptr_array_add(all, g_strdup(props[0]));
+        g_ptr_array_add(all, g_strdup(props[1]));
+    }
+    g_ptr_array_add(all, NULL);
+    g_free(to->props);
+    to->props = (char **)g_ptr_array_free(all, FALSE);
+}
+
+/* The device obeys what its -drive said. */
+static void inherit(VmConfig *c, DeviceConfig *device)
+{
+    for (char **p = device->props; p && p[0]; p += 2)
+        if (g_str_equal(p[0], "drive")) {
+            DriveConfig *d = config_drive_by_id(c, p[1]);
+            if (d)
+                append_props(device, d->props);
+            return;
+        }
+}
+
+static int by_index(const void *a, const void *b)
+{
+    const DriveConfig *const *x = a, *const *y = b;
+    return (int)((*x)->index < 0 ? INT_MAX : (*x)->index) - (int)((*y)->index < 0 ? INT_MAX : (*y)->index);
+}
+
+/* In front of what -device says, in the order of their index. */
+bool config_plug_drives(VmConfig *c, GError **err)
+{
+    g_autoptr(GPtrArray) drives = g_ptr_array_new();
+    for (unsigned i = 0; i < c->devices->len; i++)
+        inherit(c, &g_array_index(c->devices, DeviceConfig, i));
+    for (unsigned i = 0; i < c->drives->len; i++)
+        if (g_array_index(c->drives, DriveConfig, i).interface == DRIVE_VIRTIO)
+            g_ptr_array_add(drives, &g_array_index(c->drives, DriveConfig, i));
+    g_ptr_array_sort(drives, by_index);
+    const DeviceType *type = device_type_find(device_types, "virtio-blk-pci", err);
+    for (unsigned i = 0; i < drives->len && type; i++) {
+        DriveConfig *d = drives->pdata[i];
+        if (!d->id)
+            d->id = g_strdup_printf("virtio%u", i);
+        DeviceConfig device = { .type = type, .props = g_strdupv((char *[]){ "drive", d->id, NULL }) };
+        append_props(&device, d->props);
+        g_array_insert_val(c->devices, i, device);
+    }
+    return type;
+}

@@ -115,6 +115,15 @@ static void broken(Vm *vm)
     vm_quit(vm, 1, "host-error");
 }
 
+/* What failed is kept, and tried again when the machine goes on. */
+static void io_error(Vm *vm)
+{
+    if (!machine_running(vm->machine))
+        return;
+    machine_stop(vm->machine);
+    g_printerr("atoll-vm: a request to a disk image has failed; the machine is paused (rerror=, werror=)\n");
+}
+
 static void on_cause(Vm *vm, StopCause cause)
 {
     switch (cause) {
@@ -145,6 +154,9 @@ static void on_cause(Vm *vm, StopCause cause)
         break;
     case CAUSE_HOST_QUIT:
         vm_quit(vm, 0, "host-ui");
+        break;
+    case CAUSE_IO_ERROR:
+        io_error(vm);
         break;
     case CAUSE_NONE:
     case CAUSE_DEBUG_STOP:

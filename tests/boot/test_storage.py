@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Linux's own drivers move data to and from IDE disks and CD-ROMs, and take random numbers from virtio-rng."""
+"""Linux's own drivers move data to and from IDE and virtio disks and CD-ROMs, and take random numbers from virtio-rng."""
 import hashlib
 import os
 import subprocess
 import unittest
 
 import guest
+import guest_disk
 import guests
 import tap
 
@@ -66,6 +67,59 @@ class Linux(unittest.TestCase):
     @NEEDS_LONG
     def test_modern_only(self):
         self.check("pci=nomsi", "-device", "virtio-rng-pci,disable-legacy=on")
+
+
+class VirtioDisk(unittest.TestCase):
+    """virtio_blk of Debian's kernel: data, serial number, discard, queues."""
+    shell = Linux.shell
+
+    def check(self, device, *args):
+        with guest.temporary_folder() as folder:
+            disk = os.path.join(folder, "disk.img")
+            with open(disk, "wb") as out:
+                out.write(os.urandom(DISK_BYTES))
+            before = md5(disk)
+            with guest.Guest("-nographic", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("cloud"), "-initrd", guests.initramfs("cloud"),
+                             "-append", "console=ttyS0 quiet atoll.mode=shell", "-drive", f"file={disk},format=raw,discard=unmap,serial=S-17,{device}", *args,
+                             terminal=True) as vm:
+                vm.expect("A shell in the guest", 200)
+                self.shell(vm, "md5sum < /dev/vda", before)
+                self.shell(vm, "cat /sys/block/vda/serial", "S-17")
+                self.shell(vm, "ls /sys/block/vda/mq | wc -l", r"\b2\b")
+                self.shell(vm, WRITE.replace("/dev/sda", "/dev/vda"), "# ")
+                self.shell(vm, "blkdiscard -o 2097152 -l 1048576 /dev/vda; echo status $?", "status 0")
+                after = self.shell(vm, "md5sum < /dev/vda", r"[0-9a-f]{32}")
+                self.shell(vm, "dmesg | grep -cE 'vda.*error'", r"\b0\b(?=\r)")
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+            self.assertNotEqual(after, before)
+            self.assertEqual(after, md5(disk))
+            with open(disk, "rb") as file:
+                file.seek(2 << 20)
+                self.assertEqual(file.read(1 << 20), bytes(1 << 20))
+
+    def test_drive(self):
+        self.check("if=virtio", "-smp", "2")
+
+    @NEEDS_LONG
+    def test_transitional(self):
+        self.check("if=none,id=d", "-device", "virtio-blk-pci-transitional,drive=d,disable-modern=on,num-queues=2", "-smp", "2")
+
+    @NEEDS_LONG
+    def test_non_transitional(self):
+        self.check("if=none,id=d", "-device", "virtio-blk-pci-non-transitional,drive=d,num-queues=2", "-smp", "2")
+
+    @NEEDS_LONG
+    def test_root(self):
+        """GRUB finds the disk by SeaBIOS's driver, Debian mounts it by its own."""
+        with guest.temporary_folder() as folder:
+            disk = os.path.join(folder, "disk.img")
+            subprocess.run(["cp", "--reflink=auto", "--sparse=always", guest_disk.disk("amd64"), disk], check=True)
+            with guest.Guest("-nographic", "-m", "512", "-accel", "dbt", "-drive", f"file={disk},format=raw,if=virtio", terminal=True) as vm:
+                vm.expect(r"atoll login: root \(automatic login\)", 300)
+                vm.expect("# ", 100)
+                vm.send("findmnt -no SOURCE /\r")
+                vm.expect("/dev/vda", 60)
 
 
 IMG = os.path.join(os.path.dirname(guest.ATOLL_VM), "atoll-img")

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "block/block.h"
 #include "machine/machine.h"
 /*
  * fuzz.h - what device fuzzers share: a machine with RAM and a PCI bus, and a reader of the input.
@@ -40,5 +41,8 @@ uint64_t fuzz_read(AddressSpace *s, uint64_t at, unsigned size);
 void fuzz_write(AddressSpace *s, uint64_t at, unsigned size, uint64_t value);
 void fuzz_fill_ram(FuzzRig *r, FuzzInput *in, uint64_t at); /* a run of bytes from the input */
 void fuzz_save_load(FuzzRig *r);                            /* must work at any time */
+
+/* A raw image of zeros that devices find by that id; the caller closes it after the rig. */
+BlkNode *fuzz_add_image(FuzzRig *r, const char *id, unsigned bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

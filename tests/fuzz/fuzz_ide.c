@@ -1,24 +1,10 @@
 /* fuzz_ide.c - the IDE controller under any sequence of port accesses, with any contents of RAM. */
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "block/block.h"
 #include "devices/storage/ide.h"
 #include "fuzz.h"
 
 enum { BUS_MASTER = 0xc000, DISK_BYTES = 1 << 20, CD_BYTES = 200 * 2048, DEVFN = 9 };
 static const uint16_t bases[] = { 0x1f0, 0x170, 0x3f6, 0x376, BUS_MASTER, BUS_MASTER + 8 };
-
-static BlkNode *add_image(FuzzRig *r, const char *id, unsigned bytes)
-{
-    int fd = memfd_create(id, MFD_CLOEXEC);
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_assert_cmpint(ftruncate(fd, bytes), ==, 0);
-    BlkNode *n = blk_open(&(BlkOpenOptions){ .filename = path, .format = "raw", .share = true }, NULL);
-    close(fd);
-    machine_add_backend(r->machine, BACKEND_DRIVE, id, n);
-    return n;
-}
 
 static void add_drive(FuzzRig *r, Device *ide, const DeviceType *t, const char *drive)
 {
@@ -92,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FuzzInput in = { data, size };
     FuzzRig r = fuzz_rig_create();
     Device *ide = piix3_ide_create(r.machine, r.bus, DEVFN, (IrqLine){ 0 }, (IrqLine){ 0 }, NULL);
-    BlkNode *disk = add_image(&r, "disk", DISK_BYTES), *cd = add_image(&r, "cd", CD_BYTES);
+    BlkNode *disk = fuzz_add_image(&r, "disk", DISK_BYTES), *cd = fuzz_add_image(&r, "cd", CD_BYTES);
     add_drive(&r, ide, &ide_hd_type, "disk");
     add_drive(&r, ide, &ide_cd_type, NULL);
     add_drive(&r, ide, &ide_cd_type, "cd");

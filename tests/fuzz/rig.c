@@ -1,6 +1,9 @@
 /* rig.c - the machine that device fuzzers drive. */
 #include "fuzz.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 static void ignore_intx(void *opaque, uint8_t devfn, unsigned pin, bool level) {}
 static void ignore_msi(void *opaque, uint64_t address, uint32_t data) {}
 static const PciBusOps bus_ops = { .set_intx = ignore_intx, .msi = ignore_msi };
@@ -51,4 +54,15 @@ void fuzz_save_load(FuzzRig *r)
     g_autoptr(GError) err = NULL;
     if (!machine_save(r->machine, state, &err) || !machine_load(r->machine, state->data, state->len, &err))
         g_error("a machine's own saved state does not load: %s", err->message);
+}
+
+BlkNode *fuzz_add_image(FuzzRig *r, const char *id, unsigned bytes)
+{
+    int fd = memfd_create(id, MFD_CLOEXEC);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_assert_cmpint(ftruncate(fd, bytes), ==, 0);
+    BlkNode *n = blk_open(&(BlkOpenOptions){ .filename = path, .format = "raw", .share = true }, NULL);
+    close(fd);
+    machine_add_backend(r->machine, BACKEND_DRIVE, id, n);
+    return n;
 }

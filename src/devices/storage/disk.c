@@ -1,0 +1,168 @@
+/* disk.c - see disk.h. */
+#include "devices/storage/disk.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "machine/machine.h"
+
+enum { SERIAL_CHARS = 20 };
+
+/* ---- properties */
+
+static bool is_power_of_2(uint32_t n) { return n && !(n & (n - 1)); }
+
+static bool check_sizes(const Disk *d, GError **err)
+{
+    if (!is_power_of_2(d->logical_block) || !is_power_of_2(d->physical_block))
+        return error_set(err, ERR_INVALID, "%s: logical_block_size (%u) and physical_block_size (%u) are powers of two", d->dev->path,
+                         d->logical_block, d->physical_block);
+    if (d->logical_block > d->physical_block)
+        return error_set(err, ERR_INVALID, "%s: logical_block_size (%u) is larger than physical_block_size (%u); raise the latter",
+                         d->dev->path, d->logical_block, d->physical_block);
+    if (d->min_io % d->logical_block || d->opt_io % d->logical_block)
+        return error_set(err, ERR_INVALID, "%s: min_io_size (%u) and opt_io_size (%u) are multiples of logical_block_size (%u)",
+                         d->dev->path, d->min_io, d->opt_io, d->logical_block);
+    if (d->serial && strlen(d->serial) > SERIAL_CHARS)
+        return error_set(err, ERR_INVALID, "%s: property 'serial' is '%s', but takes at most %d characters", d->dev->path, d->serial,
+                         SERIAL_CHARS);
+    return true;
+}
+
+static bool take_word(const Disk *d, const char *property, const char *value, const char *const *words, unsigned *ret, GError **err)
+{
+    for (unsigned i = 0; words[i]; i++)
+        if (g_str_equal(words[i], value)) {
+            *ret = i;
+            return true;
+        }
+    g_autofree char *all = g_strjoinv(", ", (char **)words);
+    return error_set(err, ERR_INVALID, "%s: property '%s' is one of %s, not '%s'", d->dev->path, property, all, value);
+}
+
+static bool take_policies(Disk *d, GError **err)
+{
+    static const char *const policies[] = { "report", "ignore", "stop", "enospc", "auto", NULL };
+    static const char *const caches[] = { "off", "on", "auto", NULL };
+    unsigned on_read, on_write, cache;
+    if (!take_word(d, "rerror", d->rerror, policies, &on_read, err) || !take_word(d, "werror", d->werror, policies, &on_write, err) ||
+        !take_word(d, "write-cache", d->write_cache, caches, &cache, err))
+        return false;
+    d->on_read = on_read > DISK_ENOSPC ? DISK_REPORT : on_read;
+    d->on_write = on_write > DISK_ENOSPC ? DISK_ENOSPC : on_write;
+    d->cache = cache;
+    return true;
+}
+
+/* ---- life */
+
+static bool take_image(Disk *d, GError **err)
+{
+    BlkInfo info;
+    if (!d->drive)
+        return true;
+    d->blk = machine_claim_backend(d->dev->machine, BACKEND_DRIVE, d->drive, d->dev, err);
+    if (!d->blk)
+        return false;
+    blk_info(d->blk, &info);
+    d->bytes = info.size;
+    d->read_only = info.read_only;
+    return true;
+}
+
+bool disk_realize(Disk *d, Device *dev, GError **err)
+{
+    d->dev = dev;
+    g_queue_init(&d->held);
+    g_cond_init(&d->idle);
+    return check_sizes(d, err) && take_policies(d, err) && take_image(d, err);
+}
+
+void disk_unrealize(Disk *d)
+{
+    if (!d->dev)
+        return;
+    g_mutex_lock(&d->dev->lock);
+    disk_quiesce(d);
+    g_mutex_unlock(&d->dev->lock);
+    if (d->blk) {
+        blk_drain(d->blk); /* the block layer's thread has left our completion */
+        machine_release_backend(d->dev->machine, BACKEND_DRIVE, d->drive);
+    }
+    g_cond_clear(&d->idle);
+    d->dev = NULL;
+}
+
+/* ---- requests */
+
+static void finish(DiskReq *r, int status)
+{
+    Disk *d = r->disk;
+    r->done(r, status); /* r may be gone now */
+    if (!--d->in_flight)
+        g_cond_broadcast(&d->idle);
+}
+
+static bool stops(DiskPolicy p, int status) { return p == DISK_STOP || (p == DISK_ENOSPC && status == -ENOSPC); }
+
+static void take_result(DiskReq *r, int status)
+{
+    Disk *d = r->disk;
+    DiskPolicy p = r->req.op == BLK_READ ? d->on_read : d->on_write;
+    if (status && status != -ECANCELED && stops(p, status)) {
+        g_queue_push_tail(&d->held, r);
+        machine_request(d->dev->machine, CAUSE_IO_ERROR);
+        return;
+    }
+    finish(r, p == DISK_IGNORE ? 0 : status);
+}
+
+/* On the block layer's thread, or within disk_submit(). */
+static void request_done(BlkReq *req, int status)
+{
+    DiskReq *r = (DiskReq *)req;
+    Disk *d = r->disk;
+    if (atomic_load_explicit(&d->submitter, memory_order_relaxed) == g_thread_self()) {
+        take_result(r, status);
+        return;
+    }
+    GMutex *lock = &d->dev->lock;
+    g_mutex_lock(lock);
+    take_result(r, status);
+    g_mutex_unlock(lock);
+}
+
+static void start(Disk *d, DiskReq *r)
+{
+    GThread *outer = atomic_load_explicit(&d->submitter, memory_order_relaxed);
+    atomic_store_explicit(&d->submitter, g_thread_self(), memory_order_relaxed);
+    blk_submit(d->blk, &r->req);
+    atomic_store_explicit(&d->submitter, outer, memory_order_relaxed);
+}
+
+void disk_submit(Disk *d, DiskReq *r)
+{
+    r->disk = d;
+    r->req.done = request_done;
+    d->in_flight++;
+    start(d, r);
+}
+
+void disk_quiesce(Disk *d)
+{
+    while (d->in_flight) {
+        DiskReq *r = g_queue_pop_head(&d->held);
+        if (r)
+            finish(r, -ECANCELED);
+        else
+            g_cond_wait(&d->idle, &d->dev->lock);
+    }
+}
+
+void disk_resumed(Disk *d)
+{
+    GQueue again = d->held;
+    g_queue_init(&d->held);
+    for (DiskReq *r; (r = g_queue_pop_head(&again));)
+        start(d, r);
+}

@@ -1,0 +1,4 @@
+#pragma once
+#include "devices/virtio/virtio_pci.h"
+/* virtio_blk.h - paravirtual disk. */
+VIRTIO_PCI_DECLARE(virtio_blk_pci_type);
