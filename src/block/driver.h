@@ -33,6 +33,8 @@ typedef struct BlkDriver {
     /* Starts r and returns true: another thread will call blk_done(), or has.  False: it would have to sleep, and
      * nothing has happened; a worker calls perform().  n is open, r checked and aligned to n->align. */
     bool (*submit)(BlkNode *n, BlkReq *r);
+    /* Protocols: within submit() of the node above, completes r, which is done, with 0 and on another thread. */
+    bool (*finish)(BlkNode *n, BlkReq *r);
     int (*map)(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret); /* ret is preset: allocated, host_node = n->file */
     bool (*resize)(BlkNode *n, uint64_t size, unsigned flags, GError **err); /* sets n->size */
     bool (*check)(BlkNode *n, unsigned repair, BlkCheck *ret, GError **err);

@@ -151,6 +151,12 @@ static bool file_submit(BlkNode *n, BlkReq *r)
     return ring && uring_submit(ring, f->fd, r);
 }
 
+static bool file_finish(BlkNode *n, BlkReq *r)
+{
+    Uring *ring = ring_of(n);
+    return ring && uring_finish(ring, r);
+}
+
 /* ---- more */
 
 static int file_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret)
@@ -257,6 +263,7 @@ const BlkDriver file_driver = {
     .close = file_close,
     .perform = file_perform,
     .submit = file_submit,
+    .finish = file_finish,
     .map = file_map,
     .copy_range = file_copy_range,
     .info = file_info,

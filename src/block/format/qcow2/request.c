@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 
+#include "base/iov.h"
 #include "block/format/qcow2/qcow2.h"
 
 static int flush_request(BlkNode *n)
@@ -49,7 +50,18 @@ static int unpin_1(BlkNode *n, BlkReq *r, int status)
     return status;
 }
 
-/* Data in one piece, in their place. */
+/* What reads as zeros. */
+static bool submit_zeros(BlkNode *n, BlkReq *r, const Qcow2Run *run)
+{
+    const BlkNode *file = n->file;
+    bool zeros = run->kind == QCOW2_IS_ZERO || (run->kind == QCOW2_IS_HOLE && !n->backing);
+    if (!zeros || run->len != r->len || r->op != BLK_READ || !file->driver->finish)
+        return false;
+    iov_fill(r->iov, r->niov, 0, 0, r->len);
+    return file->driver->finish(n->file, r);
+}
+
+/* Data in one piece, in their place, or none. */
 bool qcow2_submit(BlkNode *n, BlkReq *r)
 {
     Qcow2 *q = n->state;
@@ -63,7 +75,7 @@ bool qcow2_submit(BlkNode *n, BlkReq *r)
     if (plain && blk_forward(n, q->data, r, run.host, run.pin ? unpin_1 : unpin_0))
         return true;
     qcow2_unpin(q, run.pin);
-    return false;
+    return submit_zeros(n, r, &run);
 }
 
 /* ---- the machine's state: behind the disk, from the next L1 entry on; what was never written reads as zeros */
