@@ -3,6 +3,7 @@
 
 #include "devices/acpi/fw_cfg.h"
 #include "devices/char/char.h"
+#include "devices/display/display.h"
 #include "devices/input/input.h"
 #include "devices/intc/intc.h"
 #include "devices/misc/a20.h"
@@ -40,5 +41,6 @@ const DeviceType *const device_types[] = {
     &ide_cd_type,
     VIRTIO_PCI_ENTRIES(virtio_blk_pci_type),
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
+    &vga_pci_type,
     NULL,
 };

@@ -266,6 +266,8 @@ static void init_header(PciDevice *p)
             init_bar(p, &p->dev.windows[i]);
 }
 
+const WindowOps pci_memory_window = { .min = 1, .max = 8 }; /* no callbacks: the guest reaches the memory itself */
+
 void pci_set_bar_ram(PciDevice *p, unsigned window, RamBlock *ram)
 {
     p->dev.windows[window].ram = ram;

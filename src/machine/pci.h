@@ -78,7 +78,7 @@ void pci_set_intx(PciDevice *p, bool level);
 /* MSI-X: sends the vector if enabled and unmasked, else remembers it as pending.  false: MSI-X is off, use INTx. */
 bool pci_msix_notify(PciDevice *p, unsigned vector);
 bool pci_msix_enabled(const PciDevice *p);
-extern const WindowOps pci_msix_window;
+extern const WindowOps pci_msix_window, pci_memory_window; /* the latter for BARs of pci_set_bar_ram() */
 
 /* Called by device.c: checks and MSI-X, before type->realize; leaves the bus; at reset and after load, lock held. */
 bool pci_realize(PciDevice *p, GError **err);

@@ -1,0 +1,4 @@
+#pragma once
+#include "machine/device.h"
+/* display.h - display adapters. */
+extern const DeviceType vga_pci_type;
