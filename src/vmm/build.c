@@ -7,6 +7,8 @@
 #include "accel/accel.h"
 #include "block/block.h"
 #include "console/chardev.h"
+#include "console/display.h"
+#include "console/input.h"
 #include "devices/devices.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/vm.h"
@@ -94,6 +96,8 @@ static bool make_machine(Vm *vm, GError **err)
     const AccelOps *ops = choose_accel(c, err);
     if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))
         return false;
+    vm->machine->screens = vm->screens = screens_create();
+    vm->machine->input = vm->input = input_hub_create();
     if (c->log_path && !log_open(vm->machine->log, c->log_path, err))
         return false;
     if (c->log_categories && !log_enable(vm->machine->log, c->log_categories, err))
@@ -284,6 +288,7 @@ static void fill_board_config(Vm *vm, BoardConfig *bc)
     bc->rtc_time = c->rtc_time;
     bc->no_acpi = c->no_acpi;
     bc->no_hpet = c->no_hpet;
+    bc->graphics = c->graphics;
     bc->has_uuid = c->has_uuid;
     memcpy(bc->uuid, c->uuid, sizeof(bc->uuid));
     for (unsigned slot = 0; slot < IDE_SLOTS; slot++) {
@@ -373,6 +378,8 @@ void vm_destroy(Vm *vm)
     monitors_free(vm->monitors);
     machine_destroy(vm->machine);
     board_destroy(vm->board);
+    screens_destroy(vm->screens);
+    input_hub_destroy(vm->input);
     kernel_close(vm->kernel);
     for (unsigned i = 0; i < vm->drives->len; i++)
         blk_close(vm->drives->pdata[i]);

@@ -75,6 +75,8 @@ typedef struct VmConfig {
     int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
     bool ide_cdrom[IDE_SLOTS];
 
+    const char *vga;       /* the device of -vga; NULL: none */
+    bool vga_chosen, graphics; /* graphics: there is a display adapter */
     bool nographic, display_none, nodefaults, snapshot;
     bool start_paused, no_reboot, no_shutdown, daemonize;
     char *pidfile, *log_categories, *log_path;
@@ -86,6 +88,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmConfig, config_free)
 
 /* Gives drives their slots, adds default devices, and refuses what contradicts itself. */
 bool config_finish(VmConfig *c, GError **err);
+bool config_add_display(VmConfig *c, GError **err); /* part of it */
 
 /* -drive if=virtio and its kind become devices, and what a -drive says about errors goes to the device with its drive. */
 bool config_plug_drives(VmConfig *c, GError **err);
@@ -96,5 +99,6 @@ typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
-OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_display, config_vga, config_net;
+OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_net;
+OptionHandler config_display, config_vga; /* config_display.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

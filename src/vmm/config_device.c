@@ -105,16 +105,4 @@ static bool only_none(const char *option, const char *arg, const char *what, GEr
            error_set(err, ERR_UNSUPPORTED, "%s %s: %s not built yet; %s none is what there is", option, arg, what, option);
 }
 
-bool config_display(VmConfig *c, const char *arg, GError **err)
-{
-    c->display_none = true;
-    return only_none("-display", arg, "screens are", err);
-}
-
-bool config_vga(VmConfig *c, const char *arg, GError **err)
-{
-    c->display_none = true;
-    return only_none("-vga", arg, "display adapters are", err);
-}
-
 bool config_net(VmConfig *c, const char *arg, GError **err) { return only_none("-net", arg, "network cards are", err); }

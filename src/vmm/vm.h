@@ -12,6 +12,8 @@ typedef struct Vm {
     Board *board;         /* NULL: -machine none */
     Kernel *kernel;       /* NULL: firmware starts */
     GPtrArray *chardevs;  /* Chardev; front ends of a mux come after it */
+    struct Screens *screens; /* the host's ends of displays, keyboards and pointers */
+    struct InputHub *input;
     GPtrArray *drives;    /* BlkNode */
     struct Monitors *monitors;
     GMainLoop *loop;
