@@ -291,11 +291,12 @@ static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
     sigset_t mask; /* the translator's threads take no signals; this one has handlers with a stack of their own */
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     stack_t stack;
-    struct sigaction on_segv, on_bus, on_ill;
+    struct sigaction on_segv, on_bus, on_ill, on_fpe;
     sigaltstack(NULL, &stack);
     sigaction(SIGSEGV, NULL, &on_segv);
     sigaction(SIGBUS, NULL, &on_bus);
     sigaction(SIGILL, NULL, &on_ill);
+    sigaction(SIGFPE, NULL, &on_fpe);
     if (ops->thread_start)
         ops->thread_start(g->vcpu);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
@@ -305,6 +306,7 @@ static bool with_own_gs(Guest *g, RunExit (*go)(Guest *))
     sigaction(SIGSEGV, &on_segv, NULL);
     sigaction(SIGBUS, &on_bus, NULL);
     sigaction(SIGILL, &on_ill, NULL);
+    sigaction(SIGFPE, &on_fpe, NULL);
     return ok;
 }
 

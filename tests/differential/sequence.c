@@ -64,12 +64,15 @@ static bool bytes_differ(GString *text, const char *name, int n, const uint8_t *
 static const char *const gpr_names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                            "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
 
-static bool fpu_differs(const Program *p, const XsaveImage *a, const XsaveImage *b, GString *t)
+/* With #XM the interpreter may show more flags than the operation raised (host_exec.c says why). */
+static uint32_t unknown_flags(const Outcome *interp) { return interp->vector == EXC_XM ? 0x3f : 0; }
+
+static bool fpu_differs(const Program *p, const XsaveImage *a, const XsaveImage *b, uint32_t unknown, GString *t)
 {
     bool d = differ(t, "fcw", -1, a->fcw, b->fcw);
     d |= differ(t, "fsw", -1, a->fsw, b->fsw);
     d |= differ(t, "ftw", -1, a->ftw, b->ftw);
-    d |= differ(t, "mxcsr", -1, a->mxcsr, b->mxcsr);
+    d |= differ(t, "mxcsr", -1, a->mxcsr & ~unknown, b->mxcsr & ~unknown);
     for (int n = 0; n < 8; n++)
         d |= bytes_differ(t, "st", n, a->st[n].bytes, b->st[n].bytes, 10);
     for (int n = 0; n < (p->size == CODE64 ? 16 : 8); n++) {
@@ -124,7 +127,7 @@ static bool sides_differ(const Program *p, const Side *x, const Side *y, GString
         d |= differ(t, gpr_names[n], -1, a->gpr[n] & width, b->gpr[n] & width);
     uint64_t flags = ~(uint64_t)RFLAGS_STATUS | (is_foreign(p, a->rip) ? 0 : program_flags_at(p, a->rip));
     d |= differ(t, "rflags", -1, a->rflags & flags, b->rflags & flags);
-    d |= fpu_differs(p, &a->fpu, &b->fpu, t);
+    d |= fpu_differs(p, &a->fpu, &b->fpu, unknown_flags(a), t);
     d |= bytes_differ(t, "data", -1, x->memory.data, y->memory.data, DATA_BYTES);
     d |= bytes_differ(t, "stack", -1, x->memory.stack, y->memory.stack, PAGE);
     return d | bytes_differ(t, "code", -1, x->code, y->code, SEQUENCE_BYTES);

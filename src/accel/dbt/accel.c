@@ -73,12 +73,14 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
     dbt_tlb_init(&v->shared_tlb[DTLB_WRITE]);
     DbtRegion *region = ((DbtShared *)((InterpAccel *)a)->translator)->region;
     v->flat = region ? dbt_flat_create(v, region) : NULL;
+    dbt_faults_create(v);
     dbt_stats_init(v);
     if (dbt_cache_create(v, err)) {
         dbt_jumps_create(v);
         dbt_context_select(v, v->i.context);
         return true;
     }
+    dbt_faults_destroy(v);
     dbt_flat_destroy(v->flat);
     interp_vcpu_finish(vcpu);
     return false;
@@ -91,6 +93,7 @@ static void dbt_vcpu_finish(Vcpu *vcpu)
     dbt_jumps_destroy(v);
     dbt_cache_destroy(v->cache);
     dbt_glue_destroy(v->glue);
+    dbt_faults_destroy(v);
     dbt_flat_destroy(v->flat);
     v->flat = NULL;
     interp_vcpu_finish(vcpu);

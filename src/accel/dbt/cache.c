@@ -100,8 +100,7 @@ static void cache_empty(DbtVcpu *v)
     memset(c->page_bucket, 0, sizeof(c->page_bucket));
     memset(c->second_bucket, 0, sizeof(c->second_bucket));
     c->used = c->dead = 0;
-    if (v->flat)
-        dbt_faults_forget(v);
+    dbt_faults_forget(v);
     code_buffer_reset(c->code);
     dbt_glue_destroy(v->glue);
     v->glue = dbt_glue_create(c->code);

@@ -63,6 +63,7 @@ typedef enum ExitKind {
     EXIT_INTERP,   /* a C function executes the instruction at rip */
     EXIT_MEMORY,   /* the TLB did not know address `ea` */
     EXIT_ATTENTION, /* poll: at the start of the block */
+    EXIT_SIMD_FP,   /* the host raised #XM for the instruction at rip */
     EXIT_KINDS
 } ExitKind;
 
@@ -146,7 +147,8 @@ typedef struct DbtVcpu {
     int jump_template;                   /* file of pages that hold the miss; -1: none */
     struct DbtCache *cache;
     struct DbtFlat *flat; /* NULL: tag is the back end (mem.h) */
-    DbtExit fault;        /* EXIT_MEMORY that the signal handler makes */
+    GPtrArray *faulting;  /* const DbtBlock (fault_sites.c) */
+    DbtExit fault;        /* EXIT_MEMORY or EXIT_SIMD_FP that the signal handler makes */
     DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
     struct DbtGlue *glue;
     uint32_t mode;

@@ -46,7 +46,6 @@ struct DbtFlat {
     unsigned most_pieces;
     FlatTable *table[TLB_CONTEXTS];
     uint8_t faults[HINTS];
-    GPtrArray *blocks; /* const DbtBlock */
 };
 
 DbtFlat *dbt_flat_create(DbtVcpu *v, DbtRegion *r)
@@ -57,7 +56,6 @@ DbtFlat *dbt_flat_create(DbtVcpu *v, DbtRegion *r)
     f->region = r;
     f->poison = dbt_region_poison(r);
     f->most_pieces = MIN(MOST_PIECES, ALL_PIECES / TLB_CONTEXTS / MAX(v->i.vcpu.machine->config.cpus, 1u));
-    f->blocks = g_ptr_array_new();
     return f;
 }
 
@@ -68,7 +66,6 @@ void dbt_flat_destroy(DbtFlat *f)
     for (unsigned n = 0; n < TLB_CONTEXTS; n++)
         if (f->table[n])
             munmap(f->table[n], sizeof(FlatTable));
-    g_ptr_array_unref(f->blocks);
     g_free(f);
 }
 
@@ -243,38 +240,6 @@ void dbt_flat_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 }
 
 /* ---- sites */
-
-void dbt_faults_add(DbtVcpu *v, const DbtBlock *b) { g_ptr_array_add(v->flat->blocks, (void *)b); }
-
-void dbt_faults_forget(DbtVcpu *v) { g_ptr_array_set_size(v->flat->blocks, 0); }
-
-/* The last block that begins at or before pc. */
-static const DbtBlock *block_at(const DbtFlat *f, const uint8_t *pc)
-{
-    unsigned low = 0, high = f->blocks->len;
-    while (low < high) {
-        unsigned middle = (low + high) / 2;
-        const DbtBlock *b = f->blocks->pdata[middle];
-        if ((const uint8_t *)b->checked_entry <= pc)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low ? f->blocks->pdata[low - 1] : NULL;
-}
-
-const FaultSite *dbt_faults_find(const DbtVcpu *v, const uint8_t *pc, const DbtBlock **ret_block)
-{
-    const DbtBlock *b = v->flat ? block_at(v->flat, pc) : NULL;
-    size_t offset = b ? (size_t)(pc - (const uint8_t *)b->checked_entry) : 0;
-    if (!b || offset >= b->code_bytes)
-        return NULL;
-    const FaultSite *found = NULL;
-    for (unsigned n = 0; n < b->n_faults && b->faults[n].pc <= offset; n++)
-        found = &b->faults[n];
-    *ret_block = b;
-    return found;
-}
 
 static uint8_t *hint_of(DbtFlat *f, const uint8_t *insn)
 {

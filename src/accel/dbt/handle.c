@@ -148,6 +148,9 @@ static const void *handle_attention(DbtVcpu *v, const DbtExit *x)
     return interp_wants_attention(&v->i) ? NULL : enter_at(v, x->block->entry);
 }
 
+/* The host has noted in MXCSR what the operation raised, and done nothing else of it. */
+static G_NORETURN void handle_simd_fp(DbtVcpu *v) { interp_raise(&v->i, v->i.s.cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD); }
+
 static uint64_t exit_rip(const DbtVcpu *v, const DbtExit *x)
 {
     uint64_t rip = x->relative ? v->code_base + x->rip : x->rip;
@@ -169,6 +172,7 @@ const void *dbt_exit(DbtVcpu *v, DbtExit *x)
     case EXIT_INTERP: return handle_insn(v, x);
     case EXIT_MEMORY: return handle_memory(v, x);
     case EXIT_ATTENTION: return handle_attention(v, x);
+    case EXIT_SIMD_FP: handle_simd_fp(v);
     case EXIT_KINDS: break;
     }
     g_assert_not_reached();

@@ -39,6 +39,13 @@ static FaultSite *continue_site(Translator *t)
     return more;
 }
 
+void tr_note_simd_fp(Translator *t, const Insn *i)
+{
+    bool has_site = t->v->flat && i->has_mem; /* that of the operand's access tells the same */
+    if (insn_row(i)->attrs & ROW_SIMD_FP && !has_site)
+        tr_add_fault_site(t, 0, 0);
+}
+
 void tr_note_held(Translator *t, unsigned n, unsigned host)
 {
     FaultSite *f = continue_site(t);

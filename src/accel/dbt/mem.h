@@ -60,7 +60,7 @@ bool dbt_flat_site_is_checked(const DbtVcpu *v, const uint8_t *insn); /* where i
 bool dbt_flat_site_faulted(DbtVcpu *v, const uint8_t *insn);
 
 /* ---- signal.c: faults of translated code */
-/* Where an access that may fault begins, up to the next one; in order of `pc`. */
+/* Where an access that may fault begins, or an operation that may raise #XM, up to the next one; in order of `pc`. */
 typedef struct FaultSite {
     uint16_t pc, resume; /* bytes from the block's first; resume: where it starts over */
     uint16_t rip; /* bytes from the block's RIP to the instruction */
@@ -70,12 +70,14 @@ typedef struct FaultSite {
 } FaultSite;
 enum { NOT_HELD = 0xff };
 
-/* flat.c: blocks with such accesses, in order of their code.  NULL: no access of translated code stands there. */
+/* fault_sites.c: blocks with such instructions.  NULL: none of translated code stands there. */
+void dbt_faults_create(DbtVcpu *v);
+void dbt_faults_destroy(DbtVcpu *v);
 void dbt_faults_add(DbtVcpu *v, const DbtBlock *b);
 void dbt_faults_forget(DbtVcpu *v);
 const FaultSite *dbt_faults_find(const DbtVcpu *v, const uint8_t *pc, const DbtBlock **ret_block);
 
-/* For vCPU threads: the handler of SIGSEGV and SIGBUS, on a stack of its own. */
+/* For vCPU threads: the handler of SIGSEGV, SIGBUS, SIGILL and SIGFPE, on a stack of its own. */
 void dbt_signal_thread_start(DbtVcpu *v);
 #define SIGNAL_STACK_BYTES (64u << 10)
 void *dbt_signal_stack(const DbtVcpu *v); /* context.c */

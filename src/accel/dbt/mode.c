@@ -3,8 +3,7 @@
 
 static bool sse_usable(const CpuState *s)
 {
-    enum { MXCSR_MASKS = 0x1f80 };
-    return !(s->cr0 & (CR0_EM | CR0_TS)) && s->cr4 & CR4_OSFXSR && (s->fpu.mxcsr & MXCSR_MASKS) == MXCSR_MASKS;
+    return !(s->cr0 & (CR0_EM | CR0_TS)) && s->cr4 & CR4_OSFXSR;
 }
 
 static bool avx_usable(const CpuState *s)
@@ -12,7 +11,7 @@ static bool avx_usable(const CpuState *s)
     return sse_usable(s) && s->cr4 & CR4_OSXSAVE && (s->xcr0 & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX);
 }
 
-/* Unmasked exceptions and a pending #MF are the interpreter's. */
+/* Unmasked exceptions and a pending #MF are the interpreter's, which knows where the last instruction stood. */
 static bool x87_usable(const CpuState *s)
 {
     enum { FCW_MASKS = 0x3f, FSW_ES = 0x80 };

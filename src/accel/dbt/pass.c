@@ -131,6 +131,7 @@ static void emit_pass_memory(Translator *t, const Insn *i)
     bool aligned = insn_row(i)->attrs & ROW_ALIGNED || i->op == OP_CMPXCHG16B;
     tr_emit_access(t, i, m->size, m->access & OPND_WRITE ? DTLB_WRITE : DTLB_READ, aligned ? m->size : 1);
     Recode r = { .reg = 0xff, .rm = 0xff, .vvvv = 0xff, .memory = true, .mem_base = SCRATCH_T, .mem_index = SCRATCH_U };
+    tr_note_simd_fp(t, i);
     Borrowed held[3];
     unsigned n = 0;
     if (f.high) { /* no REX: the address must stand in a low register */
@@ -162,6 +163,7 @@ static void emit_pass_registers(Translator *t, const Insn *i)
         if (f.named >> slot & 1)
             e_load_gs(&t->e, slot, GS_GPR(slot));
     tr_flags_from_memory(t);
+    tr_note_simd_fp(t, i);
     put_recoded(t, i, &same);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)
         if (written >> slot & 1)

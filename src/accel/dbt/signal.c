@@ -2,14 +2,18 @@
  * signal.c - host faults of translated code become exits.
  *
  * An access to something that the flat table does not hold faults in the host.  The handler looks up which access that was
- * and lets the thread go on at the exit that a check would have taken, with the guest's registers as they were.
+ * and lets the thread go on at the exit that a check would have taken, with the guest's registers as they were.  In the same
+ * way an operation of SSE or AVX whose exception the guest has not masked becomes its #XM.
  *
  * The handler finds its vCPU by GS, so there is nothing global but the handler itself.  SS_AUTODISARM makes the kernel use
  * the stack that we name whatever RSP is: RSP is the guest's and may point anywhere, into that stack too.
  */
+#include <asm/prctl.h>
 #include <signal.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "accel/dbt/mem.h"
 #include "base/error.h"
@@ -26,12 +30,15 @@ static const int reg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG
 
 static DbtVcpu *vcpu_of_thread(void)
 {
-    DbtVcpu *v;
-    __asm__("rdgsbase %0" : "=r"(v));
+    DbtVcpu *v = NULL;
+    if (dbt_has_wrgsbase())
+        __asm__("rdgsbase %0" : "=r"(v));
+    else
+        syscall(SYS_arch_prctl, ARCH_GET_GS, &v);
     return v;
 }
 
-static void redirect(DbtVcpu *v, const DbtBlock *b, const FaultSite *s, greg_t *regs)
+static void redirect(DbtVcpu *v, ExitKind kind, const DbtBlock *b, const FaultSite *s, greg_t *regs)
 {
     for (unsigned n = 0; n < G_N_ELEMENTS(s->held); n++)
         if (s->held[n] != NOT_HELD)
@@ -40,7 +47,7 @@ static void redirect(DbtVcpu *v, const DbtBlock *b, const FaultSite *s, greg_t *
         uint64_t ea = (uint64_t)regs[REG_RSP] - s->size;
         regs[reg_of[SCRATCH_U]] = (greg_t)(mode_code_size(b->mode) == CODE64 ? ea : (uint32_t)ea);
     }
-    v->fault = (DbtExit){ .kind = EXIT_MEMORY, .size = s->size, .access = s->access, .flags_saved = s->flags_saved, .faulted = true, .aligned = s->aligned,
+    v->fault = (DbtExit){ .kind = kind, .size = s->size, .access = s->access, .flags_saved = s->flags_saved, .faulted = true, .aligned = s->aligned,
                           .resume = (const uint8_t *)b->checked_entry + s->resume,
                           .rip = b->rip + s->rip, .relative = mode_relative(b->mode), .mode = b->mode,
                           .block = (DbtBlock *)b };
@@ -54,8 +61,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
     DbtVcpu *v = vcpu_of_thread();
     const DbtBlock *b = NULL;
     const FaultSite *s = v && info->si_code > 0 ? dbt_faults_find(v, (const uint8_t *)regs[REG_RIP], &b) : NULL;
-    if (s) {
-        redirect(v, b, s, regs);
+    bool simd_fp = number == SIGFPE && regs[REG_TRAPNO] == EXC_XM;
+    if (s && (simd_fp || number != SIGFPE)) {
+        redirect(v, simd_fp ? EXIT_SIMD_FP : EXIT_MEMORY, b, s, regs);
         return;
     }
     signal(number, SIG_DFL); /* a bug of ours, or somebody's kill(): as if there were no handler */
@@ -71,6 +79,7 @@ static void mask_signals(void)
     sigdelset(&mask, SIGSEGV);
     sigdelset(&mask, SIGBUS); /* #SS is reported so */
     sigdelset(&mask, SIGILL); /* branch_if_misaligned() in mem_flat.c */
+    sigdelset(&mask, SIGFPE);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
@@ -83,6 +92,7 @@ void dbt_signal_thread_start(DbtVcpu *v)
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGILL, &action, NULL);
+    sigaction(SIGFPE, &action, NULL);
     mask_signals();
 }
 

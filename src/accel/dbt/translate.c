@@ -253,7 +253,7 @@ static void emit_body(Translator *t)
 
 static void keep_faults(Translator *t)
 {
-    if (!t->v->flat || !t->n_faults)
+    if (!t->n_faults)
         return;
     FaultSite *kept = dbt_arena_alloc(t->v, t->n_faults * sizeof(*kept));
     memcpy(kept, t->fault, t->n_faults * sizeof(*kept));

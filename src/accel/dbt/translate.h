@@ -113,6 +113,8 @@ void tr_prepare_access(Translator *t, unsigned size, unsigned align); /* before 
 void tr_emit_translate(Translator *t, unsigned size, unsigned access, unsigned align);
 /* For back ends whose accesses fault: one begins here. */
 FaultSite *tr_add_fault_site(Translator *t, unsigned size, unsigned access);
+/* The instruction may raise #XM.  Guest flags are the host's. */
+void tr_note_simd_fp(Translator *t, const Insn *i);
 /* A host register's guest value has gone to borrow[n]. */
 void tr_note_held(Translator *t, unsigned n, unsigned host);
 /* SCRATCH_U changes now: the address was that of tr_emit_push_access(). */
