@@ -17,6 +17,7 @@ typedef enum RtcBase { RTC_UTC, RTC_LOCALTIME, RTC_AT } RtcBase;
 /* Strings stay the caller's and need not outlive board_create(). */
 typedef struct BoardConfig {
     const char *firmware;      /* path of the image; NULL: none, see board_start_direct() */
+    const char *pflash[2];     /* instead: drive ids of the firmware's flash and of its variables' */
     const char *serial[4];     /* chardev ids of COM1 to COM4; NULL: no such port */
     const char *ide[4];        /* drive ids: primary master and slave, secondary master and slave; NULL: empty */
     bool ide_cdrom[4];         /* an ATAPI drive; with ide[n] NULL it has no disc */

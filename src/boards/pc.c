@@ -197,7 +197,7 @@ static bool add_serials(Pc *pc, const BoardConfig *c, GError **err)
 
 static bool build(Pc *pc, const BoardConfig *c, GError **err)
 {
-    return pc_map_memory(pc, c->firmware, err) && (pc->intc = intc_create(machine(pc), err)) && add_host_bridge(pc, err) &&
+    return pc_map_memory(pc, c, err) && (pc->intc = intc_create(machine(pc), err)) && add_host_bridge(pc, err) &&
            add_south_bridge(pc, err) && add_ide(pc, c, err) && add_power_management(pc, err) && add_input(pc, err) &&
            add_rtc(pc, c, err) && add_pit(pc, err) && add_hpet(pc, c, err) && add_serials(pc, c, err) && add_fw_cfg(pc, err) && pc_tell_firmware(pc, c, err);
 }

@@ -23,7 +23,7 @@ enum { PC_BRIDGE_SLOT = 1 }; /* the south bridge: functions 0 ISA, 1 IDE, 3 powe
 #define PC_HOLE_END 0xfec00000ull /* PCI windows end below the IOAPIC */
 
 /* pc_memory.c */
-bool pc_map_memory(Pc *pc, const char *firmware, GError **err);
+bool pc_map_memory(Pc *pc, const BoardConfig *config, GError **err);
 unsigned pc_e820(const Pc *pc, E820Entry ret[32]);
 /* pc_firmware.c: CMOS, fw_cfg, ACPI and SMBIOS files.  pc_publish_tables() again after a device was added. */
 bool pc_tell_firmware(Pc *pc, const BoardConfig *config, GError **err);

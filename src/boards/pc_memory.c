@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "boards/pc_inside.h"
+#include "devices/storage/pflash.h"
 
 #define FIRMWARE_MAX (8ull << 20)
 enum { FIRMWARE_UNIT = 64 << 10, ISA_FIRMWARE = 128 << 10, MIB = 1 << 20 };
@@ -47,19 +48,37 @@ static bool read_firmware(Pc *pc, const char *path, GError **err)
     return true;
 }
 
+static bool map_isa_firmware(Pc *pc, RamBlock *image, GError **err)
+{
+    uint64_t top = MIN(image->size, ISA_FIRMWARE);
+    RegionDecl isa = { .name = "firmware below 1 MiB", .kind = REGION_ROM, .base = MIB - top, .size = top, .priority = PRIO_EXPANSION, .ram = image, .offset = image->size - top };
+    return add(pc, &isa, err);
+}
+
 static bool map_firmware(Pc *pc, const char *path, GError **err)
 {
     if (!read_firmware(pc, path, err))
         return false;
-    uint64_t n = pc->firmware->size, top = MIN(n, ISA_FIRMWARE);
+    uint64_t n = pc->firmware->size;
     RegionDecl whole = { .name = "firmware", .kind = REGION_ROM, .base = PC_4G - n, .size = n, .priority = PRIO_RAM, .ram = pc->firmware };
-    RegionDecl isa = { .name = "firmware below 1 MiB", .kind = REGION_ROM, .base = MIB - top, .size = top, .priority = PRIO_EXPANSION, .ram = pc->firmware, .offset = n - top };
-    return add(pc, &whole, err) && add(pc, &isa, err);
+    return add(pc, &whole, err) && map_isa_firmware(pc, pc->firmware, err);
 }
 
-bool pc_map_memory(Pc *pc, const char *firmware, GError **err)
+/* One flash below the other; the end of the first is also what the processor finds below 1 MiB. */
+static bool map_flash(Pc *pc, const char *const *drives, GError **err)
 {
-    return map_ram(pc, err) && (!firmware || map_firmware(pc, firmware, err));
+    uint64_t at = PC_4G;
+    for (unsigned i = 0; i < 2 && drives[i]; i++) {
+        Device *d = device_create(pc->board.machine, &pflash_type, NULL, (const char *[]){ "drive", drives[i], NULL }, err);
+        if (!d || !pflash_map(d, at -= pflash_size(d), err) || (i == 0 && !map_isa_firmware(pc, pflash_contents(d), err)))
+            return false;
+    }
+    return true;
+}
+
+bool pc_map_memory(Pc *pc, const BoardConfig *config, GError **err)
+{
+    return map_ram(pc, err) && (!config->firmware || map_firmware(pc, config->firmware, err)) && map_flash(pc, config->pflash, err);
 }
 
 /* RAM as firmware finds it, before anybody has reserved parts of it. */

@@ -11,6 +11,7 @@
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
 #include "devices/storage/ide.h"
+#include "devices/storage/pflash.h"
 #include "devices/timer/timer.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
@@ -42,5 +43,6 @@ const DeviceType *const device_types[] = {
     VIRTIO_PCI_ENTRIES(virtio_blk_pci_type),
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &vga_pci_type,
+    &pflash_type,
     NULL,
 };

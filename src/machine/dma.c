@@ -59,7 +59,7 @@ void dma_written(Machine *m, uint64_t gpa, uint64_t len)
     FlatView *v = space_view(m->memory);
     for (uint64_t at = gpa, end = gpa + len; at < end; at = (at | 4095) + 1) {
         const FlatRange *r = view_find(v, at);
-        if (!r || r->kind != REGION_RAM)
+        if (!r || (r->kind != REGION_RAM && r->kind != REGION_ROM))
             continue;
         bool has_code = mark_page(r->ram, r->offset + (at - r->start));
         if (has_code && m->accel && m->accel->ops->code_changed)

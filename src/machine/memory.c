@@ -350,7 +350,7 @@ static uint64_t range_read(const FlatRange *r, uint64_t addr, unsigned size)
 
 static void range_write(const FlatRange *r, uint64_t addr, unsigned size, uint64_t value)
 {
-    if (r->kind == REGION_IO) {
+    if (r->window && (r->kind == REGION_IO || r->kind == REGION_ROM)) {
         window_write(r->window, r->offset + (addr - r->start), size, value);
     } else if (r->kind == REGION_RAM) {
         memcpy(r->ram->host + r->offset + (addr - r->start), &value, size);

@@ -37,7 +37,7 @@ void ram_take_dirty(RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64
 
 typedef enum RegionKind {
     REGION_RAM,
-    REGION_ROM,  /* RAM block that the guest reads and whose writes go nowhere */
+    REGION_ROM,  /* RAM block that the guest reads; writes go to .window, or nowhere */
     REGION_IO,   /* a device's window */
     REGION_HOLE, /* nothing, and hides what is below it */
 } RegionKind;
@@ -49,7 +49,7 @@ typedef struct RegionDecl {
     int priority;     /* the higher hides the lower; RAM is usually 0, devices 1, overlays (PAM) above */
     RamBlock *ram;    /* RAM, ROM */
     uint64_t offset;  /* into ram or the window */
-    Window *window;   /* IO */
+    Window *window;   /* IO; of ROM: what takes writes, NULL: nobody */
     bool disabled;    /* added, but not visible yet */
 } RegionDecl;
 
@@ -80,7 +80,7 @@ MemRegion *region_add(AddressSpace *s, const RegionDecl *decl, GError **err); /*
 void region_remove(MemRegion *r);
 void region_enable(MemRegion *r, bool enabled);
 void region_move(MemRegion *r, uint64_t base);
-void region_set_kind(MemRegion *r, RegionKind kind); /* RAM <-> ROM <-> HOLE: PAM */
+void region_set_kind(MemRegion *r, RegionKind kind); /* RAM <-> ROM <-> HOLE: PAM; ROM <-> IO: flash */
 /* Between begin and commit changes are collected and published once.  They nest. */
 void space_begin(AddressSpace *s);
 void space_commit(AddressSpace *s);
