@@ -280,6 +280,7 @@ static bool add_files(Vm *vm, GError **err)
 static void fill_board_config(Vm *vm, BoardConfig *bc)
 {
     const VmConfig *c = vm->config;
+    memcpy(bc->pflash, c->pflash, sizeof(bc->pflash));
     bc->boot_order = c->boot_once ? c->boot_once : c->boot_order;
     bc->boot_menu = c->boot_menu;
     bc->boot_menu_timeout_ms = c->boot_menu_timeout_ms;
@@ -349,7 +350,7 @@ static bool build(Vm *vm, GError **err)
         return false;
     if (c->no_board)
         return make_machine(vm, err) && write_pidfile(vm, err) && open_named_chardevs(vm, err) && open_monitors(vm, err);
-    if (!c->kernel && !(firmware = find_firmware(c, err)))
+    if (!c->kernel && !c->pflash[0] && !(firmware = find_firmware(c, err)))
         return false;
     if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;

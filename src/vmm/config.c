@@ -81,6 +81,8 @@ void config_free(VmConfig *c)
         g_array_unref(arrays[i]);
     char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,
                       c->pidfile, c->log_categories, c->log_path };
+    for (unsigned i = 0; i < FLASH_CHIPS; i++)
+        g_free(c->pflash[i]);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
     blk_env_free(c->env);
@@ -123,6 +125,27 @@ static bool place_drives(VmConfig *c, GError **err)
     return true;
 }
 
+static bool place_chip(VmConfig *c, DriveConfig *d, GError **err)
+{
+    unsigned n = d->index >= 0 ? d->index : c->pflash[0] ? 1 : 0;
+    if (n >= FLASH_CHIPS || c->pflash[n])
+        return error_set(err, ERR_INVALID, "'%s': flash chip %u is taken or does not exist: there are 0, the firmware, and 1, its variables; give unit=", drive_label(d), n);
+    if (!d->id)
+        d->id = g_strdup_printf("pflash%u", n);
+    c->pflash[n] = g_strdup(d->id);
+    return true;
+}
+
+static bool place_flash(VmConfig *c, GError **err)
+{
+    for (unsigned i = 0; i < c->drives->len; i++) {
+        DriveConfig *d = &g_array_index(c->drives, DriveConfig, i);
+        if (d->interface == DRIVE_PFLASH && !place_chip(c, d, err))
+            return false;
+    }
+    return !c->pflash[1] || c->pflash[0] || error_set(err, ERR_INVALID, "flash chip 1 holds the variables of the firmware in chip 0, and that has no image; add -drive if=pflash,unit=0,...");
+}
+
 /* Names as QEMU gives them: ide0-hd0, ide1-cd0. */
 static void name_drives(VmConfig *c)
 {
@@ -154,6 +177,8 @@ static bool check_start(const VmConfig *c, GError **err)
         return error_set(err, ERR_INVALID, "-kernel starts without firmware, so leave out -bios %s (or start from a disk)", c->firmware);
     if (c->board && c->cpus > c->board->max_cpus)
         return error_set(err, ERR_INVALID, "-smp: machine '%s' takes up to %u CPUs, not %u", c->board->name, c->board->max_cpus, c->cpus);
+    if (c->pflash[0] && (c->kernel || c->firmware))
+        return error_set(err, ERR_INVALID, "flash '%s' is the firmware, so leave out %s", c->pflash[0], c->kernel ? "-kernel, or give it to that firmware's shell" : "-bios");
     return true;
 }
 
@@ -190,7 +215,7 @@ bool config_finish(VmConfig *c, GError **err)
 {
     if (!c->board && !c->no_board && !(c->board = board_find("pc", err)))
         return false;
-    if (!place_drives(c, err) || !config_plug_drives(c, err))
+    if (!place_drives(c, err) || !place_flash(c, err) || !config_plug_drives(c, err))
         return false;
     name_drives(c);
     add_defaults(c);

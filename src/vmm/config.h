@@ -6,9 +6,9 @@
  * config.h - everything that the command line says about a machine, as data.  options.c fills it, build.c makes the
  * machine from it.
  */
-enum { IDE_SLOTS = 4, SERIAL_PORTS = 4 };
+enum { IDE_SLOTS = 4, SERIAL_PORTS = 4, FLASH_CHIPS = 2 };
 
-typedef enum DriveInterface { DRIVE_IDE, DRIVE_VIRTIO, DRIVE_NONE } DriveInterface;
+typedef enum DriveInterface { DRIVE_IDE, DRIVE_VIRTIO, DRIVE_NONE, DRIVE_PFLASH } DriveInterface;
 
 typedef struct DriveConfig {
     char *id, *file, *format;
@@ -59,6 +59,7 @@ typedef struct VmConfig {
 
     GPtrArray *firmware_dirs; /* -L, then the usual ones; NULL-terminated by config_finish() */
     char *firmware, *kernel, *initrd, *append;
+    char *pflash[FLASH_CHIPS]; /* drive ids */
     char *boot_order, *boot_once;
     bool boot_menu;
     unsigned boot_menu_timeout_ms;

@@ -78,7 +78,7 @@ static void take_props(KeyVals *kv, DriveConfig *d)
 
 static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
 {
-    static const char *const interfaces[] = { "ide", "virtio", "none", NULL }, *const media[] = { "disk", "cdrom", NULL };
+    static const char *const interfaces[] = { "ide", "virtio", "none", "pflash", NULL }, *const media[] = { "disk", "cdrom", NULL };
     unsigned interface = DRIVE_IDE, medium = 0;
     d->file = g_strdup(keyvals_take(kv, "file"));
     d->format = g_strdup(keyvals_take(kv, "format"));

@@ -75,6 +75,14 @@ bool config_machine(VmConfig *c, const char *arg, GError **err)
     if (!kv)
         return false;
     const char *type = keyvals_take(kv, "type"), *accel = keyvals_take(kv, "accel");
+    static const char *const chips[FLASH_CHIPS] = { "pflash0", "pflash1" };
+    for (unsigned i = 0; i < FLASH_CHIPS; i++) {
+        const char *drive = keyvals_take(kv, chips[i]);
+        if (drive) {
+            g_free(c->pflash[i]);
+            c->pflash[i] = g_strdup(drive);
+        }
+    }
     bool acpi = !c->no_acpi, hpet = !c->no_hpet, usb = false, vmport = false;
     if (type && g_str_equal(type, "help")) {
         c->answer = board_list();

@@ -15,7 +15,7 @@ const VmOption vm_options[] = {
     { "help", "h", NULL, "print this help and leave", answer_help, .section = "General" },
     { "version", NULL, NULL, "print the version and leave", answer_version },
     { "manual", NULL, NULL, "print the manual page (roff) and leave", answer_manual },
-    { "machine", "M", "[type=]NAME[,accel=A[:B]][,acpi=on|off][,hpet=on|off]", "main board; help lists them", config_machine },
+    { "machine", "M", "[type=]NAME[,accel=A[:B]][,acpi=on|off][,hpet=on|off][,pflash0=DRIVE][,pflash1=DRIVE]", "main board; help lists them", config_machine },
     { "accel", NULL, "NAME[:NAME...][,tlb=auto|tag|flat]", "what runs the guest's instructions, the first that this host can; help lists them", config_accel },
     { "enable-kvm", NULL, NULL, "the same as -accel kvm", config_enable_kvm },
     { "cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "processor model; help lists models and features", config_cpu },
@@ -40,7 +40,7 @@ const VmOption vm_options[] = {
     { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },
     { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", FLAG(no_shutdown) },
 
-    { "drive", NULL, "file=FILE[,format=raw][,if=ide|virtio|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on][,cache=none|writeback|writethrough|directsync|unsafe][,aio=threads|io_uring][,discard=unmap][,serial=TEXT][,rerror=report|ignore|stop|enospc][,werror=...][,OPTION=VALUE...]",
+    { "drive", NULL, "file=FILE[,format=raw][,if=ide|virtio|pflash|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on][,cache=none|writeback|writethrough|directsync|unsafe][,aio=threads|io_uring][,discard=unmap][,serial=TEXT][,rerror=report|ignore|stop|enospc][,werror=...][,OPTION=VALUE...]",
       "a disk image; commas in names are doubled; further options are the format's (atoll-img create -o help) and, as file.NAME, the file's", config_drive, .section = "Disks" },
     { "blockdev", NULL, "driver=DRIVER,node-name=NAME[,file=NODE|file.driver=...][,OPTION=VALUE...]", "a node of a stack of images, by name for -device drive=NAME; also as a JSON object", config_blockdev },
     { "object", NULL, "secret,id=ID,file=PATH|data=TEXT[,format=base64]", "what images need and options must not show: secret, tls-creds-x509, tls-creds-psk", config_object },

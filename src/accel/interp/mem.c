@@ -100,12 +100,10 @@ static void page_read(InterpVcpu *v, const TlbEntry *e, unsigned offset, void *b
 
 static void page_write(InterpVcpu *v, const TlbEntry *e, unsigned offset, const void *buf, unsigned n)
 {
-    if (!e->host) {
+    if (!e->host || !e->flags) { /* a device; or ROM, whose writes may be a flash chip's commands */
         device_write(v, e->gpa + offset, buf, n);
         return;
     }
-    if (!e->flags)
-        return; /* ROM */
     if (is_scalar(n))
         host_store(e->host + offset, n, host_load(buf, n));
     else
