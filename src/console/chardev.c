@@ -171,6 +171,12 @@ void chardev_event(Chardev *c, ChardevEvent event)
         frontend->event(opaque, event);
 }
 
+bool chardev_in_use(Chardev *c)
+{
+    void *opaque;
+    return frontend_of(c, &opaque) != NULL;
+}
+
 void chardev_attach(Chardev *c, const ChardevFrontend *frontend, void *opaque)
 {
     g_mutex_lock(&c->lock);

@@ -25,6 +25,7 @@ Chardev *chardev_open(const char *id, const char *spec, GError **err);
 void chardev_close(Chardev *c); /* flushes for a second at most, restores the terminal; NULL is fine */
 const char *chardev_id(const Chardev *c);
 const char *chardev_description(const Chardev *c); /* "pty:/dev/pts/3" */
+bool chardev_in_use(Chardev *c); /* has a front end */
 char *chardev_help(void); /* every backend and what it takes; caller frees */
 
 void chardev_attach(Chardev *c, const ChardevFrontend *frontend, void *opaque); /* NULL detaches */

@@ -118,6 +118,7 @@ bool device_hotplug(Device *d, const char *bus, const char *addr, GError **err)
         return error_set(err, ERR_UNSUPPORTED, "%s: bus '%s' takes devices only while the machine is off", d->path, b->name);
     if (!plug_into(d, b, addr, err))
         return false;
+    d->hotplugged = true;
     b->type->plugged(b, d);
     return true;
 }

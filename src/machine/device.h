@@ -73,6 +73,7 @@ struct Device {
     char *path;      /* unique: "id" or "type[.n]"; names the section of saved state and messages */
     GMutex lock;
     Bus *bus;        /* that it is plugged into; NULL: soldered on */
+    bool hotplugged; /* came while the machine was there */
     IrqLine *irq;    /* n_irqs outputs; set by the board before realize or any time while stopped */
     Window *windows; /* as declared */
     bool realized;

@@ -38,5 +38,43 @@ const QapiType qapi_types[] = {
     OBJECT("VncBasicInfo", "host: str, service: str, family: NetworkAddressFamily, websocket: bool"),
     OBJECT("VncServerInfo", "host: str, service: str, family: NetworkAddressFamily, websocket: bool, ?auth: str"),
     OBJECT("VncClientInfo", "host: str, service: str, family: NetworkAddressFamily, websocket: bool, ?x509_dname: str, ?sasl_username: str"),
+
+    /* objects, devices, processors */
+    OBJECT("ObjectPropertyInfo", "name: str, type: str, ?description: str, ?default-value: any"),
+    OBJECT("ObjectTypeInfo", "name: str, ?abstract: bool, ?parent: str"),
+    OPEN("DeviceAdd", "driver: str, ?bus: str, ?id: str"),
+    OBJECT("CpuInstanceProperties", "?node-id: int, ?socket-id: int, ?die-id: int, ?cluster-id: int, ?core-id: int, ?thread-id: int"),
+    OBJECT("CpuInfoFast", "cpu-index: int, qom-path: str, thread-id: int, ?props: CpuInstanceProperties, target: SysEmuTarget"),
+    OBJECT("HotpluggableCPU", "type: str, vcpus-count: int, props: CpuInstanceProperties, ?qom-path: str"),
+    OBJECT("CpuDefinitionInfo", "name: str, ?migration-safe: bool, static: bool, ?unavailable-features: [str], typename: str, ?alias-of: str, deprecated: bool"),
+    ENUM("CpuModelExpansionType", "static full"),
+    OBJECT("CpuModelInfo", "name: str, ?props: any"),
+    OBJECT("CpuModelExpansionInfo", "model: CpuModelInfo"),
+
+    /* what this program can do */
+    OBJECT("MachineInfo", "name: str, ?alias: str, ?is-default: bool, cpu-max: int, hotpluggable-cpus: bool, numa-mem-supported: bool, deprecated: bool, "
+                          "?default-cpu-type: str, ?default-ram-id: str, acpi: bool"),
+    ENUM("CommandLineParameterType", "string boolean number size"),
+    OBJECT("CommandLineParameterInfo", "name: str, type: CommandLineParameterType, ?help: str, ?default: str"),
+    OBJECT("CommandLineOptionInfo", "option: str, parameters: [CommandLineParameterInfo]"),
+    ENUM("TpmModel", "tpm-tis tpm-crb"),
+    ENUM("TpmType", "passthrough emulator"),
+    OBJECT("MigrationCapabilityStatus", "capability: MigrationCapability, state: bool"),
+    ENUM("MigrationCapability", "xbzrle rdma-pin-all auto-converge zero-blocks compress events postcopy-ram x-colo release-ram return-path "
+                                "pause-before-switchover multifd dirty-bitmaps postcopy-blocktime late-block-activate x-ignore-shared validate-uuid "
+                                "background-snapshot zero-copy-send"),
+    OBJECT("MigrationInfo", "?status: str"),
+
+    /* memory, PCI, lines */
+    OBJECT("MemoryInfo", "base-memory: int, ?plugged-memory: int"),
+    OBJECT("ChardevInfo", "label: str, filename: str, frontend-open: bool"),
+    OBJECT("PciMemoryRegion", "bar: int, type: str, address: int, size: int, ?prefetch: bool, ?mem_type_64: bool"),
+    OBJECT("PciDeviceClass", "?desc: str, class: int"),
+    OBJECT("PciDeviceId", "device: int, vendor: int, ?subsystem: int, ?subsystem-vendor: int"),
+    OBJECT("PciDeviceInfo", "bus: int, slot: int, function: int, class_info: PciDeviceClass, id: PciDeviceId, ?irq: int, irq_pin: int, qdev_id: str, "
+                            "regions: [PciMemoryRegion]"),
+    OBJECT("PciInfo", "bus: int, devices: [PciDeviceInfo]"),
+    OBJECT("Memdev", "?id: str, size: int"),
+    OBJECT("MemoryDeviceInfo", "type: str"),
     { .name = NULL },
 };

@@ -17,7 +17,7 @@ static void clear_drive(void *data)
     g_strfreev(d->props);
 }
 
-static void clear_device(void *data)
+void config_device_clear(void *data)
 {
     DeviceConfig *d = data;
     g_free(d->id);
@@ -62,7 +62,7 @@ VmConfig *config_new(void)
     c->serials = g_ptr_array_new_with_free_func(g_free);
     c->debugcons = g_ptr_array_new_with_free_func(g_free);
     c->drives = array_of(sizeof(DriveConfig), clear_drive);
-    c->devices = array_of(sizeof(DeviceConfig), clear_device);
+    c->devices = array_of(sizeof(DeviceConfig), config_device_clear);
     c->chardevs = array_of(sizeof(ChardevConfig), clear_chardev);
     c->monitors = array_of(sizeof(MonitorConfig), clear_monitor);
     c->files = array_of(sizeof(FileConfig), clear_file);

@@ -95,6 +95,10 @@ bool config_add_display(VmConfig *c, GError **err); /* part of it */
 bool config_plug_drives(VmConfig *c, GError **err);
 DriveConfig *config_drive_by_id(VmConfig *c, const char *id); /* NULL: none */
 
+/* What -device and device_add say; clear it, also after a failure. */
+bool config_device_read(const VmConfig *c, const char *text, DeviceConfig *ret, GError **err);
+void config_device_clear(void *device_config);
+
 /* Handlers of options with text to read: config_machine.c, config_drive.c, config_device.c.  Each takes the option's argument. */
 typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;

@@ -19,36 +19,49 @@ static char *device_list(void)
 }
 
 /* A disc is never written, so its image is opened read-only and others may use it too. */
-static void note_disc(VmConfig *c, const DeviceType *type, char *const *props)
+static void note_disc(VmConfig *c, const DeviceConfig *device)
 {
-    for (; g_str_equal(type->name, "ide-cd") && props[0]; props += 2) {
+    for (char *const *props = device->props; g_str_equal(device->type->name, "ide-cd") && props[0]; props += 2) {
         DriveConfig *d = g_str_equal(props[0], "drive") ? config_drive_by_id(c, props[1]) : NULL;
         if (d)
             d->cdrom = true;
     }
 }
 
-static bool add_device(VmConfig *c, KeyVals *kv, const char *name, GError **err)
+static bool read_device(KeyVals *kv, const char *text, DeviceConfig *ret, GError **err)
 {
-    const DeviceType *type = device_type_find(device_types, name, err);
-    if (!type)
+    const char *name = keyvals_take(kv, "driver");
+    if (!name)
+        return error_set(err, ERR_INVALID, "-device: '%s' names no type; -device help lists them", text);
+    if (!(ret->type = device_type_find(device_types, name, err)))
         return false;
-    if (type->internal)
+    if (ret->type->internal)
         return error_set(err, ERR_INVALID, "-device %s: that is a part of the board and cannot be added; -device help lists what can", name);
-    if (keyvals_take(kv, "help")) {
-        c->answer = device_type_help(type);
-        return true;
-    }
-    DeviceConfig d = { .type = type };
-    d.id = g_strdup(keyvals_take(kv, "id"));
-    d.addr = g_strdup(keyvals_take(kv, "addr"));
-    if (!field_find(type->fields, "bus", FIELD_PROP))
-        d.bus = g_strdup(keyvals_take(kv, "bus"));
-    g_autofree const char **rest = keyvals_rest(kv);
-    d.props = g_strdupv((char **)rest);
-    note_disc(c, type, d.props);
-    g_array_append_val(c->devices, d);
+    ret->id = g_strdup(keyvals_take(kv, "id"));
+    ret->addr = g_strdup(keyvals_take(kv, "addr"));
+    if (!field_find(ret->type->fields, "bus", FIELD_PROP))
+        ret->bus = g_strdup(keyvals_take(kv, "bus"));
     return true;
+}
+
+bool config_device_read(const VmConfig *c, const char *text, DeviceConfig *ret, GError **err)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse(text, "driver", "-device", err);
+    if (!kv || !read_device(kv, text, ret, err))
+        return false;
+    g_autofree const char **rest = keyvals_rest(kv);
+    ret->props = g_strdupv((char **)rest);
+    return true;
+}
+
+static bool wants_help(const char *arg, char **ret)
+{
+    g_autoptr(KeyVals) kv = keyvals_parse(arg, "driver", "-device", NULL);
+    const char *name = kv ? keyvals_take(kv, "driver") : NULL;
+    const DeviceType *type = name && keyvals_take(kv, "help") ? device_type_find(device_types, name, NULL) : NULL;
+    if (type)
+        *ret = device_type_help(type);
+    return type;
 }
 
 bool config_device(VmConfig *c, const char *arg, GError **err)
@@ -57,13 +70,16 @@ bool config_device(VmConfig *c, const char *arg, GError **err)
         c->answer = device_list();
         return true;
     }
-    g_autoptr(KeyVals) kv = keyvals_parse(arg, "driver", "-device", err);
-    if (!kv)
+    if (wants_help(arg, &c->answer))
+        return true;
+    DeviceConfig d = { 0 };
+    if (!config_device_read(c, arg, &d, err)) {
+        config_device_clear(&d);
         return false;
-    const char *name = keyvals_take(kv, "driver");
-    if (!name)
-        return error_set(err, ERR_INVALID, "-device: '%s' names no type; -device help lists them", arg);
-    return add_device(c, kv, name, err);
+    }
+    note_disc(c, &d);
+    g_array_append_val(c->devices, d);
+    return true;
 }
 
 /* ---- consoles */

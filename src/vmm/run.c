@@ -184,6 +184,26 @@ static void stop_requested(void *opaque, StopCause cause)
     g_idle_add_full(G_PRIORITY_HIGH, on_post, post, g_free);
 }
 
+typedef struct Gone {
+    Vm *vm;
+    Device *device;
+} Gone;
+
+static gboolean on_gone(void *opaque)
+{
+    Gone *gone = opaque;
+    if (g_ptr_array_find(gone->vm->machine->devices, gone->device, NULL)) /* it may have said so twice */
+        vm_device_gone(gone->vm, gone->device);
+    return G_SOURCE_REMOVE;
+}
+
+static void unplugged(void *opaque, Device *d)
+{
+    Gone *gone = g_new(Gone, 1);
+    *gone = (Gone){ opaque, d };
+    g_idle_add_full(G_PRIORITY_HIGH, on_gone, gone, g_free);
+}
+
 static gboolean on_signal(Vm *vm, int signum)
 {
     g_printerr("atoll-vm: ending on signal %d (%s)\n", signum, strsignal(signum));
@@ -206,7 +226,7 @@ static void watch_quit_keys(Vm *vm, bool on)
 
 int vm_run(Vm *vm)
 {
-    vm->machine->listener = (MachineListener) { stop_requested, vm };
+    vm->machine->listener = (MachineListener) { stop_requested, vm, unplugged };
     unsigned sources[] = { g_unix_signal_add(SIGINT, on_sigint, vm), g_unix_signal_add(SIGTERM, on_sigterm, vm),
                            g_unix_signal_add(SIGHUP, on_sighup, vm) };
     watch_quit_keys(vm, true);

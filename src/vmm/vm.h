@@ -39,5 +39,7 @@ bool vm_continue(Vm *vm, GError **err);
 void vm_reset(Vm *vm, bool guest, const char *reason);
 void vm_quit(Vm *vm, int status, const char *reason);
 
+void vm_device_gone(Vm *vm, Device *d); /* the guest has let go of d: takes it out */
+
 /* The whole program. */
 int vm_main(int argc, char **argv);

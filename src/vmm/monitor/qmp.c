@@ -100,7 +100,7 @@ static void execute(Monitor *m, const char *name, JsonObject *args, JsonNode *id
         m->negotiated = true;
         answer(m, id, "return", ret);
     } else {
-        answer_error(m, id, err->code == ERR_NOT_FOUND && g_str_has_prefix(name, "device_") ? "DeviceNotFound" : "GenericError", err->message);
+        answer_error(m, id, g_str_has_prefix(err->message, "Device '") ? "DeviceNotFound" : "GenericError", err->message);
     }
 }
 

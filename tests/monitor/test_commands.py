@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Every query answers as its type says, and the commands do what they say."""
+import os
+import unittest
+
+import qmp
+import tap
+
+NEEDS_ARGUMENTS = {"query-cpu-model-expansion"}
+
+
+class Queries(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.machine = qmp.Machine("-accel", "interp", "-smp", "2", "-device", "virtio-rng-pci,id=r0", "-serial", "null")
+        cls.addClassCleanup(cls.machine.__exit__)
+        cls.qmp = cls.machine.qmp
+
+    def test_all(self):
+        """Their types are checked by the program itself, which answers with an error where they do not fit."""
+        names = [command["name"] for command in self.qmp.run("query-commands")]
+        for name in names:
+            if name.startswith("query-") and name not in NEEDS_ARGUMENTS:
+                self.qmp.run(name)
+
+    def test_typed(self):
+        for line in [line.split(" --")[0].split(" [")[0] for line in self.qmp.line("help info").splitlines()]:
+            self.assertNotIn("Error", self.qmp.line(line.split("|")[0]), line)
+        self.assertRegex(self.qmp.line("info registers 1"), r"CPU#1\nRAX=")
+        self.assertRegex(self.qmp.line("info mtree"), r"00000000fffc0000-00000000ffffffff rom firmware")
+        self.assertRegex(self.qmp.line("info qtree"), r'dev: virtio-rng-pci, id "r0"')
+        self.assertRegex(self.qmp.line("info pci"), r"1af4:1005")
+        self.assertRegex(self.qmp.line("xp /2xb 0xffff0"), r"00000000000ffff0: 0xea 0x5b")
+
+    def test_cpus(self):
+        cpus = self.qmp.run("query-cpus-fast")
+        self.assertEqual([cpu["cpu-index"] for cpu in cpus], [0, 1])
+        for cpu in cpus:
+            self.assertTrue(os.path.exists(f"/proc/{self.machine.guest.process.pid}/task/{cpu['thread-id']}"))
+            self.assertIs(self.qmp.run("qom-get", path=cpu["qom-path"], property="realized"), True)
+
+    def test_objects(self):
+        self.assertIn({"name": "r0", "type": "child<virtio-rng-pci>"}, self.qmp.run("qom-list", path="/machine/peripheral"))
+        self.assertEqual(self.qmp.run("qom-get", path="/machine/peripheral/r0", property="period"), 65536)
+        with self.assertRaisesRegex(qmp.Refused, "not found"):
+            self.qmp.run("qom-get", path="/machine/peripheral/r0", property="nonsense")
+        with self.assertRaisesRegex(qmp.Refused, "not found"):
+            self.qmp.run("qom-list", path="/machine/peripheral/none")
+
+    def test_models(self):
+        def expand(**props):
+            return self.qmp.run("query-cpu-model-expansion", type="static", model={"name": "max", "props": props})["model"]["props"]
+        self.assertTrue(expand()["sse2"])
+        self.assertFalse(expand(sse2=False)["sse2"])
+        self.assertIn("max", [model["name"] for model in self.qmp.run("query-cpu-definitions")])
+
+    def test_types_of_devices(self):
+        names = {entry["name"] for entry in self.qmp.run("qom-list-types", implements="device")}
+        self.assertIn("virtio-rng-pci", names)
+        for name in names:
+            self.qmp.run("device-list-properties", typename=name)
+        with self.assertRaises(qmp.Refused) as caught:
+            self.qmp.run("device-list-properties", typename="flux-capacitor")
+        self.assertEqual(caught.exception.kind, "DeviceNotFound")
+
+
+class Devices(unittest.TestCase):
+    def test_before_the_start(self):
+        with qmp.Machine("-accel", "interp") as machine:
+            machine.qmp.run("device_add", driver="virtio-rng-pci", id="late", bus="pci.0", addr="0x7")
+            self.assertIn("late", [entry["name"] for entry in machine.qmp.run("qom-list", path="/machine/peripheral")])
+            with self.assertRaisesRegex(qmp.Refused, "already in use"):
+                machine.qmp.run("device_add", driver="virtio-rng-pci", id="late")
+            with self.assertRaisesRegex(qmp.Refused, "no property 'colour'"):
+                machine.qmp.run("device_add", driver="virtio-rng-pci", colour="red")
+            with self.assertRaisesRegex(qmp.Refused, "part of the board"):
+                machine.qmp.run("device_add", driver="PIIX3")
+            machine.qmp.run("cont")
+
+
+if __name__ == "__main__":
+    tap.main()
