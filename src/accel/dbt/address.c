@@ -62,6 +62,7 @@ void tr_emit_rip(Translator *t, unsigned reg, uint64_t rip)
 void tr_emit_address(Translator *t, const Insn *i)
 {
     bool w = i->addrsize == 8;
+    t->address.kind = ADDRESS_UNKNOWN;
     if (i->base == INSN_RIP || (i->base == INSN_NO_REG && i->index == INSN_NO_REG))
         tr_address_fixed(t, (i->base == INSN_RIP ? t->rip + i->length : 0) + i->disp); /* blocks are relative to pages */
     else if (i->base != INSN_NO_REG && i->index == INSN_NO_REG)

@@ -115,12 +115,32 @@ static void test_segments(void)
     guest_destroy(&g);
 }
 
+/* ---- what LEA computed says nothing of the next access, which crosses into a page that is mapped elsewhere */
+PROGRAM(after_lea, ".code64",
+        "mov $0x9ff000, %ebx\n mov (%rbx), %rax\n mov %rax, (%rbx)\n mov $0xffc, %r10d\n mov $-1, %rax\n mov $0x9ffffc, %edi\n lea 0x20000, %ecx\n mov %rax, (%rbx,%r10)\n"
+        "mov $0x9ffffc, %esi\n lea (%rsp), %rdx\n lodsq\n mov %rax, %r14\n mov $0x1234567, %rax\n lea 0x20000, %ecx\n stosq\n"
+        "lea 8(%rsp), %rdx\n mov (%rbx,%r10), %r13\n");
+
+static void test_after_lea(void)
+{
+    Guest g = guest_create(1, CODE64);
+    put64(&g, pde_at(0xa00000), 0x400087);
+    put64(&g, 0x400000, 0), put64(&g, 0xa00000, 0x7777777777777777);
+    RUN(g, after_lea);
+    g_assert_cmpint(guest_vector(&g), ==, -1);
+    g_assert_cmphex(gpr(&g, GPR_R14), ==, ~0ull);
+    g_assert_cmphex(gpr(&g, GPR_R13), ==, 0x1234567);
+    g_assert_cmphex(ram64(&g, 0x9ffffc) & 0xffffffff, ==, 0x1234567);
+    g_assert_cmphex(ram64(&g, 0xa00000), ==, 0x7777777777777777);
+    guest_destroy(&g);
+}
+
 int main(int argc, char **argv)
 {
     static const TestCase tests[] = {
         { "/dbt/mode/collisions", test_collisions }, { "/dbt/mode/cr3-in-block", test_cr3_in_block },
         { "/dbt/mode/write-protect", test_write_protect }, { "/dbt/mode/two-sizes", test_two_sizes },
-        { "/dbt/mode/segments", test_segments },
+        { "/dbt/mode/segments", test_segments }, { "/dbt/mode/after-lea", test_after_lea },
     };
     return run_cases(argc, argv, tests, G_N_ELEMENTS(tests));
 }

@@ -12,6 +12,7 @@ bool tr_emit_lea(Translator *t, const Insn *i)
     if (i->addrsize == 2 || i->opsize < 4 || !tr_addressable(t, &plain))
         return false;
     tr_emit_address(t, &plain);
+    t->address.kind = ADDRESS_UNKNOWN; /* it is no access's */
     if (i->opsize == 4)
         e_mov32(&t->e, SCRATCH_U, SCRATCH_U);
     tr_store_gpr(t, i->opnd[0].reg, SCRATCH_U);
