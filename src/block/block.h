@@ -90,7 +90,8 @@ BlkNode *blk_open(const BlkOpenOptions *o, GError **err);
 /* A stack spelt as -blockdev and --image-opts do: "driver=qcow2,file.driver=file,file.filename=a.qcow2", or as JSON.  Of `o` (which
  * may be NULL) counts what is no name, format or option. */
 BlkNode *blk_open_tree(const char *text, const BlkOpenOptions *o, GError **err);
-void blk_close(BlkNode *n); /* waits for requests; NULL is fine */
+void blk_close(BlkNode *n); /* waits for requests; NULL is fine; nobody hears of what could not be written */
+bool blk_finish(BlkNode *n, GError **err); /* closes it too, and fails if anything of it may not be in its file */
 void blk_info(BlkNode *n, BlkInfo *ret);
 void blk_submit(BlkNode *n, BlkReq *r); /* never sleeps */
 void blk_drain(BlkNode *n);             /* returns when no request is under way */

@@ -98,6 +98,7 @@ struct BlkNode {
     bool may_be_empty; /* a file that is being created */
     bool has_job;      /* a root: of block/job */
     bool bitmaps_changed; /* since they were stored */
+    bool finished;        /* all is stored: nothing is left for blk_close() */
     BlkMode mode;
     GPtrArray *bitmaps; /* of BlkBitmap, owned; NULL: none */
     GPtrArray *words;   /* of char *: what the last check found; set by core before it */

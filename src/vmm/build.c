@@ -382,8 +382,11 @@ void vm_destroy(Vm *vm)
     screens_destroy(vm->screens);
     input_hub_destroy(vm->input);
     kernel_close(vm->kernel);
-    for (unsigned i = 0; i < vm->drives->len; i++)
-        blk_close(vm->drives->pdata[i]);
+    for (unsigned i = 0; i < vm->drives->len; i++) {
+        g_autoptr(GError) err = NULL;
+        if (!blk_finish(vm->drives->pdata[i], &err))
+            g_printerr("atoll-vm: %s\n", err->message);
+    }
     for (unsigned i = vm->chardevs->len; i-- > 0;)
         chardev_close(vm->chardevs->pdata[i]);
     g_ptr_array_unref(vm->drives);

@@ -20,7 +20,7 @@ static bool has_bitmaps_to_store(BlkNode *n)
         blk_bitmap_info(b, &info);
         any = info.persistent;
     }
-    return any && n->driver->store_bitmaps && !n->read_only;
+    return any && n->driver->store_bitmaps && !n->read_only && !n->finished;
 }
 
 bool node_store_bitmaps(BlkNode *n, GError **err)
@@ -62,6 +62,19 @@ void blk_close(BlkNode *n)
     blk_close(n->data);
     blk_close(n->backing);
     node_free(n);
+}
+
+bool blk_finish(BlkNode *n, GError **err)
+{
+    if (!n)
+        return true;
+    if (n->root)
+        blk_drain(n);
+    BlkNode *image = past_filters(n);
+    bool ok = n->read_only || (node_store_bitmaps(image, err) && blk_flush(n, err));
+    image->finished = true; /* what failed once is not tried again */
+    blk_close(n);
+    return ok;
 }
 
 BlkNode *past_filters(BlkNode *n)

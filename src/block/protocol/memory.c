@@ -129,7 +129,10 @@ GByteArray *memory_bytes(BlkNode *n)
 {
     Memory *m = n->state;
     g_rw_lock_reader_lock(&m->lock);
-    GByteArray *bytes = g_byte_array_append(g_byte_array_new(), m->data, m->bytes);
+    uint64_t has = MIN(m->bytes, n->size);
+    GByteArray *bytes = g_byte_array_append(g_byte_array_new(), m->data, has);
+    g_byte_array_set_size(bytes, n->size); /* it may have been made longer without being written */
+    memset(bytes->data + has, 0, n->size - has);
     g_rw_lock_reader_unlock(&m->lock);
     return bytes;
 }

@@ -26,5 +26,5 @@ int img_amend(ImgArgs *a, GError **err)
     progress_start(&progress, a->progress && !a->quiet);
     bool ok = blk_amend(n, all, err) && blk_flush(n, err);
     progress_end(&progress, ok);
-    return !ok;
+    return img_end(&n, !ok, err);
 }

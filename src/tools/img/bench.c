@@ -158,5 +158,5 @@ int img_bench(ImgArgs *a, GError **err)
     const char *cache = a->cache ? a->cache : "writeback";
     g_autoptr(BlkNode) n = img_open(a, &(ImgOpen){ .name = a->words[0], .format = a->format, .cache = cache, .image_opts = a->image_opts, .write = a->write }, err);
     b.node = n;
-    return n ? bench(&b, a, err) : 1;
+    return n ? img_end(&n, bench(&b, a, err), err) : 1;
 }

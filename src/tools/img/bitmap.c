@@ -84,5 +84,5 @@ int img_bitmap(ImgArgs *a, GError **err)
         return 1;
     m.node = n;
     m.source = source;
-    return !act_all(&m, err);
+    return img_end(&n, !act_all(&m, err), err);
 }

@@ -125,5 +125,5 @@ int img_check(ImgArgs *a, GError **err)
         return !img_usage(err, "Expecting one image file name");
     ImgOpen o = { .name = a->words[0], .format = a->format, .cache = a->src_cache, .image_opts = a->image_opts, .write = repair, .repair = repair, .no_backing = true };
     g_autoptr(BlkNode) n = img_open(a, &o, err);
-    return n ? check(a, n, repair, err) : 1;
+    return n ? img_end(&n, check(a, n, repair, err), err) : 1;
 }

@@ -129,7 +129,7 @@ int img_commit(ImgArgs *a, GError **err)
         return 1;
     g_autoptr(BlkNode) top = img_open_named(a, true, err);
     c.top = top;
-    if (!top || !commit(&c, err))
+    if (!top || img_end(&top, !commit(&c, err), err))
         return 1;
     if (!a->quiet)
         printf("Image committed.\n");

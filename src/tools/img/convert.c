@@ -214,9 +214,8 @@ static bool reflinked(Convert *v)
 
 static bool close_target(Convert *v, GError **err)
 {
-    if (!blk_flush(v->target, err))
+    if (img_end(&v->target, 0, err))
         return false;
-    g_clear_pointer(&v->target, blk_close);
     return v->args->no_create || temporary_commit(&v->temporary, err);
 }
 

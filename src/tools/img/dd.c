@@ -101,9 +101,8 @@ static bool copy(Dd *d, const char *format, const char *path, GError **err)
         return false;
     d->scan = (Scan){ .n = d->source, .at = d->from, .end = d->from + d->len, .data_bytes = PIECE_BYTES };
     Parallel p = { .owner = d, .buffer_bytes = PIECE_BYTES, .next = next, .work = work };
-    bool ok = !d->len || (parallel_run(&p, err) && blk_flush(d->target, err));
-    g_clear_pointer(&d->target, blk_close);
-    return ok;
+    bool ok = !d->len || parallel_run(&p, err);
+    return !img_end(&d->target, !ok, err);
 }
 
 static bool make_and_copy(Dd *d, Temporary *t, GError **err)

@@ -185,3 +185,13 @@ BlkNode *img_open_named(const ImgArgs *a, bool write, GError **err)
         return NULL;
     return img_open(a, &(ImgOpen){ .name = a->words[0], .format = a->format, .cache = cache, .image_opts = a->image_opts, .write = write }, err);
 }
+
+int img_end(BlkNode **n, int status, GError **err)
+{
+    BlkNode *node = g_steal_pointer(n);
+    if (status) {
+        blk_close(node);
+        return status;
+    }
+    return !blk_finish(node, err);
+}

@@ -205,5 +205,5 @@ int img_rebase(ImgArgs *a, GError **err)
     Rebase r = { .args = a, .top = top };
     bool ok = top && rebase(&r, err);
     blk_close(r.fresh);
-    return !ok;
+    return img_end(&top, !ok, err);
 }

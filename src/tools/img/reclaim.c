@@ -120,5 +120,5 @@ int img_reclaim(ImgArgs *a, GError **err)
     ImgOpen o = { .name = a->words[0], .format = a->format, .image_opts = a->image_opts, .write = !a->dry_run, .more = a->dry_run ? NULL : "discard=unmap" };
     g_autoptr(BlkNode) n = img_open(a, &o, err);
     Reclaim r = { .args = a, .node = n };
-    return !n || !reclaim(&r, err);
+    return !n || img_end(&n, !reclaim(&r, err), err);
 }

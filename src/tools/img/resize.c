@@ -75,5 +75,5 @@ int img_resize(ImgArgs *a, GError **err)
     if (!resize_mode(a->preallocation, &flags, err))
         return 1;
     g_autoptr(BlkNode) n = img_open_named(a, true, err);
-    return n ? resize(a, n, a->size, flags, err) : 1;
+    return n ? img_end(&n, resize(a, n, a->size, flags, err), err) : 1;
 }

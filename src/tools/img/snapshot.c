@@ -130,5 +130,5 @@ int img_snapshot(ImgArgs *a, GError **err)
     g_autoptr(BlkNode) n = img_open_named(a, write, err);
     if (!n)
         return 1;
-    return write ? change(a, n, action[0], action + 2, err) : list(n, err);
+    return img_end(&n, write ? change(a, n, action[0], action + 2, err) : list(n, err), err);
 }

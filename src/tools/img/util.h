@@ -14,6 +14,8 @@ typedef struct ImgOpen {
 } ImgOpen;
 BlkNode *img_open(const ImgArgs *a, const ImgOpen *o, GError **err); /* prints its warning */
 BlkNode *img_open_named(const ImgArgs *a, bool write, GError **err); /* words[0], by -f, --image-opts, -t or -T */
+/* Closes what was changed; the status, or 1 if closing it failed. */
+int img_end(BlkNode **n, int status, GError **err);
 void img_warn(const ImgArgs *a, const char *format, ...) G_GNUC_PRINTF(2, 3);
 bool img_cache_check(const char *cache, const char *what, GError **err);
 /* The words of -o joined by commas; NULL: none. */

@@ -171,6 +171,9 @@ static bool finish(BlkNode *file, const Create *c, GError **err)
     int status = ok && c->preallocation ? qcow2_preallocate(n, 0, flags[c->preallocation]) : 0;
     if (status)
         ok = error_set_errno(err, -status, "cannot preallocate '%s'", file->filename);
+    status = ok ? blk_perform(n, BLK_FLUSH, 0, 0, 0, NULL, 0) : 0;
+    if (status)
+        ok = error_set_errno(err, -status, "cannot write the metadata of '%s'", file->filename);
     n->file = NULL;
     ((Qcow2 *)n->state)->file = ok ? file : NULL;
     blk_close(n);

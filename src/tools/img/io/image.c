@@ -39,10 +39,11 @@ bool io_open_image(Io *io, const char *filename, const char *options, GError **e
     return true;
 }
 
-void io_close_image(Io *io)
+int io_close_image(Io *io)
 {
+    GError *err = NULL;
     io_wait_all(io);
-    g_clear_pointer(&io->node, blk_close);
+    return blk_finish(g_steal_pointer(&io->node), &err) ? 0 : io_complain(io, err);
 }
 
 static void set_text(char **to, const char *text)
@@ -106,17 +107,14 @@ int io_open(Io *io, int argc, char **argv)
 
 int io_close(Io *io, int argc, char **argv)
 {
-    io_close_image(io);
-    return 0;
+    return io_close_image(io);
 }
 
 static int reopen(Io *io, const char *options, GError **err)
 {
     g_autofree char *name = g_strdup(io->filename);
-    if (!blk_flush(io->node, err))
-        return -1;
-    io_close_image(io);
-    return io_open_image(io, name, options, err) ? 0 : -1;
+    io_wait_all(io);
+    return blk_finish(g_steal_pointer(&io->node), err) && io_open_image(io, name, options, err) ? 0 : -1;
 }
 
 int io_reopen(Io *io, int argc, char **argv)

@@ -37,7 +37,7 @@ IoRun io_reopen, io_truncate, io_write, io_writev;
 
 /* image.c */
 bool io_open_image(Io *io, const char *filename, const char *options, GError **err);
-void io_close_image(Io *io);
+int io_close_image(Io *io); /* -1: not all is in the file, and it has said so */
 
 /* async.c */
 void io_report_finished(Io *io); /* prints what has come back since */

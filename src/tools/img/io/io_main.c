@@ -219,14 +219,15 @@ static void take_options(Io *io, const ImgArgs *a)
     g_queue_init(&io->finished);
 }
 
-static void clear(Io *io)
+static int clear(Io *io)
 {
-    io_close_image(io);
+    int status = io_close_image(io);
     g_free(io->filename);
     g_free(io->cache);
     g_free(io->discard);
     g_mutex_clear(&io->lock);
     g_cond_clear(&io->changed);
+    return status;
 }
 
 int img_io(ImgArgs *a, GError **err)
@@ -240,6 +241,5 @@ int img_io(ImgArgs *a, GError **err)
     int status = 1;
     if (!a->nwords || io_open_image(&io, a->words[0], NULL, err))
         status = (a->actions ? run_given(&io) : run_input(&io)) ? 1 : 0;
-    clear(&io);
-    return status;
+    return clear(&io) ? 1 : status;
 }
