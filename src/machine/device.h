@@ -16,6 +16,7 @@
  */
 typedef struct Device Device;
 typedef struct PciInfo PciInfo; /* pci.h */
+struct Medium;
 typedef struct Bus Bus;         /* bus.h */
 
 typedef enum SpaceKind { SPACE_PIO, SPACE_MMIO, SPACE_PCI_BAR } SpaceKind;
@@ -62,6 +63,7 @@ typedef struct DeviceType {
     void (*reset)(Device *d, ResetKind k); /* after the field table has been applied */
     void (*pre_save)(Device *d);
     bool (*post_load)(Device *d, GError **err); /* recompute derived fields; touch no other device */
+    void (*medium)(Device *d, struct Medium *ret); /* a drive with removable media: storage/medium.h */
     void (*resumed)(Device *d); /* the machine goes on after a stop */
     void (*set_irq)(Device *d, unsigned n, bool level); /* an interrupt controller's inputs: device_irq_input() */
 } DeviceType;

@@ -50,7 +50,7 @@ static bool take_address(IdeDrive *d, bool ext)
     d->left = ext ? d->count[0] | d->count[1] << 8 : d->count[0];
     if (!d->left)
         d->left = ext ? 65536 : 256;
-    if (ok && range_within(d->lba, d->left, d->medium->blocks))
+    if (ok && range_within(d->lba, d->left, ide_blocks(d)))
         return true;
     ide_fail(d, ER_IDNF);
     return false;
@@ -105,7 +105,7 @@ static void read_sectors(IdeDrive *d, unsigned how)
 
 static void write_sectors(IdeDrive *d, unsigned how)
 {
-    if (d->medium->read_only)
+    if (d->medium->disk->read_only)
         ata_abort(d);
     else if (take_transfer(d, how))
         ide_write(d);

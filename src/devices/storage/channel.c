@@ -49,12 +49,7 @@ static const Field drive_fields[] = {
     { F(IdeDrive, buf_end), .doc = "end of the data" },
     { FA(IdeDrive, buf), .doc = "buffer" },
     { F(IdeDrive, byte_limit), .doc = "ATAPI: byte count limit, 0 outside a packet command" },
-    { F(IdeDrive, sense_key), .doc = "ATAPI: sense key" },
-    { F(IdeDrive, asc), .doc = "ATAPI: additional sense code" },
-    { F(IdeDrive, ascq), .doc = "ATAPI: its qualifier" },
-    { F(IdeDrive, tray_open), .keep = true, .doc = "ATAPI: tray open" },
-    { F(IdeDrive, locked), .doc = "ATAPI: removal prevented" },
-    { F(IdeDrive, media_event), .doc = "ATAPI: tray event to report" },
+    { FS(IdeDrive, unit, scsi_unit_fields), .doc = "ATAPI: what packet commands find" },
     DEVICE_FIELDS_END,
 };
 
@@ -101,10 +96,22 @@ void ide_channel_finish(IdeChannel *c)
 void ide_channel_quiesce(IdeChannel *c, bool cancel)
 {
     while (c->drive[0].in_flight || c->drive[1].in_flight) {
-        for (unsigned i = 0; i < 2; i++)
+        for (unsigned i = 0; i < 2; i++) {
             c->drive[i].cancelled |= c->drive[i].in_flight && cancel;
+            if (c->drive[i].in_flight)
+                disk_fail_held(c->drive[i].medium->disk);
+        }
+        if (!c->drive[0].in_flight && !c->drive[1].in_flight)
+            break;
         g_cond_wait(&c->idle, &c->dev->lock);
     }
+}
+
+/* The other drive's request comes to its end as ever. */
+static void cancel_drive(IdeDrive *d)
+{
+    d->cancelled |= d->in_flight;
+    ide_channel_quiesce(d->channel, false);
 }
 
 void ide_update_irq(IdeChannel *c)
@@ -144,7 +151,7 @@ static void reset_drives(IdeChannel *c)
         IdeDrive *d = &c->drive[i];
         drop_command(d);
         d->select = 0;
-        d->sense_key = d->asc = d->ascq = 0;
+        scsi_sense(&d->unit, SENSE_NONE, 0);
         ide_signature(d);
     }
     ide_update_irq(c);
@@ -164,7 +171,7 @@ bool ide_channel_check(IdeChannel *c, GError **err)
         if (d->pos > d->drq_end || d->drq_end > d->buf_end || d->buf_end > IDE_BUF || d->phase >= IDE_PHASES ||
             d->phase == IDE_BUSY || d->task >= IDE_TASKS || d->multiple > IDE_MAX_MULTIPLE || !d->heads || d->heads > 16 ||
             !d->sectors || d->drq_bytes > IDE_BUF || (!idle && !d->medium) || d->left > 65536 ||
-            (!idle && d->task != TASK_REPLY && d->task != TASK_PACKET && !d->medium->blk))
+            (!idle && d->task != TASK_REPLY && d->task != TASK_PACKET && !d->medium->disk->blk))
             return error_set(err, ERR_INVALID, "%s: saved state of drive %u.%u is damaged or has another drive",
                              c->dev->path, c->index, i);
     }
@@ -228,7 +235,7 @@ static bool is_busy(const IdeDrive *d) { return d->in_flight || (d->status & (ST
 /* DEVICE RESET of a packet device is the one command that a busy drive takes: ATA/ATAPI-6, 8.10. */
 static void device_reset_command(IdeChannel *c, IdeDrive *d)
 {
-    ide_channel_quiesce(c, true);
+    cancel_drive(d);
     drop_command(d);
     ide_signature(d);
     d->status = 0;
@@ -318,6 +325,11 @@ void ide_plug(IdeChannel *c, unsigned unit, const IdeMedium *m, Device *by)
     g_mutex_lock(&c->dev->lock);
     d->medium = m;
     d->plugged = by;
+    d->unit.cd = d->unit.atapi = m->cd;
+    d->unit.model = m->model;
+    d->unit.firmware = m->firmware;
+    d->unit.serial = m->serial;
+    d->unit.disk = m->disk;
     ide_signature(d);
     g_mutex_unlock(&c->dev->lock);
 }
@@ -326,14 +338,15 @@ void ide_unplug(IdeDrive *d)
 {
     IdeChannel *c = d->channel;
     g_mutex_lock(&c->dev->lock);
-    const IdeMedium *m = d->medium;
-    ide_channel_quiesce(c, true);
+    BlkNode *blk = d->medium ? d->medium->disk->blk : NULL;
+    cancel_drive(d);
     drop_command(d);
     d->medium = NULL;
     d->plugged = NULL;
     d->status = 0;
     ide_update_irq(c);
+    d->unit.disk = NULL;
     g_mutex_unlock(&c->dev->lock);
-    if (m && m->blk)
-        blk_drain(m->blk); /* the worker has left our completion */
+    if (blk)
+        blk_drain(blk); /* the worker has left our completion */
 }

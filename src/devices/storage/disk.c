@@ -56,39 +56,54 @@ static bool take_policies(Disk *d, GError **err)
 
 /* ---- life */
 
-static bool take_image(Disk *d, GError **err)
+bool disk_insert(Disk *d, const char *drive, GError **err)
 {
     BlkInfo info;
-    if (!d->drive)
-        return true;
-    d->blk = machine_claim_backend(d->dev->machine, BACKEND_DRIVE, d->drive, d->dev, err);
-    if (!d->blk)
+    if (d->blk)
+        return error_set(err, ERR_BUSY, "%s: drive '%s' is in it; take that out first", d->dev->path, d->drive);
+    BlkNode *blk = machine_claim_backend(d->dev->machine, BACKEND_DRIVE, drive, d->dev, err);
+    if (!blk)
         return false;
-    blk_info(d->blk, &info);
+    blk_info(blk, &info);
+    char *id = g_strdup(drive);
+    g_mutex_lock(d->lock);
+    g_free(d->drive);
+    d->drive = id;
     d->bytes = info.size;
     d->read_only = info.read_only;
+    d->blk = blk;
+    g_mutex_unlock(d->lock);
     return true;
+}
+
+char *disk_remove(Disk *d)
+{
+    g_mutex_lock(d->lock);
+    disk_quiesce(d);
+    BlkNode *blk = g_steal_pointer(&d->blk);
+    char *id = blk ? g_steal_pointer(&d->drive) : NULL;
+    g_mutex_unlock(d->lock);
+    if (!blk)
+        return NULL;
+    blk_drain(blk); /* the block layer's thread has left our completion */
+    machine_release_backend(d->dev->machine, BACKEND_DRIVE, id);
+    return id;
 }
 
 bool disk_realize(Disk *d, Device *dev, GError **err)
 {
     d->dev = dev;
+    d->lock = &dev->lock;
     g_queue_init(&d->held);
     g_cond_init(&d->idle);
-    return check_sizes(d, err) && take_policies(d, err) && take_image(d, err);
+    return check_sizes(d, err) && take_policies(d, err) && (!d->drive || disk_insert(d, d->drive, err));
 }
 
 void disk_unrealize(Disk *d)
 {
     if (!d->dev)
         return;
-    g_mutex_lock(&d->dev->lock);
-    disk_quiesce(d);
-    g_mutex_unlock(&d->dev->lock);
-    if (d->blk) {
-        blk_drain(d->blk); /* the block layer's thread has left our completion */
-        machine_release_backend(d->dev->machine, BACKEND_DRIVE, d->drive);
-    }
+    g_free(disk_remove(d));
     g_cond_clear(&d->idle);
     d->dev = NULL;
 }
@@ -126,7 +141,7 @@ static void request_done(BlkReq *req, int status)
         take_result(r, status);
         return;
     }
-    GMutex *lock = &d->dev->lock;
+    GMutex *lock = d->lock;
     g_mutex_lock(lock);
     take_result(r, status);
     g_mutex_unlock(lock);
@@ -145,18 +160,27 @@ void disk_submit(Disk *d, DiskReq *r)
     r->disk = d;
     r->req.done = request_done;
     d->in_flight++;
-    start(d, r);
+    if (d->blk)
+        start(d, r);
+    else
+        finish(r, -ENOMEDIUM);
+}
+
+bool disk_fail_held(Disk *d)
+{
+    DiskReq *r = NULL, *any = NULL;
+    while ((r = g_queue_pop_head(&d->held))) {
+        any = r;
+        finish(r, -ECANCELED);
+    }
+    return any;
 }
 
 void disk_quiesce(Disk *d)
 {
-    while (d->in_flight) {
-        DiskReq *r = g_queue_pop_head(&d->held);
-        if (r)
-            finish(r, -ECANCELED);
-        else
-            g_cond_wait(&d->idle, &d->dev->lock);
-    }
+    while (d->in_flight)
+        if (!disk_fail_held(d))
+            g_cond_wait(&d->idle, d->lock);
 }
 
 void disk_resumed(Disk *d)

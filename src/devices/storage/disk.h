@@ -8,7 +8,7 @@
  *     static const Field fields[] = { ..., DISK_FIELDS(VirtioBlk, disk, true), ... };
  *
  * With rerror= or werror= "stop" a failed request asks for the machine to be stopped, is kept, and is tried again when
- * the machine goes on; its owner hears of it then.  All of it runs with the device's lock held.
+ * the machine goes on; its owner hears of it then.  All of it runs with `lock` held.
  */
 typedef enum DiskPolicy { DISK_REPORT, DISK_IGNORE, DISK_STOP, DISK_ENOSPC } DiskPolicy;
 
@@ -20,6 +20,7 @@ typedef struct Disk {
     bool share_rw;
     /* Host. */
     Device *dev;
+    GMutex *lock; /* under which requests stand: dev's, or its controller's */
     BlkNode *blk; /* NULL: no image */
     uint64_t bytes;
     bool read_only, cache;
@@ -50,6 +51,7 @@ struct DiskReq {
     { FN(T, m.bootindex, "bootindex"), .role = FIELD_PROP, .reset = UINT32_MAX, .doc = "place in the order of booting, lowest first" }, \
     { FN(T, m.share_rw, "share-rw"), .role = FIELD_PROP, .doc = "the guest shares the image with others that write" },          \
     { FO(T, m.dev), .role = FIELD_HOST },                                                                                       \
+    { FO(T, m.lock), .role = FIELD_HOST },                                                                                      \
     { FO(T, m.blk), .role = FIELD_HOST },                                                                                       \
     { FN(T, m.bytes, "bytes"), .role = FIELD_HOST },                                                                            \
     { FN(T, m.read_only, "read_only"), .role = FIELD_HOST },                                                                    \
@@ -67,4 +69,7 @@ void disk_unrealize(Disk *d);                          /* without the lock; wait
 void disk_submit(Disk *d, DiskReq *r);
 /* Fails what is held back, and returns when nothing is under way.  Gives up the lock while it waits. */
 void disk_quiesce(Disk *d);
+char *disk_remove(Disk *d); /* without the lock; waits.  Returns the id of the drive, which is free now; NULL: there was none */
+bool disk_insert(Disk *d, const char *drive, GError **err); /* the disk is empty */
+bool disk_fail_held(Disk *d); /* with -ECANCELED; false: nothing was held back */
 void disk_resumed(Disk *d); /* the machine goes on: tries again what was held */

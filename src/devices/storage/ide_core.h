@@ -2,6 +2,7 @@
 #include "block/block.h"
 #include "devices/dma_map.h"
 #include "devices/storage/ide.h"
+#include "devices/storage/scsi.h"
 /*
  * ide_core.h - inside IDE: a channel with two drives, and the transfers between them, the host and the image.
  *
@@ -21,7 +22,7 @@ enum { /* status and error register, ATA8-ACS 6 */
     BM_ACTIVE = 0x01, BM_ERROR = 0x02, BM_INT = 0x04, BM_CAPABLE = 0x60, /* and status */
     IR_COMMAND = 1, IR_TO_HOST = 2,                           /* ATAPI interrupt reason */
 };
-enum { IDE_BUF = 8192, IDE_MAX_MULTIPLE = 16, DISK_BLOCK = 512, CD_BLOCK = 2048, PACKET_BYTES = 12, IDE_ANY = 2 };
+enum { IDE_BUF = 8192, IDE_MAX_MULTIPLE = 16, DISK_BLOCK = 512, CD_BLOCK = SCSI_CD_BLOCK, PACKET_BYTES = 12, IDE_ANY = 2 };
 
 typedef enum IdePhase { IDE_IDLE, IDE_BUSY, IDE_DATA_IN, IDE_DATA_OUT, IDE_DMA_WAIT, IDE_PHASES } IdePhase;
 typedef enum IdeTask {
@@ -37,9 +38,7 @@ typedef enum IdeTask {
 /* What is plugged in: owned by the ide-hd or ide-cd. */
 typedef struct IdeMedium {
     bool cd;
-    BlkNode *blk; /* NULL: no disc */
-    uint64_t blocks;
-    bool read_only;
+    Disk *disk;
     const char *serial, *model, *firmware;
 } IdeMedium;
 
@@ -51,7 +50,7 @@ struct IdeDrive {
     const IdeMedium *medium; /* NULL: nothing there */
     Device *plugged;
     /* The request under way. */
-    BlkReq req;
+    DiskReq req;
     struct iovec iov;
     DmaMap map;
     void (*then)(IdeDrive *d, int status);
@@ -73,9 +72,10 @@ struct IdeDrive {
     uint8_t buf[IDE_BUF];
     /* ATAPI. */
     uint16_t byte_limit;
-    uint8_t sense_key, asc, ascq;
-    bool tray_open, locked, media_event;
+    ScsiUnit unit;
 };
+
+static inline uint64_t ide_blocks(const IdeDrive *d) { return d->medium->disk->bytes / (d->medium->cd ? CD_BLOCK : DISK_BLOCK); }
 
 typedef enum IdeDmaResult { DMA_OK, DMA_SHORT, DMA_BAD } IdeDmaResult;
 typedef struct IdeBusOps {

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "devices/storage/ide_core.h"
+#include "devices/storage/medium.h"
 #include "machine/machine.h"
 
 typedef struct IdePlug {
     Device dev;
-    char *drive, *serial, *model, *ver, *bus;
+    Disk disk;
+    char *model, *ver, *bus;
     uint32_t unit;
     uint32_t channel;   /* that bus names */
     Device *controller; /* set by ide_attach */
@@ -20,8 +22,7 @@ typedef struct IdePlug {
 } IdePlug;
 
 #define PLUG_FIELDS(model_default, needs_drive)                                                                        \
-    { F(IdePlug, drive), .role = FIELD_PROP, .required = needs_drive, .doc = "id of the drive (-drive id=)" },         \
-    { F(IdePlug, serial), .role = FIELD_PROP, .doc = "serial number, up to 20 characters" },                           \
+    DISK_FIELDS(IdePlug, disk, needs_drive),                                                                           \
     { F(IdePlug, model), .role = FIELD_PROP, .def = model_default, .doc = "model, up to 40 characters" },              \
     { F(IdePlug, ver), .role = FIELD_PROP, .def = ATOLL_VERSION, .doc = "firmware revision, up to 8 characters" },     \
     { F(IdePlug, bus), .role = FIELD_PROP, .doc = "ide.0 or ide.1; the first with a free place if not given" },        \
@@ -50,7 +51,7 @@ bool ide_attach(Device *controller, Device *drive, GError **err)
 static bool check_lengths(IdePlug *p, GError **err)
 {
     const struct { const char *name, *value; size_t max; } texts[] = {
-        { "serial", p->serial, 20 }, { "model", p->model, 40 }, { "ver", p->ver, 8 }
+        { "model", p->model, 40 }, { "ver", p->ver, 8 }
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         if (texts[i].value && strlen(texts[i].value) > texts[i].max)
@@ -71,30 +72,27 @@ static bool find_channel(IdePlug *p, GError **err)
     return true;
 }
 
-static bool take_image(IdePlug *p, GError **err)
+static bool check_image(const IdePlug *p, GError **err)
 {
     BlkInfo info;
-    if (!p->drive)
+    const Disk *d = &p->disk;
+    if (!d->blk)
         return true;
-    p->medium.blk = machine_claim_backend(p->dev.machine, BACKEND_DRIVE, p->drive, &p->dev, err);
-    if (!p->medium.blk)
-        return false;
-    blk_info(p->medium.blk, &info);
-    p->medium.read_only = info.read_only;
-    p->medium.blocks = info.size / (p->medium.cd ? CD_BLOCK : DISK_BLOCK);
-    if (!p->medium.blocks)
-        return error_set(err, ERR_INVALID, "%s: image '%s' is too small: a disc has blocks of 2048 bytes", p->dev.path,
-                         info.filename);
-    if (!p->medium.cd && info.read_only)
+    blk_info(d->blk, &info);
+    if (d->bytes < (p->medium.cd ? CD_BLOCK : DISK_BLOCK))
+        return error_set(err, ERR_INVALID, "%s: image '%s' is too small: a disc has blocks of 2048 bytes", p->dev.path, info.filename);
+    if (!p->medium.cd && d->read_only)
         return error_set(err, ERR_INVALID, "%s: image '%s' is open read-only, and an IDE disk cannot be; use snapshot=on, or "
                          "media=cdrom", p->dev.path, info.filename);
+    if (d->logical_block != DISK_BLOCK)
+        return error_set(err, ERR_UNSUPPORTED, "%s: logical_block_size of an IDE device is 512", p->dev.path);
     return true;
 }
 
 static void fill_names(IdePlug *p)
 {
     p->own_serial = g_strdup_printf("AT%05u", p->channel * 2 + p->unit + 1);
-    p->medium.serial = p->serial ? p->serial : p->own_serial;
+    p->medium.serial = p->disk.serial ? p->disk.serial : p->own_serial;
     p->medium.model = p->model;
     p->medium.firmware = p->ver;
 }
@@ -103,15 +101,17 @@ static bool realize(Device *d, GError **err)
 {
     IdePlug *p = (IdePlug *)d;
     p->medium.cd = d->type == &ide_cd_type;
+    p->medium.disk = &p->disk;
     if (!p->controller)
         return error_set(err, ERR_INVALID, "%s: device '%s' needs an IDE controller, and this machine has none", d->path,
                          d->type->name);
-    if (!check_lengths(p, err) || !find_channel(p, err) || !take_image(p, err))
+    if (!disk_realize(&p->disk, d, err) || !check_lengths(p, err) || !find_channel(p, err) || !check_image(p, err))
         return false;
     IdeDrive *place = ide_place(p->controller, &p->channel, &p->unit, err);
     if (!place)
         return false;
     fill_names(p);
+    p->disk.lock = &p->controller->lock;
     p->place = place;
     ide_plug(place->channel, p->unit, &p->medium, d);
     return true;
@@ -123,9 +123,26 @@ static void unrealize(Device *d)
     IdePlug *p = (IdePlug *)d;
     if (p->place)
         ide_unplug(p->place);
-    if (p->medium.blk)
-        machine_release_backend(d->machine, BACKEND_DRIVE, p->drive);
+    p->disk.lock = &d->lock;
+    disk_unrealize(&p->disk);
     g_free(p->own_serial);
+}
+
+static void medium(Device *d, Medium *ret)
+{
+    IdePlug *p = (IdePlug *)d;
+    if (p->place)
+        *ret = (Medium){ .disk = &p->disk, .unit = &p->place->unit };
+}
+
+static void resumed(Device *d)
+{
+    IdePlug *p = (IdePlug *)d;
+    if (!p->place)
+        return;
+    g_mutex_lock(&p->controller->lock);
+    disk_resumed(&p->disk);
+    g_mutex_unlock(&p->controller->lock);
 }
 
 void ide_drive_let_go(Device *plugged) { ((IdePlug *)plugged)->place = NULL; }
@@ -133,9 +150,11 @@ void ide_drive_let_go(Device *plugged) { ((IdePlug *)plugged)->place = NULL; }
 const DeviceType ide_hd_type = {
     .name = "ide-hd", .summary = "IDE disk", .spec = "ATA8-ACS (T13/1699D)",
     .size = sizeof(IdePlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize,
+    .resumed = resumed,
 };
 
 const DeviceType ide_cd_type = {
     .name = "ide-cd", .summary = "IDE CD-ROM drive", .spec = "ATA/ATAPI-6 (T13/1410D), MMC-6",
     .size = sizeof(IdePlug), .version = 1, .fields = cd_fields, .realize = realize, .unrealize = unrealize,
+    .resumed = resumed, .medium = medium,
 };

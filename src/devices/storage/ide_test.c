@@ -2,6 +2,7 @@
  * ide_test.c - a driver of the IDE controller, by its ports: what a guest may do, and what it should not.
  */
 #include "devices/storage/ide.h"
+#include "devices/storage/medium.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -633,6 +634,45 @@ static void test_cd_replies(Fixture *f, const void *arg)
     g_assert_cmphex(sense(f, 0), ==, 0x052000);
 }
 
+/* What a user does at the drive, and what the guest hears of it. */
+static void test_medium_change(Fixture *f, const void *arg)
+{
+    uint8_t data[2048];
+    g_autoptr(GError) err = NULL;
+    g_autofree char *drive = NULL;
+    MediumInfo info;
+    Device *cd = f->machine->devices->pdata[2];
+    g_assert_false(medium_info(f->hd, &info));
+    g_assert_false(medium_remove(cd, NULL, &err)); /* the tray is closed */
+    g_clear_error(&err);
+    packet(f, 0, (const uint8_t[12]){ 0x1e, 0, 0, 0, 1 }, 64, false);
+    g_assert_cmpint(collect(f, data, 64), ==, 0);
+    g_assert_false(medium_open_tray(cd, false, &err)); /* the guest has locked it */
+    g_assert_nonnull(err);
+    packet(f, 0, (const uint8_t[12]){ 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8 }, 64, false);
+    g_assert_cmpint(collect(f, data, 64), ==, 8);
+    g_assert_cmphex(data[4], ==, 1); /* eject request */
+    packet(f, 0, (const uint8_t[12]){ 0x1e }, 64, false);
+    collect(f, data, 64);
+    g_assert_true(medium_open_tray(cd, false, NULL));
+    g_assert_true(medium_remove(cd, &drive, NULL));
+    g_assert_cmpstr(drive, ==, "c0");
+    packet(f, 0, (const uint8_t[12]){ 0 }, 64, false);
+    g_assert_cmpint(collect(f, data, 64), ==, -1);
+    g_assert_cmphex(sense(f, 0), ==, 0x023a00);
+    g_assert_true(medium_insert(cd, "c0", NULL));
+    g_assert_true(medium_close_tray(cd, NULL));
+    g_assert_true(medium_info(cd, &info));
+    g_assert_cmpstr(info.drive, ==, "c0");
+    g_assert_false(info.tray_open);
+    packet(f, 0, (const uint8_t[12]){ 0 }, 64, false);
+    g_assert_cmpint(collect(f, data, 64), ==, -1);
+    g_assert_cmphex(sense(f, 0), ==, 0x062800); /* the medium may have changed */
+    packet(f, 0, (const uint8_t[12]){ 0x28, 0, 0, 0, 0, 3, 0, 0, 1 }, 2048, false);
+    g_assert_cmpint(collect(f, data, 2048), ==, 2048);
+    g_assert_cmphex(data[0], ==, pattern(3 * 2048));
+}
+
 static void test_cd_no_disc(Fixture *f, const void *arg)
 {
     uint8_t data[64];
@@ -723,6 +763,7 @@ int main(int argc, char **argv)
     ADD("cd-dma", test_cd_dma);
     ADD("cd-replies", test_cd_replies);
     ADD("cd-no-disc", test_cd_no_disc);
+    ADD("cd-medium-change", test_medium_change);
     ADD("device-reset", test_device_reset);
     ADD("places", test_places);
     return g_test_run();

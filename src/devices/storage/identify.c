@@ -89,7 +89,7 @@ static void put_names(IdeDrive *d)
 
 static void put_geometry(IdeDrive *d)
 {
-    uint64_t blocks = d->medium->blocks, chs = MIN(blocks, 16383ull * 16 * 63);
+    uint64_t blocks = ide_blocks(d), chs = MIN(blocks, 16383ull * 16 * 63);
     uint32_t track = d->heads * d->sectors, cylinders = MIN(chs / track, 65535);
     put(d, 1, chs / (16 * 63));
     put(d, 3, 16);

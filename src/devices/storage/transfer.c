@@ -47,20 +47,17 @@ static void image_failed(IdeDrive *d, uint8_t error)
     ide_fail(d, error);
 }
 
-/* On a worker.  Whoever waits in ide_channel_quiesce() goes on after the state has changed. */
-static void request_done(BlkReq *r, int status)
+/* Whoever waits in ide_channel_quiesce() goes on after the state has changed. */
+static void request_done(DiskReq *r, int status)
 {
-    IdeDrive *d = r->owner;
-    IdeChannel *c = d->channel;
-    g_mutex_lock(&c->dev->lock);
+    IdeDrive *d = r->req.owner;
     bool cancelled = d->cancelled;
     d->in_flight = d->cancelled = false;
     if (cancelled)
         dma_map_end(&d->map, UINT64_MAX);
     else
         d->then(d, status);
-    g_cond_broadcast(&c->idle);
-    g_mutex_unlock(&c->dev->lock);
+    g_cond_broadcast(&d->channel->idle);
 }
 
 void ide_submit(IdeDrive *d, BlkOp op, unsigned flags, uint64_t off, struct iovec *iov, unsigned niov, uint64_t len,
@@ -70,9 +67,9 @@ void ide_submit(IdeDrive *d, BlkOp op, unsigned flags, uint64_t off, struct iove
     d->in_flight = true;
     d->phase = IDE_BUSY;
     d->status = ST_BSY | ST_DRDY | ST_DSC;
-    d->req = (BlkReq){ .op = op, .flags = flags, .off = off, .len = len, .iov = iov, .niov = niov,
-                       .done = request_done, .owner = d };
-    blk_submit(d->medium->blk, &d->req);
+    d->req = (DiskReq){ .req = { .op = op, .flags = flags, .off = off, .len = len, .iov = iov, .niov = niov, .owner = d },
+                        .done = request_done };
+    disk_submit(d->medium->disk, &d->req);
 }
 
 static void submit_buf(IdeDrive *d, BlkOp op, unsigned flags, unsigned bytes, void (*then)(IdeDrive *d, int status))
