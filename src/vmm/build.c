@@ -355,7 +355,7 @@ static bool build(Vm *vm, GError **err)
     if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;
     machine_reset(vm->machine, RESET_COLD);
-    return vm_start_kernel(vm, err) && open_monitors(vm, err);
+    return vm_start_kernel(vm, err) && open_monitors(vm, err) && vm_open_vncs(vm, err);
 }
 
 Vm *vm_build(const VmConfig *config, GError **err)
@@ -376,6 +376,7 @@ void vm_destroy(Vm *vm)
 {
     if (!vm)
         return;
+    vm_close_vncs(vm);
     monitors_free(vm->monitors);
     machine_destroy(vm->machine);
     board_destroy(vm->board);

@@ -43,6 +43,14 @@ static void clear_file(void *data)
 
 static void clear_monitor(void *data) { g_free(((MonitorConfig *)data)->chardev); }
 
+static void clear_vnc(void *data)
+{
+    VncSetup *v = data;
+    char *texts[] = { v->id, v->host, v->path, v->tls_creds, v->secret, v->adapter };
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+}
+
 static GArray *array_of(size_t size, GDestroyNotify clear)
 {
     GArray *a = g_array_new(FALSE, TRUE, size);
@@ -63,6 +71,7 @@ VmConfig *config_new(void)
     c->debugcons = g_ptr_array_new_with_free_func(g_free);
     c->drives = array_of(sizeof(DriveConfig), clear_drive);
     c->devices = array_of(sizeof(DeviceConfig), config_device_clear);
+    c->vncs = array_of(sizeof(VncSetup), clear_vnc);
     c->chardevs = array_of(sizeof(ChardevConfig), clear_chardev);
     c->monitors = array_of(sizeof(MonitorConfig), clear_monitor);
     c->files = array_of(sizeof(FileConfig), clear_file);
@@ -76,7 +85,7 @@ void config_free(VmConfig *c)
     GPtrArray *lists[] = { c->accels, c->firmware_dirs, c->serials, c->debugcons };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_unref(lists[i]);
-    GArray *arrays[] = { c->drives, c->devices, c->chardevs, c->monitors, c->files };
+    GArray *arrays[] = { c->vncs, c->drives, c->devices, c->chardevs, c->monitors, c->files };
     for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
     char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,

@@ -40,6 +40,12 @@ typedef struct FileConfig { /* -fw_cfg */
     char *name, *path, *text;
 } FileConfig;
 
+typedef struct VncSetup { /* -vnc */
+    char *id, *host, *path, *tls_creds, *secret, *adapter;
+    unsigned display, to, share; /* VncShare */
+    bool password;
+} VncSetup;
+
 typedef struct VmConfig {
     char *answer; /* text that was asked for instead of a machine (-help and its kind): print it and leave */
 
@@ -76,6 +82,7 @@ typedef struct VmConfig {
     int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
     bool ide_cdrom[IDE_SLOTS];
 
+    GArray *vncs;          /* VncSetup */
     const char *vga;       /* the device of -vga; NULL: none */
     bool vga_chosen, graphics; /* graphics: there is a display adapter */
     bool nographic, display_none, nodefaults, snapshot;
@@ -105,5 +112,5 @@ OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, confi
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
 OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_net;
-OptionHandler config_display, config_vga; /* config_display.c */
+OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

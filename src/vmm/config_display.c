@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/keyval.h"
 #include "devices/devices.h"
 #include "vmm/config.h"
 
@@ -35,6 +36,65 @@ bool config_display(VmConfig *c, const char *arg, GError **err)
         return unknown("-display", arg, "none (and -vnc, whose screens any number of viewers see)", err);
     c->display_none = true;
     return true;
+}
+
+/* "HOST:N", ":N", "[ADDRESS]:N", "unix:PATH". */
+static bool vnc_address(VncSetup *v, const char *text, GError **err)
+{
+    const char *colon = strrchr(text, ':');
+    if (g_str_has_prefix(text, "unix:")) {
+        v->path = g_strdup(text + strlen("unix:"));
+        return true;
+    }
+    char *end = NULL;
+    guint64 n = colon ? g_ascii_strtoull(colon + 1, &end, 10) : 0;
+    if (!colon || end == colon + 1 || *end || n > 65535 - 5900)
+        return error_set(err, ERR_INVALID, "-vnc %s: say HOST:N with a display number N (port 5900 + N, up to 59635), unix:PATH, or none", text);
+    bool brackets = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
+    v->host = g_strndup(text + brackets, colon - text - 2 * brackets);
+    v->display = n;
+    return true;
+}
+
+/* Taken and of no effect here: sound, and how much a picture may lose. */
+static void ignore_words(KeyVals *kv)
+{
+    static const char *const words[] = { "audiodev", "lossy", "key-delay-ms", "power-control", "non-adaptive" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
+        keyvals_take(kv, words[i]);
+}
+
+static bool read_vnc(KeyVals *kv, VncSetup *v, GError **err)
+{
+    static const char *const shares[] = { "allow-exclusive", "force-shared", "ignore", NULL };
+    uint64_t to = 0;
+    const char *address = keyvals_take(kv, "vnc");
+    if (!address)
+        return error_set(err, ERR_INVALID, "-vnc: where? say HOST:N, unix:PATH or none");
+    v->id = g_strdup(keyvals_take(kv, "id"));
+    v->adapter = g_strdup(keyvals_take(kv, "display"));
+    v->tls_creds = g_strdup(keyvals_take(kv, "tls-creds"));
+    v->secret = g_strdup(keyvals_take(kv, "password-secret"));
+    ignore_words(kv);
+    if (!vnc_address(v, address, err) || !keyvals_take_number(kv, "to", 0, 59635, &to, err) || !keyvals_take_bool(kv, "password", &v->password, err) ||
+        !keyvals_take_choice(kv, "share", shares, &v->share, err))
+        return false;
+    v->to = to;
+    v->password |= v->secret != NULL;
+    return keyvals_end(kv, err);
+}
+
+bool config_vnc(VmConfig *c, const char *arg, GError **err)
+{
+    if (g_str_equal(arg, "none")) {
+        g_array_set_size(c->vncs, 0);
+        return true;
+    }
+    g_autoptr(KeyVals) kv = keyvals_parse(arg, "vnc", "-vnc", err);
+    if (!kv)
+        return false;
+    g_array_set_size(c->vncs, c->vncs->len + 1);
+    return read_vnc(kv, &g_array_index(c->vncs, VncSetup, c->vncs->len - 1), err);
 }
 
 static bool is_adapter(const DeviceType *t) { return t->pci && t->pci->class_code >> 16 == 0x03; }

@@ -57,6 +57,8 @@ const VmOption vm_options[] = {
     { "debugcon", NULL, "DEV", "where bytes written to port 0xe9 go", config_debugcon },
     { "nographic", NULL, NULL, "no screen, first serial port on this terminal (mon:stdio); Ctrl-a x leaves", FLAG(nographic) },
     { "display", NULL, "none", "no window on this host; -vnc shows the screen to viewers", config_display },
+    { "vnc", NULL, "[HOST]:N|unix:PATH|none[,to=N][,password=on][,password-secret=ID][,tls-creds=ID][,share=allow-exclusive|force-shared|ignore][,id=ID][,display=DEVICE]",
+      "show the screen to VNC viewers, at port 5900 + N", config_vnc },
     { "vga", NULL, "std|none", "display adapter (default std, and none with -nographic or -nodefaults)", config_vga },
     { "monitor", NULL, "DEV", "text monitor (HMP) at a chardev, spelled as after -serial; none: no monitor in mon:stdio either", config_monitor },
     { "qmp", NULL, "DEV", "machine-readable monitor (QMP, JSON), as in -qmp unix:/run/vm.qmp,server=on,wait=off", config_qmp },

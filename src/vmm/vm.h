@@ -14,6 +14,8 @@ typedef struct Vm {
     GPtrArray *chardevs;  /* Chardev; front ends of a mux come after it */
     struct Screens *screens; /* the host's ends of displays, keyboards and pointers */
     struct InputHub *input;
+    struct Display *no_screen; /* black, for -vnc without an adapter; NULL: not needed */
+    GPtrArray *vncs;      /* VncServer, as -vnc names them */
     GPtrArray *drives;    /* BlkNode */
     struct Monitors *monitors;
     GMainLoop *loop;
@@ -26,6 +28,8 @@ typedef struct Vm {
 /* config must outlive the Vm.  The machine is reset and stopped. */
 Vm *vm_build(const VmConfig *config, GError **err);
 void vm_destroy(Vm *vm); /* NULL is fine */
+bool vm_open_vncs(Vm *vm, GError **err); /* vnc.c */
+void vm_close_vncs(Vm *vm);
 /* After machine_reset(): what firmware and boot loader would do, where a kernel is given. */
 bool vm_start_kernel(Vm *vm, GError **err);
 
