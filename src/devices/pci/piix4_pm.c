@@ -5,152 +5,36 @@
  * ACPI_ENABLE to the APM control port happens at once, and DEVACTB's APMC_EN reads as set at reset, which tells SeaBIOS
  * that SMM set-up is done already.
  */
+#include "devices/acpi/pm.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/smbus.h"
 
-enum { PM_HZ = 3579545, TIMER_BITS = 24 };
-enum { PM1_STS = 0, PM1_EN = 2, PM1_CNT = 4, PM_TMR = 8, PM_SIZE = 64 };
-/* ACPI 6.4, 4.8.3.1: PM1 status and enable. */
-enum { TMR_BIT = 1 << 0, GBL_BIT = 1 << 5, PWRBTN_BIT = 1 << 8, SLPBTN_BIT = 1 << 9, RTC_BIT = 1 << 10, WAK_BIT = 1 << 15 };
-enum { CNT_SCI_EN = 1 << 0, CNT_SLP_TYP_SHIFT = 10, CNT_SLP_EN = 1 << 13 };
-enum { SLP_TYP_S5 = 0 }; /* as the DSDT's _S5 says */
+enum { PM_SIZE = 64, GPE_HALF = 2 };
 enum { DEVACTB_BYTE3 = 0x5b, APMC_EN = 1 << 1 };
 
 typedef struct PiixPm {
     PciDevice pci;
-    uint16_t pm1_sts, pm1_en, pm1_cnt, gpe_sts, gpe_en;
+    AcpiPm pm;
     uint8_t apm_control, apm_status;
     Smbus smbus;
-    int64_t overflow; /* ns: when bit 23 of the timer next changes and sets TMR_STS */
-    Timer timer;
 } PiixPm;
-
-/* ---- timer and SCI */
-
-static uint64_t timer_ticks(const PiixPm *s) { return ns_to_ticks(clock_now(s->pci.dev.machine->clock), PM_HZ); }
-
-/* The next change of the timer's top bit. */
-static int64_t next_overflow(const PiixPm *s)
-{
-    uint64_t half = 1ull << (TIMER_BITS - 1);
-    return ticks_to_ns((timer_ticks(s) / half + 1) * half, PM_HZ);
-}
-
-static void note_overflow(PiixPm *s)
-{
-    if (clock_now(s->pci.dev.machine->clock) >= s->overflow)
-        s->pm1_sts |= TMR_BIT;
-}
-
-static void update_sci(PiixPm *s)
-{
-    note_overflow(s);
-    bool level = s->pm1_cnt & CNT_SCI_EN && (s->pm1_sts & s->pm1_en & (TMR_BIT | GBL_BIT | PWRBTN_BIT | SLPBTN_BIT | RTC_BIT));
-    level |= (s->gpe_sts & s->gpe_en) != 0;
-    irq_set(&s->pci.dev.irq[0], level);
-    if (s->pm1_en & TMR_BIT && !(s->pm1_sts & TMR_BIT))
-        timer_arm(&s->timer, s->overflow);
-    else
-        timer_disarm(&s->timer);
-}
-
-static void timer_fired(void *opaque) { update_sci(opaque); }
 
 static void set_input(Device *d, unsigned n, bool level)
 {
-    PiixPm *s = (PiixPm *)d;
     if (level)
-        s->pm1_sts |= PWRBTN_BIT;
-    update_sci(s);
+        acpi_pm_press_button(&((PiixPm *)d)->pm);
 }
 
-/* ---- the PM block */
+static uint64_t pm_read(Device *d, uint64_t off, unsigned size) { return off < ACPI_PM_BLOCK ? acpi_pm_read(&((PiixPm *)d)->pm, off, size) : 0; }
 
-static uint16_t pm_register(PiixPm *s, unsigned off)
-{
-    switch (off) {
-    case PM1_STS:
-        note_overflow(s);
-        return s->pm1_sts;
-    case PM1_EN:
-        return s->pm1_en;
-    case PM1_CNT:
-        return s->pm1_cnt;
-    default:
-        return 0;
-    }
-}
-
-static uint64_t pm_read(Device *d, uint64_t off, unsigned size)
-{
-    PiixPm *s = (PiixPm *)d;
-    if (off >= PM_TMR && off < PM_TMR + 4)
-        return (timer_ticks(s) & ((1u << TIMER_BITS) - 1)) >> ((off - PM_TMR) * 8);
-    return (pm_register(s, off & ~1u) | (uint64_t)pm_register(s, (off & ~1u) + 2) << 16) >> (off % 2 * 8);
-}
-
-static void sleep_now(PiixPm *s)
-{
-    unsigned type = s->pm1_cnt >> CNT_SLP_TYP_SHIFT & 7;
-    if (type == SLP_TYP_S5)
-        machine_request(s->pci.dev.machine, CAUSE_GUEST_SHUTDOWN);
-    else
-        unimplemented(&s->pci.dev, "sleep type %u", type);
-}
-
-static void pm_write16(PiixPm *s, unsigned off, uint16_t value)
-{
-    switch (off) {
-    case PM1_STS:
-        note_overflow(s);
-        s->pm1_sts &= ~value;
-        if (value & TMR_BIT)
-            s->overflow = next_overflow(s);
-        break;
-    case PM1_EN:
-        s->pm1_en = value & (TMR_BIT | GBL_BIT | PWRBTN_BIT | SLPBTN_BIT | RTC_BIT);
-        break;
-    case PM1_CNT: /* SCI_EN is firmware's: only the APM port changes it (ACPI 6.4, 4.8.3.2.1) */
-        s->pm1_cnt = (value & ~(CNT_SLP_EN | CNT_SCI_EN)) | (s->pm1_cnt & CNT_SCI_EN);
-        if (value & CNT_SLP_EN)
-            sleep_now(s);
-        break;
-    }
-    update_sci(s);
-}
-
-/* A byte write changes its half; the other half of a status register must not be cleared by writing it back. */
 static void pm_write(Device *d, uint64_t off, unsigned size, uint64_t value)
 {
-    PiixPm *s = (PiixPm *)d;
-    if (size == 1) {
-        unsigned reg = off & ~1u, shift = off % 2 * 8;
-        uint16_t rest = reg == PM1_STS ? 0 : pm_register(s, reg) & ~(0xff << shift);
-        pm_write16(s, reg, rest | value << shift);
-        return;
-    }
-    for (unsigned i = 0; i < size; i += 2)
-        pm_write16(s, off + i, value >> (i * 8));
+    if (off < ACPI_PM_BLOCK)
+        acpi_pm_write(&((PiixPm *)d)->pm, off, size, value);
 }
 
-/* ---- general-purpose events; four bytes: status, enable */
-
-static uint64_t gpe_read(Device *d, uint64_t off, unsigned size)
-{
-    PiixPm *s = (PiixPm *)d;
-    return (s->gpe_sts | (uint32_t)s->gpe_en << 16) >> (off * 8);
-}
-
-static void gpe_write(Device *d, uint64_t off, unsigned size, uint64_t value)
-{
-    PiixPm *s = (PiixPm *)d;
-    uint16_t byte = value, shift = off % 2 * 8;
-    if (off < 2)
-        s->gpe_sts &= ~(byte << shift);
-    else
-        s->gpe_en = (s->gpe_en & ~(0xff << shift)) | byte << shift;
-    update_sci(s);
-}
+static uint64_t gpe_read(Device *d, uint64_t off, unsigned size) { return acpi_gpe_read(&((PiixPm *)d)->pm, off, GPE_HALF); }
+static void gpe_write(Device *d, uint64_t off, unsigned size, uint64_t value) { acpi_gpe_write(&((PiixPm *)d)->pm, off, GPE_HALF, value); }
 
 /* ---- APM control and status */
 
@@ -164,11 +48,8 @@ static void apm_write(Device *d, uint64_t off, unsigned size, uint64_t value)
         return;
     }
     s->apm_control = value;
-    if (value == PM_ACPI_ENABLE)
-        s->pm1_cnt |= CNT_SCI_EN;
-    else if (value == PM_ACPI_DISABLE)
-        s->pm1_cnt &= ~CNT_SCI_EN;
-    update_sci(s);
+    if (value == PM_ACPI_ENABLE || value == PM_ACPI_DISABLE)
+        acpi_pm_set_enabled(&s->pm, value == PM_ACPI_ENABLE);
 }
 
 /* ---- SMBus */
@@ -204,7 +85,7 @@ static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t o
 static bool pm_realize(Device *d, GError **err)
 {
     PiixPm *s = (PiixPm *)d;
-    device_timer_init(d, &s->timer, timer_fired);
+    acpi_pm_init(&s->pm, d);
     pci_set16(&s->pci, PCI_STATUS, 0x0280);
     for (unsigned off = 0x40; off < 0x100; off++)
         s->pci.writable[off] = 0xff;
@@ -217,22 +98,20 @@ static bool pm_realize(Device *d, GError **err)
     return true;
 }
 
-static void pm_unrealize(Device *d) { timer_finish(&((PiixPm *)d)->timer); }
+static void pm_unrealize(Device *d) { acpi_pm_finish(&((PiixPm *)d)->pm); }
 
 static void pm_reset(Device *d, ResetKind k)
 {
     PiixPm *s = (PiixPm *)d;
-    s->overflow = next_overflow(s);
     place_blocks(s);
-    update_sci(s);
+    acpi_pm_reset(&s->pm);
 }
 
 static bool pm_post_load(Device *d, GError **err)
 {
     PiixPm *s = (PiixPm *)d;
     place_blocks(s);
-    if (s->pm1_en & TMR_BIT && !(s->pm1_sts & TMR_BIT))
-        timer_arm(&s->timer, s->overflow);
+    acpi_pm_loaded(&s->pm);
     return true;
 }
 
@@ -252,16 +131,10 @@ static const PciInfo pm_pci = {
     .class_code = 0x068000, .revision = 3, .interrupt_pin = 1, .config_written = config_written,
 };
 static const Field pm_fields[] = {
-    { F(PiixPm, pm1_sts), .doc = "PM1 status" },
-    { F(PiixPm, pm1_en), .doc = "PM1 enable" },
-    { F(PiixPm, pm1_cnt), .doc = "PM1 control" },
-    { F(PiixPm, gpe_sts), .doc = "GPE0 status" },
-    { F(PiixPm, gpe_en), .doc = "GPE0 enable" },
+    { FS(PiixPm, pm, acpi_pm_fields), .doc = "ACPI registers" },
     { F(PiixPm, apm_control), .doc = "APM control port" },
     { F(PiixPm, apm_status), .doc = "APM status port" },
     { FS(PiixPm, smbus, smbus_fields), .doc = "SMBus host controller" },
-    { F(PiixPm, overflow), .doc = "when the PM timer's top bit next changes, ns" },
-    { FO(PiixPm, timer), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 
