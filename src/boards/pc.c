@@ -9,6 +9,7 @@
 #include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
+#include "devices/pci/pirq.h"
 #include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
 
@@ -216,7 +217,7 @@ static void destroy(Board *b)
 static IrqLine isa_irq(Board *b, unsigned n)
 {
     Pc *pc = (Pc *)b;
-    unsigned source = MIN(pc->next_isa_source, PIIX3_SOURCES - 1);
+    unsigned source = MIN(pc->next_isa_source, PIRQ_SOURCES - 1);
     pc->next_isa_source = source + 1;
     return shared_line(pc, source, n);
 }

@@ -4,6 +4,7 @@
  */
 #include "devices/acpi/acpi_tables.h"
 #include "devices/pci/piix.h"
+#include "devices/pci/pirq.h"
 
 enum { STATUS_OK = 0x0f, STATUS_HIDDEN = 0x0b, STATUS_DISABLED = 0x09 };
 
@@ -36,7 +37,7 @@ static Aml *link_current(const char *route)
 {
     return aml_method("_CRS", 0, true,
         aml_and(aml_ref(route), aml_int(15), aml_ref("IRQV")),
-        aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_store(aml_int(0), aml_ref("IRQV")), NULL),
+        aml_if(aml_and(aml_ref(route), aml_int(PIRQ_ROUTE_OFF), NULL), aml_store(aml_int(0), aml_ref("IRQV")), NULL),
         aml_return(aml_ref("BUF0")), NULL);
 }
 
@@ -50,9 +51,9 @@ static Aml *interrupt_link(unsigned n)
         aml_name("BUF0", aml_resources(aml_interrupts(none, 1), NULL)),
         aml_dword_of(aml_ref("BUF0"), GSI_AT, "IRQV"),
         aml_method("_STA", 0, false,
-            aml_if(aml_and(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), NULL), aml_return(aml_int(STATUS_DISABLED)), NULL),
+            aml_if(aml_and(aml_ref(route), aml_int(PIRQ_ROUTE_OFF), NULL), aml_return(aml_int(STATUS_DISABLED)), NULL),
             aml_return(aml_int(STATUS_HIDDEN)), NULL),
-        aml_method("_DIS", 0, false, aml_or(aml_ref(route), aml_int(PIIX3_ROUTE_OFF), aml_ref(route)), NULL),
+        aml_method("_DIS", 0, false, aml_or(aml_ref(route), aml_int(PIRQ_ROUTE_OFF), aml_ref(route)), NULL),
         link_current(route),
         aml_method("_SRS", 1, true,
             aml_dword_of(aml_arg(0), GSI_AT, "PRRI"),

@@ -6,6 +6,8 @@
  */
 #include "devices/pci/i440fx.h"
 
+#include "devices/pci/pam.h"
+
 /* ---- ports cf8h and cfch */
 
 typedef struct I440fxPorts {
@@ -82,60 +84,23 @@ const DeviceType i440fx_ports_type = {
 
 /* ---- function 0:0 */
 
-enum { PAM0 = 0x59, PAM_COUNT = 13, PAM_READ = 1, PAM_WRITE = 2, SMRAM = 0x72, SMRAM_DLCK = 1 << 4, SMRAM_DCLS = 1 << 5, SMRAM_DOPEN = 1 << 6 };
+enum { PAM0 = 0x59, SMRAM = 0x72 };
 
 typedef struct I440fx {
     PciDevice pci;
-    MemRegion *pam[PAM_COUNT]; /* RAM over what the expansion bus shows: f0000h, then c0000h upwards by 16 KiB */
-    MemRegion *smram;          /* RAM at a0000h over the VGA window */
+    Pam pam;
 } I440fx;
 
-/* Segment n: register 59h high nibble, 5ah low, 5ah high, ... 5fh high. */
-static unsigned pam_attributes(const I440fx *h, unsigned n) { return h->pci.config[PAM0 + (n + 1) / 2] >> (n % 2 ? 0 : 4) & 3; }
-
-/* Reading RAM without writing is ROM.  Writing RAM that is not read (what a BIOS uses while it copies itself) has no
- * region kind: it stays unmapped, and a firmware that depends on it shows up in the log. */
-static void update_segment(I440fx *h, unsigned n)
+static void update(I440fx *h)
 {
-    unsigned attributes = pam_attributes(h, n);
-    if (attributes == PAM_WRITE)
-        unimplemented(&h->pci.dev, "write-only shadow RAM in segment %u", n);
-    region_set_kind(h->pam[n], attributes & PAM_WRITE ? REGION_RAM : REGION_ROM);
-    region_enable(h->pam[n], attributes & PAM_READ);
-}
-
-static void update_shadow(I440fx *h)
-{
-    space_begin(h->pci.dev.machine->memory);
-    for (unsigned n = 0; n < PAM_COUNT; n++)
-        update_segment(h, n);
-    uint8_t smram = h->pci.config[SMRAM];
-    region_enable(h->smram, smram & SMRAM_DOPEN && !(smram & SMRAM_DCLS));
-    space_commit(h->pci.dev.machine->memory);
-}
-
-/* D_LCK makes the register read-only and closes SMRAM until reset (82441FX, 3.2.21). */
-static void lock_smram(I440fx *h)
-{
-    bool locked = h->pci.config[SMRAM] & SMRAM_DLCK;
-    if (locked)
-        h->pci.config[SMRAM] &= ~SMRAM_DOPEN;
-    h->pci.writable[SMRAM] = locked ? 0 : 0x78;
+    smram_lock(&h->pci.config[SMRAM], &h->pci.writable[SMRAM]);
+    pam_update(&h->pam, &h->pci.dev, &h->pci.config[PAM0], h->pci.config[SMRAM]);
 }
 
 static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value)
 {
-    I440fx *h = (I440fx *)p;
-    lock_smram(h);
     if (off <= SMRAM && off + size > PAM0)
-        update_shadow(h);
-}
-
-static MemRegion *add_overlay(Device *d, const char *name, uint64_t base, uint64_t size, GError **err)
-{
-    Machine *m = d->machine;
-    RegionDecl decl = { .name = name, .kind = REGION_RAM, .base = base, .size = size, .priority = 10, .ram = m->ram, .offset = base, .disabled = true };
-    return region_add(m->memory, &decl, err);
+        update((I440fx *)p);
 }
 
 static bool i440fx_realize(Device *d, GError **err)
@@ -146,33 +111,17 @@ static bool i440fx_realize(Device *d, GError **err)
     pci_set16(&h->pci, PCI_STATUS, 0x0280); /* fast back-to-back, medium DEVSEL# */
     for (unsigned off = 0x50; off < 0x100; off++)
         h->pci.writable[off] = 0xff;
-    h->pci.config[SMRAM] = 0x02;
-    lock_smram(h);
-    for (unsigned n = 0; n < PAM_COUNT; n++)
-        if (!(h->pam[n] = add_overlay(d, "shadow RAM", n ? 0xc0000 + (n - 1) * 0x4000 : 0xf0000, n ? 0x4000 : 0x10000, err)))
-            return false;
-    h->smram = add_overlay(d, "SMRAM", 0xa0000, 0x20000, err);
-    return h->smram;
+    h->pci.config[SMRAM] = SMRAM_RESET;
+    h->pci.writable[SMRAM] = SMRAM_WRITABLE;
+    return pam_create(&h->pam, d, err);
 }
 
-static void i440fx_unrealize(Device *d)
-{
-    I440fx *h = (I440fx *)d;
-    for (unsigned n = 0; n < PAM_COUNT; n++)
-        g_clear_pointer(&h->pam[n], region_remove);
-    g_clear_pointer(&h->smram, region_remove);
-}
-
-static void i440fx_reset(Device *d, ResetKind k)
-{
-    lock_smram((I440fx *)d);
-    update_shadow((I440fx *)d);
-}
+static void i440fx_unrealize(Device *d) { pam_destroy(&((I440fx *)d)->pam); }
+static void i440fx_reset(Device *d, ResetKind k) { update((I440fx *)d); }
 
 static bool i440fx_post_load(Device *d, GError **err)
 {
-    lock_smram((I440fx *)d);
-    update_shadow((I440fx *)d);
+    update((I440fx *)d);
     return true;
 }
 
@@ -183,7 +132,6 @@ static const PciInfo i440fx_pci = {
 };
 static const Field i440fx_fields[] = {
     { FO(I440fx, pam), .role = FIELD_HOST },
-    { FO(I440fx, smram), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 

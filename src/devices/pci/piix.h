@@ -5,9 +5,8 @@ extern const DeviceType piix3_type, piix4_pm_type;
 
 /* PIIX3.  Outputs 0-15: the ISA lines.  Input source * 16 + n: ISA line n as one of several sources drives it, so that
  * lines may be shared; it joins them with the PIRQs that are routed there. */
-enum { PIIX3_SOURCES = 8 };
 void piix3_set_intx(void *piix3, uint8_t devfn, unsigned pin, bool level); /* fits PciBusOps */
-enum { PIIX3_ROUTE = 0x60, PIIX3_ROUTE_OFF = 0x80 }; /* PIRQRC[A:D] */
+enum { PIIX3_ROUTE = 0x60 }; /* PIRQRC[A:D] */
 /* Which PIRQ (0-3) a slot's pin (0-3) is wired to on this board: each slot is rotated by one, and slot 1 begins at A. */
 static inline unsigned piix3_pirq(unsigned slot, unsigned pin) { return (slot + 3 + pin) & 3; }
 

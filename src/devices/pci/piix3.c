@@ -1,62 +1,31 @@
 /* piix3.c - the 82371SB ISA bridge: PCI interrupt routing.  Its IDE is piix_ide.c; its 8259s, 8254 and ports are devices apart. */
 #include "devices/pci/piix.h"
+#include "devices/pci/pirq.h"
 
 typedef struct Piix3 {
     PciDevice pci;
-    uint64_t asserted[4 * 4]; /* per PIRQ: a bit a devfn, so that a shared wire is the OR of its drivers */
-    uint16_t isa[PIIX3_SOURCES]; /* per source: ISA lines that it asserts */
-    uint16_t driven;          /* lines now high because of us */
+    Pirq pirq;
 } Piix3;
 
-static const uint16_t ROUTABLE = 0xdef8; /* where a PIRQ may go: IRQ 3-7, 9-12, 14, 15 */
-
-static bool pirq_level(const Piix3 *s, unsigned pirq)
-{
-    const uint64_t *a = &s->asserted[pirq * 4];
-    return a[0] | a[1] | a[2] | a[3];
-}
-
-static uint16_t wanted_lines(const Piix3 *s)
-{
-    uint16_t lines = 0;
-    for (unsigned pirq = 0; pirq < 4; pirq++) {
-        uint8_t route = s->pci.config[PIIX3_ROUTE + pirq];
-        if (!(route & PIIX3_ROUTE_OFF) && pirq_level(s, pirq))
-            lines |= 1u << (route & 15) & ROUTABLE;
-    }
-    for (unsigned source = 0; source < PIIX3_SOURCES; source++)
-        lines |= s->isa[source];
-    return lines;
-}
-
-static void update_lines(Piix3 *s)
-{
-    uint16_t lines = wanted_lines(s), changed = lines ^ s->driven;
-    s->driven = lines;
-    for (unsigned n = 0; n < 16; n++)
-        if (changed >> n & 1)
-            irq_set(&s->pci.dev.irq[n], lines >> n & 1);
-}
+static void update(Piix3 *s) { pirq_update(&s->pirq, &s->pci.dev, &s->pci.config[PIIX3_ROUTE], 4); }
 
 void piix3_set_intx(void *opaque, uint8_t devfn, unsigned pin, bool level)
 {
     Piix3 *s = opaque;
     g_mutex_lock(&s->pci.dev.lock);
-    uint64_t *word = &s->asserted[piix3_pirq(devfn >> 3, pin) * 4 + devfn / 64], bit = 1ull << (devfn % 64);
-    *word = level ? *word | bit : *word & ~bit;
-    update_lines(s);
+    pirq_set_pin(&s->pirq, piix3_pirq(devfn >> 3, pin), devfn, level);
+    update(s);
     g_mutex_unlock(&s->pci.dev.lock);
 }
 
 static void set_isa(Device *d, unsigned n, bool level)
 {
     Piix3 *s = (Piix3 *)d;
-    uint16_t *lines = &s->isa[n / 16 % PIIX3_SOURCES], bit = 1u << (n % 16);
-    *lines = level ? *lines | bit : *lines & ~bit;
-    update_lines(s);
+    pirq_set_source(&s->pirq, n, level);
+    update(s);
 }
 
-static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value) { update_lines((Piix3 *)p); }
+static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value) { update((Piix3 *)p); }
 
 /* Registers that are plain storage here, with their values after reset (82371SB, 2.2): timing, APIC base, DMA, SMI. */
 static const struct { uint8_t off, value; } reset_values[] = {
@@ -78,21 +47,14 @@ static bool piix3_realize(Device *d, GError **err)
     return true;
 }
 
-static void piix3_reset(Device *d, ResetKind k)
-{
-    for (unsigned n = 0; n < 16; n++)
-        if (ROUTABLE >> n & 1)
-            irq_set(&d->irq[n], false);
-}
+static void piix3_reset(Device *d, ResetKind k) { pirq_reset(d); }
 
 static const PciInfo piix3_pci = {
     .vendor = 0x8086, .device = 0x7000, .subsystem_vendor = 0x1af4, .subsystem = 0x1100,
     .class_code = 0x060100, .multifunction = true, .config_written = config_written,
 };
 static const Field piix3_fields[] = {
-    { FA(Piix3, asserted), .doc = "per PIRQ, which functions assert it" },
-    { FA(Piix3, isa), .doc = "per source, ISA lines that it asserts" },
-    { F(Piix3, driven), .doc = "ISA lines driven high" },
+    { FS(Piix3, pirq, pirq_fields), .doc = "interrupt routing" },
     DEVICE_FIELDS_END,
 };
 
