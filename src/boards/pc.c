@@ -1,4 +1,4 @@
-/* pc.c - the classic PC: which devices, at which ports, on which lines. */
+/* pc.c - a PC: which devices, at which ports, on which lines.  What differs between chip sets is in pc_i440fx.c and pc_q35.c. */
 #include "boards/pc.h"
 
 #include "boards/pc_inside.h"
@@ -8,8 +8,6 @@
 #include "devices/misc/a20.h"
 #include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
-#include "devices/pci/piix.h"
-#include "devices/pci/pirq.h"
 #include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
 
@@ -17,13 +15,13 @@
 
 static Machine *machine(const Pc *pc) { return pc->board.machine; }
 static IrqLine gsi(Pc *pc, unsigned n) { return intc_gsi(pc->intc, n); }
-static IrqLine shared_line(Pc *pc, unsigned source, unsigned irq) { return device_irq_input(pc->south, source * 16 + irq); }
+IrqLine pc_shared_line(Pc *pc, unsigned source, unsigned irq) { return device_irq_input(pc->south, source * 16 + irq); }
 static bool irqchip_in_kernel(const Pc *pc) { return machine(pc)->accel && machine(pc)->accel->ops->in_kernel_irqchip; }
 
-static Device *new_device(Pc *pc, const DeviceType *t, GError **err) { return device_new(machine(pc), t, NULL, NULL, err); }
+Device *pc_new_device(Pc *pc, const DeviceType *t, GError **err) { return device_new(machine(pc), t, NULL, NULL, err); }
 
 /* Windows 0, 1, ... at the given places. */
-static bool map_windows(Device *d, const uint64_t *at, unsigned n, GError **err)
+bool pc_map_windows(Device *d, const uint64_t *at, unsigned n, GError **err)
 {
     for (unsigned i = 0; i < n; i++)
         if (!device_map(d, i, at[i], err))
@@ -31,62 +29,27 @@ static bool map_windows(Device *d, const uint64_t *at, unsigned n, GError **err)
     return true;
 }
 
-static bool plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GError **err)
+bool pc_plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GError **err)
 {
     return d && pci_plug((PciDevice *)d, pc->board.pci, pci_devfn(slot, function), err) && device_realize(d, err);
 }
 
 /* ---- chip set */
 
-static void set_intx(void *opaque, uint8_t devfn, unsigned pin, bool level) { piix3_set_intx(((Pc *)opaque)->south, devfn, pin, level); }
-static void send_msi(void *opaque, uint64_t address, uint32_t data) { intc_msi(((Pc *)opaque)->intc, address, data); }
-static const PciBusOps pci_ops = { .set_intx = set_intx, .msi = send_msi };
+void pc_send_msi(void *opaque, uint64_t address, uint32_t data) { intc_msi(((Pc *)opaque)->intc, address, data); }
 
-static bool add_host_bridge(Pc *pc, GError **err)
+bool pc_add_ports(Pc *pc, GError **err)
 {
     static const uint64_t at[] = { 0xcf8, 0xcfc };
-    pc->ports = new_device(pc, &i440fx_ports_type, err);
-    pc->host = pc->ports ? new_device(pc, &i440fx_type, err) : NULL;
-    if (!pc->host)
+    if (!(pc->ports = pc_new_device(pc, &i440fx_ports_type, err)))
         return false;
     i440fx_ports_set_bus(pc->ports, pc->board.pci);
-    return device_realize(pc->ports, err) && map_windows(pc->ports, at, 2, err) && plug_function(pc, pc->host, 0, 0, err);
+    return device_realize(pc->ports, err) && pc_map_windows(pc->ports, at, 2, err);
 }
 
-static bool add_south_bridge(Pc *pc, GError **err)
+bool pc_no_ide(const char *who, GError **err)
 {
-    if (!(pc->south = new_device(pc, &piix3_type, err)))
-        return false;
-    for (unsigned n = 0; n < 16; n++)
-        pc->south->irq[n] = gsi(pc, n);
-    return plug_function(pc, pc->south, PC_BRIDGE_SLOT, 0, err);
-}
-
-static bool add_power_management(Pc *pc, GError **err)
-{
-    if (!(pc->pm = new_device(pc, &piix4_pm_type, err)))
-        return false;
-    pc->pm->irq[0] = shared_line(pc, ISA_SOURCE_SCI, PM_SCI_IRQ);
-    machine(pc)->power_button = device_irq_input(pc->pm, 0);
-    return plug_function(pc, pc->pm, PC_BRIDGE_SLOT, 3, err) && device_map(pc->pm, PM_WINDOW_GPE, PM_GPE_PORT, err) &&
-           device_map(pc->pm, PM_WINDOW_APM, PM_APM_PORT, err);
-}
-
-static bool add_drive(Pc *pc, unsigned n, const BoardConfig *c, GError **err)
-{
-    const char *bus = n / 2 ? "ide.1" : "ide.0", *unit = n % 2 ? "1" : "0";
-    const char *props[] = { "bus", bus, "unit", unit, c->ide[n] ? "drive" : NULL, c->ide[n], NULL };
-    Device *d = device_new(machine(pc), c->ide_cdrom[n] ? &ide_cd_type : &ide_hd_type, NULL, props, err);
-    return d && ide_attach(pc->ide, d, err) && device_realize(d, err);
-}
-
-static bool add_ide(Pc *pc, const BoardConfig *c, GError **err)
-{
-    pc->ide = piix3_ide_create(machine(pc), pc->board.pci, pci_devfn(PC_BRIDGE_SLOT, 1), gsi(pc, 14), gsi(pc, 15), err);
-    for (unsigned n = 0; pc->ide && n < 4; n++)
-        if ((c->ide[n] || c->ide_cdrom[n]) && !add_drive(pc, n, c, err))
-            return false;
-    return pc->ide;
+    return error_set(err, ERR_INVALID, "%s: this machine has no IDE controller; use if=virtio, or -machine pc", who);
 }
 
 /* ---- timers */
@@ -101,7 +64,7 @@ static bool add_rtc(Pc *pc, const BoardConfig *c, GError **err)
         return false;
     pc->rtc->irq[0] = gsi(pc, 8);
     pc->rtc->irq[1] = intc_nmi_mask(pc->intc);
-    return device_realize(pc->rtc, err) && map_windows(pc->rtc, at, 1, err);
+    return device_realize(pc->rtc, err) && pc_map_windows(pc->rtc, at, 1, err);
 }
 
 /* KVM's interrupt controllers come with a timer of their own. */
@@ -110,10 +73,10 @@ static bool add_pit(Pc *pc, GError **err)
     static const uint64_t at[] = { 0x40, 0x61 };
     if (irqchip_in_kernel(pc))
         return true;
-    if (!(pc->pit = new_device(pc, &i8254_type, err)))
+    if (!(pc->pit = pc_new_device(pc, &i8254_type, err)))
         return false;
     pc->pit->irq[0] = gsi(pc, 0);
-    return device_realize(pc->pit, err) && map_windows(pc->pit, at, 2, err);
+    return device_realize(pc->pit, err) && pc_map_windows(pc->pit, at, 2, err);
 }
 
 /* Its legacy replacement takes IRQ 0 and 8 from the other timers, so it needs a PIT of ours. */
@@ -122,13 +85,13 @@ static bool add_hpet(Pc *pc, const BoardConfig *c, GError **err)
     static const uint64_t at[] = { 0xfed00000 };
     if (c->no_hpet || !pc->pit)
         return true;
-    if (!(pc->hpet = new_device(pc, &hpet_type, err)))
+    if (!(pc->hpet = pc_new_device(pc, &hpet_type, err)))
         return false;
     for (unsigned n = 0; n < INTC_GSIS; n++)
         pc->hpet->irq[n] = gsi(pc, n);
     pc->hpet->irq[HPET_LEGACY_PIT] = device_irq_input(pc->pit, 0);
     pc->hpet->irq[HPET_LEGACY_RTC] = device_irq_input(pc->rtc, 0);
-    return device_realize(pc->hpet, err) && map_windows(pc->hpet, at, 1, err);
+    return device_realize(pc->hpet, err) && pc_map_windows(pc->hpet, at, 1, err);
 }
 
 /* ---- keyboard controller, port 92h and the A20 gate that both drive */
@@ -136,23 +99,23 @@ static bool add_hpet(Pc *pc, const BoardConfig *c, GError **err)
 static bool add_keyboard_controller(Pc *pc, GError **err)
 {
     static const uint64_t at[] = { 0x60, 0x64 };
-    Device *d = new_device(pc, &i8042_type, err);
+    Device *d = pc_new_device(pc, &i8042_type, err);
     if (!d)
         return false;
     d->irq[I8042_KEYBOARD_IRQ] = gsi(pc, 1);
     d->irq[I8042_MOUSE_IRQ] = gsi(pc, 12);
     d->irq[I8042_A20] = device_irq_input(pc->a20, 0);
-    return device_realize(d, err) && map_windows(d, at, 2, err);
+    return device_realize(d, err) && pc_map_windows(d, at, 2, err);
 }
 
 static bool add_port92(Pc *pc, GError **err)
 {
     static const uint64_t at[] = { 0x92 };
-    Device *d = new_device(pc, &port92_type, err);
+    Device *d = pc_new_device(pc, &port92_type, err);
     if (!d)
         return false;
     d->irq[0] = device_irq_input(pc->a20, 1);
-    return device_realize(d, err) && map_windows(d, at, 1, err);
+    return device_realize(d, err) && pc_map_windows(d, at, 1, err);
 }
 
 static bool add_input(Pc *pc, GError **err)
@@ -167,7 +130,7 @@ static bool add_fw_cfg(Pc *pc, GError **err)
 {
     static const uint64_t at[] = { 0x510, 0x514 };
     pc->fw_cfg = device_create(machine(pc), &fw_cfg_type, NULL, NULL, err);
-    return pc->fw_cfg && map_windows(pc->fw_cfg, at, 2, err);
+    return pc->fw_cfg && pc_map_windows(pc->fw_cfg, at, 2, err);
 }
 
 static bool add_serial(Pc *pc, unsigned n, const char *chardev, GError **err)
@@ -182,7 +145,7 @@ static bool add_serial(Pc *pc, unsigned n, const char *chardev, GError **err)
     if (!d)
         return false;
     pc->serial[n] = true;
-    d->irq[0] = shared_line(pc, ISA_SOURCE_COM1 + n, ports[n].line);
+    d->irq[0] = pc_shared_line(pc, ISA_SOURCE_COM1 + n, ports[n].line);
     return device_realize(d, err) && device_map(d, 0, ports[n].port, err);
 }
 
@@ -198,8 +161,7 @@ static bool add_serials(Pc *pc, const BoardConfig *c, GError **err)
 
 static bool build(Pc *pc, const BoardConfig *c, GError **err)
 {
-    return pc_map_memory(pc, c, err) && (pc->intc = intc_create(machine(pc), err)) && add_host_bridge(pc, err) &&
-           add_south_bridge(pc, err) && add_ide(pc, c, err) && add_power_management(pc, err) && add_input(pc, err) &&
+    return pc_map_memory(pc, c, err) && (pc->intc = intc_create(machine(pc), err)) && pc->chips->add(pc, c, err) && add_input(pc, err) &&
            add_rtc(pc, c, err) && add_pit(pc, err) && add_hpet(pc, c, err) && add_serials(pc, c, err) && add_fw_cfg(pc, err) && pc_tell_firmware(pc, c, err);
 }
 
@@ -219,7 +181,7 @@ static IrqLine isa_irq(Board *b, unsigned n)
     Pc *pc = (Pc *)b;
     unsigned source = MIN(pc->next_isa_source, PIRQ_SOURCES - 1);
     pc->next_isa_source = source + 1;
-    return shared_line(pc, source, n);
+    return pc_shared_line(pc, source, n);
 }
 
 static bool add_file(Board *b, const char *name, const void *data, size_t n, GError **err)
@@ -229,8 +191,9 @@ static bool add_file(Board *b, const char *name, const void *data, size_t n, GEr
 
 static bool attach(Board *b, Device *d, GError **err)
 {
+    Pc *pc = (Pc *)b;
     bool drive = d->type == &ide_hd_type || d->type == &ide_cd_type;
-    return !drive || ide_attach(((Pc *)b)->ide, d, err);
+    return !drive || (pc->ide ? ide_attach(pc->ide, d, err) : pc_no_ide(d->path, err));
 }
 
 static bool plugged(Board *b, Device *d, GError **err)
@@ -251,11 +214,12 @@ static void destroy_devices(Machine *m, unsigned keep)
         device_destroy(m->devices->pdata[m->devices->len - 1]);
 }
 
-static Board *create(Machine *m, const BoardConfig *c, GError **err)
+Board *pc_create(const PcChips *chips, Machine *m, const BoardConfig *c, GError **err)
 {
     Pc *pc = g_new0(Pc, 1);
+    pc->chips = chips;
     pc->board = (Board){ .ops = &pc_ops, .machine = m };
-    pc->board.pci = pci_bus_create(m, "pci.0", &pci_ops, pc);
+    pc->board.pci = pci_bus_create(m, chips->bus_name, &chips->bus, pc);
     pc->board.isa.board = &pc->board;
     bus_init(&pc->board.isa.bus, m, &isa_bus_type, "isa.0", NULL);
     pc->next_isa_source = ISA_SOURCE_CARDS;
@@ -271,11 +235,3 @@ static Board *create(Machine *m, const BoardConfig *c, GError **err)
     destroy(&pc->board);
     return NULL;
 }
-
-const BoardType board_pc = {
-    .name = "pc",
-    .alias = "pc-i440fx",
-    .summary = "classic PC (i440FX + PIIX3)",
-    .max_cpus = 255,
-    .create = create,
-};

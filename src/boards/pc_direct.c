@@ -1,5 +1,5 @@
 /*
- * pc_direct.c - a start of the classic PC without firmware: the settings and tables that SeaBIOS would have left.
+ * pc_direct.c - a start of a PC without firmware: the settings and tables that SeaBIOS would have left.
  *
  * Everything goes through the same configuration accesses and ports as firmware's would.  What is not set up: the
  * real-mode interrupt services, for which a kernel needs firmware.
@@ -10,12 +10,13 @@
 #include "devices/acpi/acpi_tables.h"
 #include "devices/acpi/mptable.h"
 #include "devices/acpi/smbios.h"
+#include "devices/pci/pam.h"
 #include "devices/pci/piix.h"
 
 enum { BIOS_AREA = 0xe0000, BIOS_AREA_SIZE = 0x20000, SMBIOS_ANCHOR = 0xf0000, ACPI_RSDP = 0xf0040, MP_FLOATING = 0xf0070, EBDA = 0x9fc00, MIB = 1 << 20 };
-enum { PAM0 = 0x59, ELCR = 0x4d0, IO_FIRST = 0xc000 };
+enum { ELCR = 0x4d0, IO_FIRST = 0xc000 };
 
-static void out(Pc *pc, uint16_t port, unsigned size, uint32_t value)
+void pc_out(Pc *pc, uint16_t port, unsigned size, uint32_t value)
 {
     FlatView *v = space_view(pc->board.machine->ports);
     view_write(v, port, size, value);
@@ -58,15 +59,15 @@ static void place_bars(PciDevice *p, void *arg)
             error_set(&a->err, ERR_NO_SPACE, "%s: no room left for PCI BAR %u; start with firmware, or with fewer devices", p->dev.path, d->bar);
 }
 
-/* The lines that SeaBIOS gives PIRQA-D on this board. */
-static const uint8_t pirq_line[4] = { 10, 10, 11, 11 };
+const uint8_t pc_pirq_line[4] = { 10, 10, 11, 11 };
 
 static void enable_function(PciDevice *p, void *arg)
 {
+    Pc *pc = arg;
     bool bridge = p->dev.type->pci->class_code >> 16 == 6 && p->dev.type->pci->class_code >> 8 != 0x0680;
     uint8_t pin = pci_config_read(p->bus, p->devfn, PCI_INTERRUPT_PIN, 1);
     if (pin)
-        pci_config_write(p->bus, p->devfn, PCI_INTERRUPT_LINE, 1, pirq_line[piix3_pirq(p->devfn >> 3, pin - 1)]);
+        pci_config_write(p->bus, p->devfn, PCI_INTERRUPT_LINE, 1, pc_pirq_line[pc->chips->acpi.pirq(p->devfn >> 3, pin - 1) % 4]);
     if (!bridge)
         pci_config_write(p->bus, p->devfn, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
 }
@@ -79,8 +80,7 @@ static bool set_up_pci(Pc *pc, GError **err)
         g_propagate_error(err, a.err);
         return false;
     }
-    pci_bus_each(pc->board.pci, enable_function, NULL);
-    pci_config_write(pc->board.pci, pci_devfn(PC_BRIDGE_SLOT, 3), PCI_INTERRUPT_LINE, 1, PM_SCI_IRQ); /* not by its pin */
+    pci_bus_each(pc->board.pci, enable_function, pc);
     return true;
 }
 
@@ -88,20 +88,12 @@ static bool set_up_pci(Pc *pc, GError **err)
 
 static void set_up_chip_set(Pc *pc)
 {
-    PciBus *b = pc->board.pci;
-    uint8_t isa = pci_devfn(PC_BRIDGE_SLOT, 0), ide = pci_devfn(PC_BRIDGE_SLOT, 1), pm = pci_devfn(PC_BRIDGE_SLOT, 3);
-    for (unsigned i = 0; i < 7; i++)
-        pci_config_write(b, 0, PAM0 + i, 1, i ? 0x33 : 0x30); /* RAM at c0000-fffff, read and write */
-    for (unsigned i = 0; i < 4; i++)
-        pci_config_write(b, isa, PIIX3_ROUTE + i, 1, pirq_line[i]);
-    out(pc, ELCR, 1, 0);
-    out(pc, ELCR + 1, 1, 1 << (10 - 8) | 1 << (11 - 8)); /* level-triggered */
-    pci_config_write(b, ide, 0x40, 4, 0x80008000); /* IDETIM: decode both channels */
-    pci_config_write(b, pm, PM_BASE, 4, PM_PORT | 1);
-    pci_config_write(b, pm, PM_BASE_ENABLE_REG, 1, 1);
-    pci_config_write(b, pm, PM_SMBUS_BASE, 4, PM_SMBUS_PORT | 1);
-    pci_config_write(b, pm, PM_SMBUS_CONFIG, 1, 9); /* on, interrupt by IRQ 9 */
-    out(pc, PM_APM_PORT, 1, PM_ACPI_ENABLE);
+    for (unsigned i = 0; i < PAM_REGISTERS; i++)
+        pci_config_write(pc->board.pci, 0, pc->chips->pam0 + i, 1, i ? 0x33 : 0x30); /* RAM at c0000-fffff, read and write */
+    pc_out(pc, ELCR, 1, 0);
+    pc_out(pc, ELCR + 1, 1, 1 << (10 - 8) | 1 << (11 - 8)); /* level-triggered */
+    pc->chips->set_up(pc);
+    pc_out(pc, PM_APM_PORT, 1, PM_ACPI_ENABLE);
 }
 
 /* ---- tables, all within the area that a BIOS would occupy */
@@ -189,8 +181,10 @@ bool pc_start_direct(Board *b, BoardStart *ret, GError **err)
 {
     Pc *pc = (Pc *)b;
     BoardStart start = { 0 };
+    if (!set_up_pci(pc, err))
+        return false;
     set_up_chip_set(pc);
-    if (!set_up_pci(pc, err) || !store_tables(pc, &start, err))
+    if ( !store_tables(pc, &start, err))
         return false;
     describe_memory(pc, &start);
     *ret = start;

@@ -111,7 +111,7 @@ static uint32_t *apic_ids(const Pc *pc)
 AcpiTables *pc_acpi_tables(const Pc *pc)
 {
     g_autofree uint32_t *ids = apic_ids(pc);
-    AcpiBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
+    AcpiBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .chips = &pc->chips->acpi, .ecam = pc->chips->ecam ? pc->chips->ecam(pc) : 0, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
                     .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .pvpanic_port = pc->pvpanic_port };
     memcpy(b.serial, pc->serial, sizeof(b.serial));
     return acpi_tables_build(&b);
@@ -129,7 +129,7 @@ Smbios *pc_smbios(const Pc *pc)
     SmbiosMemory memory[] = { { 0, pc->low_ram }, { PC_4G, pc->high_ram } };
     CpuidContext context = topology(pc);
     CpuidRegs leaf1 = cpu_model_cpuid(cpu, &context, 1, 0);
-    SmbiosBoard b = { .product = board_pc.summary, .version = board_pc.name, .cpu_vendor = cpu->vendor, .cpu_brand = cpu->brand,
+    SmbiosBoard b = { .product = pc->chips->type->summary, .version = pc->chips->type->name, .cpu_vendor = cpu->vendor, .cpu_brand = cpu->brand,
                       .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx, .sockets = context.sockets, .cores = context.cores,
                       .threads = context.threads, .memory = memory, .n_memory = pc->high_ram ? 2 : 1,
                       .uuid = pc->has_uuid ? pc->uuid : NULL };

@@ -1,7 +1,7 @@
 /*
  * pc_memory.c - the memory map of the classic PC.
  *
- *     0          RAM, up to 3 GiB
+ *     0          RAM, up to 3 GiB, 2 GiB with a q35
  *     a0000      hole for the VGA; c0000 hole for option ROMs; e0000 the last 128 KiB of the firmware.  The host bridge
  *                lays RAM over these as its shadow registers say.
  *     low RAM    PCI windows, up to fec00000: IOAPIC, HPET, local APIC
@@ -24,8 +24,8 @@ static bool map_ram(Pc *pc, GError **err)
 {
     RamBlock *ram = pc->board.machine->ram;
     if (!ram || ram->size < 2 * MIB)
-        return error_set(err, ERR_INVALID, "machine 'pc' needs at least 2 MiB of memory; raise -m");
-    pc->low_ram = MIN(ram->size, PC_LOW_RAM_MAX);
+        return error_set(err, ERR_INVALID, "machine '%s' needs at least 2 MiB of memory; raise -m", pc->chips->type->name);
+    pc->low_ram = MIN(ram->size, pc->chips->low_ram_max);
     pc->high_ram = ram->size - pc->low_ram;
     RegionDecl low = { .name = "RAM", .kind = REGION_RAM, .size = pc->low_ram, .priority = PRIO_RAM, .ram = ram };
     RegionDecl high = { .name = "RAM above 4 GiB", .kind = REGION_RAM, .base = PC_4G, .size = pc->high_ram, .priority = PRIO_RAM, .ram = ram, .offset = pc->low_ram };

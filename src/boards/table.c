@@ -4,5 +4,6 @@
 
 const BoardType *const board_types[] = {
     &board_pc,
+    &board_q35,
     NULL,
 };

@@ -10,6 +10,7 @@
 #include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
+#include "devices/pci/q35.h"
 #include "devices/storage/ide.h"
 #include "devices/storage/pflash.h"
 #include "devices/timer/timer.h"
@@ -22,6 +23,9 @@ const DeviceType *const device_types[] = {
     &i440fx_type,
     &piix3_type,
     &piix4_pm_type,
+    &q35_mch_type,
+    &q35_ecam_type,
+    &ich9_lpc_type,
     &a20_type,
     &i8259_type,
     &ioapic_type,

@@ -39,6 +39,14 @@ class Cloud(unittest.TestCase):
                 vm.expect(r"ATOLL-GUEST powers off")
                 self.assertEqual(vm.wait(60), 0)
 
+    def test_q35(self):
+        with guest.Guest(*linux("cloud", "facts", "-cpu", "max", "-smp", "2", "-machine", "q35", "-device", "virtio-rng-pci")) as vm:
+            vm.expect(r"MMCONFIG at \[mem 0xb0000000-0xbfffffff\] reserved in ACPI", 400)
+            vm.expect(r"ATOLL-GUEST pci: 0000:00:00.0 class 0x060000 id 0x8086:0x29c0")
+            vm.expect(r"ATOLL-GUEST pci: 0000:00:1f.0 class 0x060100 id 0x8086:0x2918")
+            vm.expect(r"ATOLL-GUEST powers off")
+            self.assertEqual(vm.wait(60), 0)
+
     def test_no_reboot(self):
         with guest.Guest(*linux("cloud", "reboot", "-no-reboot", append="quiet")) as vm:
             vm.expect("ATOLL-GUEST reboots", 400)

@@ -53,6 +53,9 @@ class Variables(unittest.TestCase):
     def test_pc(self):
         self.persist()
 
+    def test_q35(self):
+        self.persist("-machine", "q35")
+
 
 if __name__ == "__main__":
     tap.main()

@@ -106,20 +106,20 @@ enum { /* 5.2.9, table 5.10: fixed feature flags; table 5.11: boot architecture 
 };
 enum { RESET_PORT = 0xcf9, RESET_VALUE = 0x06, CMOS_CENTURY = 0x32, NO_C_STATE = 0xfff };
 
-static void fadt_blocks(AcpiTables *t)
+static void fadt_blocks(AcpiTables *t, const AcpiChips *c)
 {
-    static const uint16_t ports[] = { PM_PORT, 0, PM_PORT + 4, 0, 0, PM_PORT + 8, PM_GPE_PORT, 0 };
-    static const uint8_t lengths[] = { 4, 2, 0, 4, 4, 0, 0 }; /* PM1_EVT, PM1_CNT, PM2_CNT, PM_TMR, GPE0, GPE1, GPE1_BASE */
+    const uint16_t ports[] = { c->pm_port, 0, c->pm_port + 4, 0, 0, c->pm_port + 8, c->gpe_port, 0 };
+    const uint8_t lengths[] = { 4, 2, 0, 4, c->gpe_bytes, 0, 0 }; /* PM1_EVT, PM1_CNT, PM2_CNT, PM_TMR, GPE0, GPE1, GPE1_BASE */
     for (unsigned i = 0; i < G_N_ELEMENTS(ports); i++)
         put(t, ports[i], 4);
     for (unsigned i = 0; i < G_N_ELEMENTS(lengths); i++)
         put(t, lengths[i], 1);
 }
 
-static void fadt_extended_blocks(AcpiTables *t)
+static void fadt_extended_blocks(AcpiTables *t, const AcpiChips *c)
 {
-    static const struct { uint16_t port; uint8_t width, access; } blocks[] = {
-        { PM_PORT, 32, 2 }, { 0 }, { PM_PORT + 4, 16, 2 }, { 0 }, { 0 }, { PM_PORT + 8, 32, 3 }, { PM_GPE_PORT, 32, 1 }, { 0 },
+    const struct { uint16_t port; uint8_t width, access; } blocks[] = {
+        { c->pm_port, 32, 2 }, { 0 }, { c->pm_port + 4, 16, 2 }, { 0 }, { 0 }, { c->pm_port + 8, 32, 3 }, { c->gpe_port, c->gpe_bytes * 8, 1 }, { 0 },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(blocks); i++)
         address(t, blocks[i].port ? IO_SPACE : 0, blocks[i].width, blocks[i].access, blocks[i].port);
@@ -137,7 +137,7 @@ static uint32_t add_fadt(AcpiTables *t, const AcpiBoard *b, uint32_t facs, uint3
     put(t, PM_ACPI_ENABLE, 1);
     put(t, PM_ACPI_DISABLE, 1);
     put(t, 0, 2); /* no S4BIOS, no P-state control */
-    fadt_blocks(t);
+    fadt_blocks(t, b->chips);
     put(t, 0, 1); /* no _CST command */
     put(t, NO_C_STATE, 2);
     put(t, NO_C_STATE, 2);
@@ -153,7 +153,7 @@ static uint32_t add_fadt(AcpiTables *t, const AcpiBoard *b, uint32_t facs, uint3
     put(t, 0, 3);
     put(t, 0, 8); /* X_FIRMWARE_CTRL: the 32-bit field is used */
     acpi_table_pointer(t, 8, dsdt);
-    fadt_extended_blocks(t);
+    fadt_extended_blocks(t, b->chips);
     acpi_table_end(t, start);
     return start;
 }
@@ -245,6 +245,20 @@ static uint32_t add_hpet(AcpiTables *t)
     return start;
 }
 
+/* PCI Firmware Specification 3.0, 4.1.2. */
+static uint32_t add_mcfg(AcpiTables *t, uint64_t ecam)
+{
+    uint32_t start = acpi_table_begin(t, "MCFG", 1);
+    put(t, 0, 8);
+    put(t, ecam, 8);
+    put(t, 0, 2); /* segment */
+    put(t, 0, 1); /* buses */
+    put(t, 0xff, 1);
+    put(t, 0, 4);
+    acpi_table_end(t, start);
+    return start;
+}
+
 /* Tells Windows that one read of the PM timer is good. */
 static uint32_t add_waet(AcpiTables *t)
 {
@@ -292,12 +306,14 @@ AcpiTables *acpi_tables_build(const AcpiBoard *b)
     t->rsdp = g_byte_array_new();
     t->pointers = g_array_new(FALSE, FALSE, sizeof(AcpiPointer));
     t->checksums = g_array_new(FALSE, FALSE, sizeof(AcpiChecksum));
-    uint32_t facs = add_facs(t), dsdt = add_dsdt(t, b), listed[4];
+    uint32_t facs = add_facs(t), dsdt = add_dsdt(t, b), listed[5];
     unsigned n = 0;
     listed[n++] = add_fadt(t, b, facs, dsdt);
     listed[n++] = add_madt(t, b);
     if (b->hpet)
         listed[n++] = add_hpet(t);
+    if (b->ecam)
+        listed[n++] = add_mcfg(t, b->ecam);
     listed[n++] = add_waet(t);
     uint32_t rsdt = add_root(t, "RSDT", 4, listed, n), xsdt = add_root(t, "XSDT", 8, listed, n);
     make_rsdp(t, rsdt, xsdt);

@@ -7,7 +7,18 @@
  * Two files hold the bytes: the tables, and the RSDP.  Pointers are offsets within the tables until acpi_place() adds an
  * address, or firmware does by the linker-loader script.
  */
+/* What the chip set decides. */
+typedef struct AcpiChips {
+    uint16_t pm_port, gpe_port;
+    uint8_t gpe_bytes;          /* status and enables together */
+    uint8_t isa_slot;           /* of PCI bus 0, where the interrupt router is */
+    uint8_t links;              /* 4: PIRQA-D, routed by registers 60h-63h; 8: E-H too, by 68h-6bh */
+    unsigned (*pirq)(unsigned slot, unsigned pin); /* which of them a slot's pin is wired to */
+} AcpiChips;
+
 typedef struct AcpiBoard {
+    const AcpiChips *chips;
+    uint64_t ecam; /* where 256 buses' configuration space is memory; 0: nowhere */
     unsigned cpus;
     const uint32_t *apic_ids;
     uint8_t ioapic_id;

@@ -14,11 +14,14 @@ enum { AT = 0xe0000, CPUS = 300 };
 
 static uint32_t ids[CPUS];
 
+static unsigned any_pirq(unsigned slot, unsigned pin) { return (slot + pin) % 8; }
+
 static AcpiTables *build(unsigned cpus)
 {
     for (unsigned i = 0; i < CPUS; i++)
         ids[i] = i;
-    AcpiBoard b = { .cpus = cpus, .apic_ids = ids, .pci32_first = 0xc0000000, .pci32_last = 0xfebfffff, .pci64_first = 1ull << 36,
+    static const AcpiChips chips = { .pm_port = 0x600, .gpe_port = 0xafe0, .gpe_bytes = 4, .isa_slot = 1, .links = 8, .pirq = any_pirq };
+    AcpiBoard b = { .chips = &chips, .ecam = 0xd0000000, .cpus = cpus, .apic_ids = ids, .pci32_first = 0xc0000000, .pci32_last = 0xfebfffff, .pci64_first = 1ull << 36,
                     .pci64_last = (1ull << 37) - 1, .serial = { true, true, true, true }, .hpet = true, .fw_cfg = true, .pvpanic_port = 0x505 };
     return acpi_tables_build(&b);
 }
@@ -87,9 +90,9 @@ static void walk(Placed *p)
     g_assert_cmphex(sum(p->rsdp, 20), ==, 0);
     g_assert_cmphex(sum(p->rsdp, 36), ==, 0);
     walk_root(p, get(p->rsdp + 16, 4), "RSDT", 4);
-    g_assert_cmpuint(p->seen->len, ==, 5); /* FACP, DSDT, APIC, HPET, WAET */
+    g_assert_cmpuint(p->seen->len, ==, 6); /* FACP, DSDT, APIC, HPET, MCFG, WAET */
     walk_root(p, get(p->rsdp + 24, 8), "XSDT", 8);
-    g_assert_cmpuint(p->seen->len, ==, 10);
+    g_assert_cmpuint(p->seen->len, ==, 12);
 }
 
 static void test_placed(void)

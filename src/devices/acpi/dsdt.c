@@ -1,11 +1,12 @@
 /*
- * dsdt.c - the differentiated description of the classic PC: processors, the PCI bus with its windows and interrupt
+ * dsdt.c - the differentiated description of a PC: processors, the PCI bus with its windows and interrupt
  * routing, ISA devices.  ACPI Specification 6.4, chapter 6 for _HID, _CRS, _PRT and their kin.
  */
 #include "devices/acpi/acpi_tables.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/pirq.h"
 
+enum { ECAM_BYTES = 256 << 20 };
 enum { STATUS_OK = 0x0f, STATUS_HIDDEN = 0x0b, STATUS_DISABLED = 0x09 };
 
 static Aml *hid(const char *id) { return aml_name("_HID", aml_eisa_id(id)); }
@@ -28,10 +29,10 @@ static Aml *processors(const AcpiBoard *b)
     return all;
 }
 
-/* ---- interrupt links: PIRQA-D, whose registers say which ISA line they drive */
+/* ---- interrupt links: PIRQA-D or A-H, whose registers say which ISA line they drive */
 
-static const char *const links[] = { "LNKA", "LNKB", "LNKC", "LNKD" };
-static const char *const routes[] = { "PRQ0", "PRQ1", "PRQ2", "PRQ3" };
+static const char *const links[] = { "LNKA", "LNKB", "LNKC", "LNKD", "LNKE", "LNKF", "LNKG", "LNKH" };
+static const char *const routes[] = { "PRQ0", "PRQ1", "PRQ2", "PRQ3", "PRQ4", "PRQ5", "PRQ6", "PRQ7" };
 
 static Aml *link_current(const char *route)
 {
@@ -61,12 +62,12 @@ static Aml *interrupt_link(unsigned n)
 }
 
 /* A slot's pin n goes to the PIRQ that the board wires it to. */
-static Aml *routing(void)
+static Aml *routing(const AcpiChips *c)
 {
     Aml *entry[32 * 4];
     for (unsigned slot = 0; slot < 32; slot++)
         for (unsigned pin = 0; pin < 4; pin++)
-            entry[slot * 4 + pin] = aml_package(aml_int(slot << 16 | 0xffff), aml_int(pin), aml_ref(links[piix3_pirq(slot, pin)]), aml_int(0), NULL);
+            entry[slot * 4 + pin] = aml_package(aml_int(slot << 16 | 0xffff), aml_int(pin), aml_ref(links[c->pirq(slot, pin)]), aml_int(0), NULL);
     return aml_name("_PRT", aml_package_of(entry, G_N_ELEMENTS(entry)));
 }
 
@@ -105,31 +106,59 @@ static Aml *pvpanic_device(const AcpiBoard *b)
 }
 
 /* What the chip set itself decodes, so that nobody puts a BAR there. */
-static Aml *chip_set_ports(void)
+static Aml *chip_set_ports(const AcpiBoard *b)
 {
+    const AcpiChips *c = b->chips;
     return aml_device("MBRD", hid("PNP0C02"),
-        crs(aml_resources(aml_io(PM_PORT, 0x40), aml_io(PM_GPE_PORT, 4), aml_io(PM_APM_PORT, 2), aml_io(0x92, 1), NULL)), NULL);
+        crs(aml_resources(aml_io(c->pm_port, 0x40), aml_io(c->gpe_port, c->gpe_bytes), aml_io(PM_APM_PORT, 2), aml_io(0x92, 1),
+                          b->ecam ? aml_memory(b->ecam, ECAM_BYTES, true) : aml_nothing(), NULL)), NULL);
 }
 
 static Aml *isa_bridge(const AcpiBoard *b)
 {
-    return aml_device("ISA", aml_name("_ADR", aml_int(1 << 16)),
-        aml_region("P40C", AML_PCI_CONFIG, PIIX3_ROUTE, 4),
+    return aml_device("ISA", aml_name("_ADR", aml_int(b->chips->isa_slot << 16)),
+        aml_region("P40C", AML_PCI_CONFIG, PIIX3_ROUTE, b->chips->links == 8 ? 12 : 4),
         aml_device("KBD", hid("PNP0303"), aml_name("_STA", aml_int(STATUS_OK)),
                    crs(aml_resources(aml_io(0x60, 1), aml_io(0x64, 1), aml_irq(1), NULL)), NULL),
         aml_device("MOU", hid("PNP0F13"), aml_name("_STA", aml_int(STATUS_OK)), crs(aml_resources(aml_irq(12), NULL)), NULL),
         aml_device("RTC", hid("PNP0B00"), crs(aml_resources(aml_io(0x70, 8), aml_irq(8), NULL)), NULL),
         serial_port(b, 0), serial_port(b, 1), serial_port(b, 2), serial_port(b, 3),
-        chip_set_ports(), fw_cfg_device(b), pvpanic_device(b), NULL);
+        chip_set_ports(b), fw_cfg_device(b), pvpanic_device(b), NULL);
 }
 
 /* ---- the root bridge */
 
+static Aml *low_windows(const AcpiBoard *b)
+{
+    if (!b->ecam)
+        return aml_memory_range(b->pci32_first, b->pci32_last, false);
+    Aml *below = b->ecam > b->pci32_first ? aml_memory_range(b->pci32_first, b->ecam - 1, false) : aml_nothing();
+    aml_append(below, aml_memory_range(b->ecam + ECAM_BYTES, b->pci32_last, false));
+    return below;
+}
+
 static Aml *windows(const AcpiBoard *b)
 {
     return aml_resources(aml_bus_range(0, 0xff), aml_io(0xcf8, 8), aml_io_range(0, 0xcf7), aml_io_range(0xd00, 0xffff),
-        aml_memory_range(0xa0000, 0xbffff, true), aml_memory_range(b->pci32_first, b->pci32_last, false),
+        aml_memory_range(0xa0000, 0xbffff, true), low_windows(b),
         b->pci64_last ? aml_memory_range(b->pci64_first, b->pci64_last, true) : aml_nothing(), NULL);
+}
+
+static Aml *root_ids(const AcpiBoard *b)
+{
+    if (!b->ecam)
+        return hid("PNP0A03");
+    Aml *ids = hid("PNP0A08");
+    aml_append(ids, aml_name("_CID", aml_eisa_id("PNP0A03")));
+    return ids;
+}
+
+static Aml *interrupt_links(const AcpiBoard *b)
+{
+    Aml *all = aml_nothing();
+    for (unsigned n = 0; n < b->chips->links; n++)
+        aml_append(all, interrupt_link(n));
+    return all;
 }
 
 static Aml *hpet_device(const AcpiBoard *b)
@@ -141,13 +170,14 @@ static Aml *hpet_device(const AcpiBoard *b)
 
 Aml *acpi_pc_dsdt(const AcpiBoard *b)
 {
-    static const AmlField route_fields[] = { { "PRQ0", 8 }, { "PRQ1", 8 }, { "PRQ2", 8 }, { "PRQ3", 8 } };
+    static const AmlField route_fields[] = {
+        { "PRQ0", 8 }, { "PRQ1", 8 }, { "PRQ2", 8 }, { "PRQ3", 8 }, { "PRQX", 32 }, { "PRQ4", 8 }, { "PRQ5", 8 }, { "PRQ6", 8 }, { "PRQ7", 8 },
+    };
     Aml *dsdt = aml_nothing();
     aml_append(dsdt, aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)));
     aml_append(dsdt, aml_scope("\\_SB",
-        aml_device("PCI0", hid("PNP0A03"), uid(0), crs(windows(b)), routing(), isa_bridge(b), NULL),
-        aml_byte_field("PCI0.ISA.P40C", route_fields, G_N_ELEMENTS(route_fields)),
-        interrupt_link(0), interrupt_link(1), interrupt_link(2), interrupt_link(3),
-        hpet_device(b), processors(b), NULL));
+        aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), NULL),
+        aml_byte_field("PCI0.ISA.P40C", route_fields, b->chips->links == 8 ? 9 : 4),
+        interrupt_links(b), hpet_device(b), processors(b), NULL));
     return dsdt;
 }

@@ -38,7 +38,7 @@ static void update(AcpiPm *pm)
 {
     note_overflow(pm);
     bool fixed = pm->pm1_cnt & CNT_SCI_EN && pm->pm1_sts & pm->pm1_en & EVENTS;
-    irq_set(&pm->dev->irq[0], fixed || pm->gpe_sts & pm->gpe_en);
+    irq_set(&pm->dev->irq[pm->sci], fixed || pm->gpe_sts & pm->gpe_en);
     arm(pm);
 }
 
@@ -157,9 +157,10 @@ void acpi_gpe_write(AcpiPm *pm, uint64_t off, unsigned half, uint8_t value)
 
 /* ---- life */
 
-void acpi_pm_init(AcpiPm *pm, Device *dev)
+void acpi_pm_init(AcpiPm *pm, Device *dev, unsigned sci)
 {
     pm->dev = dev;
+    pm->sci = sci;
     timer_init(&pm->timer, dev->machine->clock, timer_fired, pm, &dev->lock);
 }
 
@@ -185,6 +186,7 @@ const Field acpi_pm_fields[] = {
     { F(AcpiPm, gpe_en), .doc = "GPE0 enable" },
     { F(AcpiPm, overflow), .doc = "when the PM timer's top bit next changes, ns" },
     { FO(AcpiPm, dev), .role = FIELD_HOST },
+    { F(AcpiPm, sci), .role = FIELD_HOST },
     { FO(AcpiPm, timer), .role = FIELD_HOST },
     { .name = NULL },
 };

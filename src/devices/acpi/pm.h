@@ -4,19 +4,20 @@
  * pm.h - the ACPI hardware that power management functions of south bridges have in common: PM1 registers, the PM timer, the
  * power button, general-purpose events, soft-off.  ACPI Specification 6.4, chapter 4.8.
  *
- * It is a part of a device, whose output 0 is the SCI.
+ * It is a part of a device; which of its outputs is the SCI, acpi_pm_init() is told.
  */
 typedef struct AcpiPm {
     uint16_t pm1_sts, pm1_en, pm1_cnt;
     uint64_t gpe_sts, gpe_en;
     int64_t overflow; /* ns: when bit 23 of the timer next changes and sets TMR_STS */
     Device *dev;
+    unsigned sci; /* output */
     Timer timer;
 } AcpiPm;
 
 extern const Field acpi_pm_fields[];
 
-void acpi_pm_init(AcpiPm *pm, Device *dev); /* in realize; dev's callback for acpi_pm_timer is set */
+void acpi_pm_init(AcpiPm *pm, Device *dev, unsigned sci); /* in realize */
 void acpi_pm_finish(AcpiPm *pm);
 void acpi_pm_reset(AcpiPm *pm);
 void acpi_pm_loaded(AcpiPm *pm);

@@ -85,7 +85,7 @@ static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t o
 static bool pm_realize(Device *d, GError **err)
 {
     PiixPm *s = (PiixPm *)d;
-    acpi_pm_init(&s->pm, d);
+    acpi_pm_init(&s->pm, d, 0);
     pci_set16(&s->pci, PCI_STATUS, 0x0280);
     for (unsigned off = 0x40; off < 0x100; off++)
         s->pci.writable[off] = 0xff;

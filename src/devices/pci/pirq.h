@@ -4,7 +4,7 @@
  * pirq.h - the interrupt router of a south bridge: PCI pins and ISA sources in, ISA lines out.  A part of the ISA bridge, whose
  * outputs 0-15 are the lines and whose inputs source * 16 + n are ISA line n as one of several sources drives it.
  */
-enum { PIRQ_SOURCES = 8, PIRQ_MOST = 8, PIRQ_ROUTE_OFF = 0x80 };
+enum { PIRQ_SOURCE_SCI = 0, PIRQ_SOURCES = 8, PIRQ_MOST = 8, PIRQ_ROUTE_OFF = 0x80 };
 
 typedef struct Pirq {
     uint64_t asserted[PIRQ_MOST * 4]; /* per PIRQ: a bit a devfn, so that a shared wire is the OR of its drivers */
