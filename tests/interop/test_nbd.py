@@ -2,6 +2,7 @@
 """Our NBD server with libnbd's and QEMU's clients, our client with nbdkit and qemu-nbd, TLS, lies; and images on a web server."""
 import functools
 import http.server
+import json
 import os
 import shutil
 import signal
@@ -89,6 +90,27 @@ class Server(Folder):
         call("qemu-io", "-f", "raw", "-c", "write -P 7 1M 70000", "-c", "write -z 3M 1M", "-c", "discard 5M 1M", "-c", "flush", "-c", "read -P 7 1M 70000",
              "-c", "read -P 0 3M 1M", self.uri())
         call("qemu-img", "compare", "-U", "-f", "raw", "-F", "qcow2", self.uri(), self.path("a.qcow2"))
+
+    @needs("nbdinfo", "qemu-img")
+    def test_bitmap(self):
+        """What was written since a bitmap was made, as the server tells it: nbdinfo and QEMU's x-dirty-bitmap see the same."""
+        path, name = self.path("a.qcow2"), "qemu:dirty-bitmap:since"
+        call(IMG, "bitmap", "--add", "-g", "64k", "-f", "qcow2", path, "since")
+        call(IMG, "io", "-f", "qcow2", "-c", "write -P 5 1M 100", "-c", "write -P 6 3M 128k", path)
+        self.start("-t", "-e", "4", "-B", "since", "-A", "-r")
+        said = call("nbdinfo", self.uri())
+        self.assertIn(name, said)
+        self.assertIn("qemu:allocation-depth", said)
+        lines = [line.split()[:3] for line in call("nbdinfo", f"--map={name}", self.uri()).splitlines()]
+        dirty = [(int(off), int(length)) for off, length, kind in lines if int(kind) & 1]
+        self.assertEqual(dirty, [(1 << 20, 65536), (3 << 20, 131072)])
+        self.assertEqual(sum(int(length) for _, length, _ in lines), SIZE)
+        shown = json.loads(call("qemu-img", "map", "--output=json", "--image-opts",
+                                f"driver=nbd,server.type=unix,server.path={self.path('socket')},x-dirty-bitmap={name}"))
+        self.assertEqual([(e["start"], e["length"]) for e in shown if not e["data"]], dirty, "QEMU shows what is dirty as holes")
+        lies = subprocess.run([IMG, "nbd", "-k", self.path("s2"), "-f", "qcow2", "-r", "-B", "none", path], capture_output=True, text=True, check=False)
+        self.assertEqual(lies.returncode, 1)
+        self.assertIn("none", lies.stderr)
 
     def test_ends_and_signals(self):
         server = self.start()
