@@ -13,6 +13,7 @@ import unittest
 
 import tap
 import twins
+from image import content
 
 KILLS = 300 if twins.LONG else 12  # of each command
 COMMANDS = ("amend", "bench", "bitmap", "check", "commit", "compare", "convert", "create", "dd", "info", "io", "map", "measure", "rebase", "reclaim", "resize", "snapshot")
@@ -39,6 +40,39 @@ class Help(twins.Twins):
 
     def test_did_you_mean(self):
         self.assertIn("did you mean 'convert'", self.atoll("covnert", status=1)[2])
+
+
+class Reflink(twins.Twins):
+    """A copy on a file system that shares extents (XFS over a loop device) takes no room."""
+
+    def setUp(self):
+        super().setUp()
+        self.mount = os.path.join(self.ours, "mnt")
+        os.mkdir(self.mount)
+        disk = os.path.join(self.ours, "xfs.img")
+        with open(disk, "wb") as out:
+            out.truncate(400 << 20)
+        if not shutil.which("mkfs.xfs") or subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", disk], check=False).returncode:
+            self.skipTest("needs mkfs.xfs (package xfsprogs)")
+        if subprocess.run(["mount", "-o", "loop", disk, self.mount], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("needs the right to mount a loop device")
+        self.addCleanup(subprocess.run, ["umount", self.mount], check=True)
+
+    def used(self):
+        os.sync()
+        got = os.statvfs(self.mount)
+        return (got.f_blocks - got.f_bfree) * got.f_frsize
+
+    def test_convert(self):
+        data = random.Random(3).randbytes(40 << 20)
+        with open(os.path.join(self.mount, "a.raw"), "wb") as out:
+            out.write(data)
+        before = self.used()
+        self.atoll("convert", "-f", "raw", "-O", "raw", "mnt/a.raw", "mnt/b.raw")
+        self.assertLess(self.used() - before, 4 << 20)
+        self.assertTrue(content(os.path.join(self.mount, "b.raw")) == data)
+        self.atoll("io", "-f", "raw", "-c", "write -P 7 0 1M", "mnt/b.raw")
+        self.assertTrue(content(os.path.join(self.mount, "a.raw")) == data, "what one writes the other does not see")
 
 
 class Users(twins.Twins):
