@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/roff.h"
 #include "console/chardev.h"
 #include "devices/devices.h"
 
@@ -156,21 +157,6 @@ char *options_help(void)
     return g_string_free(s, FALSE);
 }
 
-/* Text for roff: a backslash and a leading dot or quote mean something there, and '-' is a hyphen. */
-static void append_roff(GString *s, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
-            g_string_append(s, "\\&");
-        if (*p == '-')
-            g_string_append(s, "\\-");
-        else if (*p == '\\')
-            g_string_append(s, "\\e");
-        else
-            g_string_append_c(s, *p);
-    }
-}
-
 static void append_option(GString *s, const VmOption *o)
 {
     if (o->section) {
@@ -178,31 +164,31 @@ static void append_option(GString *s, const VmOption *o)
         g_string_append_printf(s, ".SH %s\n", upper);
     }
     g_string_append(s, ".TP\n\\fB\\-");
-    append_roff(s, o->name);
+    roff_append(s, o->name);
     g_string_append(s, "\\fR");
     if (o->argument) {
         g_string_append(s, " \\fI");
-        append_roff(s, o->argument);
+        roff_append(s, o->argument);
         g_string_append(s, "\\fR");
     }
     g_string_append_c(s, '\n');
-    append_roff(s, o->help);
+    roff_append(s, o->help);
     g_string_append(s, ".\n");
 }
 
 static void append_device(GString *s, const DeviceType *t)
 {
     g_string_append(s, ".TP\n\\fB");
-    append_roff(s, t->name);
+    roff_append(s, t->name);
     g_string_append(s, "\\fR\n");
-    append_roff(s, t->summary);
+    roff_append(s, t->summary);
     g_string_append(s, ".\n");
     for (const Field *f = t->fields; f && f->name; f++) {
         if (f->role != FIELD_PROP)
             continue;
         g_autofree char *help = field_help(f);
         g_string_append(s, ".br\n");
-        append_roff(s, help);
+        roff_append(s, help);
         g_string_append_c(s, '\n');
     }
 }

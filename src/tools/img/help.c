@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "base/roff.h"
 #include "tools/img/args.h"
 
 static void append_spelling(GString *s, const ImgOption *o)
@@ -55,45 +56,30 @@ char *img_command_help(const char *program, const ImgCommand *c)
 
 /* ---- the manual page */
 
-/* Text for roff: a backslash and a leading dot or quote mean something there, and '-' is a hyphen. */
-static void append_roff(GString *s, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
-            g_string_append(s, "\\&");
-        if (*p == '-')
-            g_string_append(s, "\\-");
-        else if (*p == '\\')
-            g_string_append(s, "\\e");
-        else
-            g_string_append_c(s, *p);
-    }
-}
-
 static void append_item(GString *s, const ImgOption *o)
 {
     g_autoptr(GString) spelling = g_string_new(NULL);
     append_spelling(spelling, o);
     g_string_append(s, ".TP\n\\fB");
-    append_roff(s, spelling->str);
+    roff_append(s, spelling->str);
     g_string_append(s, "\\fR\n");
-    append_roff(s, o->help);
+    roff_append(s, o->help);
     g_string_append(s, ".\n");
 }
 
 static void append_command(GString *s, const ImgCommand *c)
 {
     g_string_append_printf(s, ".SS \"%s [OPTION...] ", c->name);
-    append_roff(s, c->words);
+    roff_append(s, c->words);
     g_string_append(s, "\"\n");
-    append_roff(s, c->summary);
+    roff_append(s, c->summary);
     g_string_append(s, ".\n");
     for (const ImgOption *o = c->options; o && o->help; o++)
         append_item(s, o);
     if (!c->manual)
         return;
     g_string_append(s, ".PP\n");
-    append_roff(s, c->manual);
+    roff_append(s, c->manual);
     g_string_append_c(s, '\n');
 }
 
@@ -104,12 +90,12 @@ static void append_format_options(GString *s, const char *format)
         if (!o->create && !o->open && !o->amend)
             continue;
         g_string_append(s, ".TP\n\\fB");
-        append_roff(s, o->name);
+        roff_append(s, o->name);
         g_string_append_printf(s, "\\fR (%s%s%s)\n", o->create ? "create" : "", o->open ? o->create ? ", open" : "open" : "", o->amend ? ", amend" : "");
-        append_roff(s, o->doc ? o->doc : "");
+        roff_append(s, o->doc ? o->doc : "");
         if (o->def) {
             g_string_append(s, "; default ");
-            append_roff(s, o->def);
+            roff_append(s, o->def);
         }
         g_string_append(s, ".\n");
     }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "block/format/qcow2/qcow2.h"
@@ -21,14 +22,6 @@ void qcow2_bitmap_free(void *bitmap)
     Qcow2Bitmap *b = bitmap;
     g_free(b->name);
     g_free(b);
-}
-
-static uint64_t get(const uint8_t *p, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        value = value << 8 | p[i];
-    return value;
 }
 
 /* ---- the directory */
@@ -46,12 +39,12 @@ static const char *judge(const Qcow2 *q, const Qcow2Bitmap *b, const uint8_t *ro
         return "has flags that are not known";
     if (b->granularity_bits < MIN_GRANULARITY_BITS || b->granularity_bits > MAX_GRANULARITY_BITS)
         return "has a granularity that is not between 512 and 2 GiB";
-    if (get(row + 18, 2) == 0 || get(row + 18, 2) > BLK_BITMAP_NAME_MAX)
+    if (be_get(row + 18, 2) == 0 || be_get(row + 18, 2) > BLK_BITMAP_NAME_MAX)
         return "has a name that is empty or too long";
     if (b->table_size > MAX_TABLE_ENTRIES || b->table_off & (q->cluster_bytes - 1) || !b->table_off ||
         !range_within(b->table_off, b->table_size * 8ull, q->file->size))
         return "has a table that is too large, not aligned or not within the file";
-    if (get(row + 20, 4) && !(b->flags & EXTRA_COMPATIBLE))
+    if (be_get(row + 20, 4) && !(b->flags & EXTRA_COMPATIBLE))
         return "has extra data that is not known";
     return NULL;
 }
@@ -62,18 +55,18 @@ static bool read_rows(BlkNode *n, const uint8_t *d, uint64_t bytes, GError **err
     uint64_t at = 0, tables = 0;
     for (unsigned i = 0; i < q->bitmaps_at.count; i++) {
         const uint8_t *row = d + at;
-        if (bytes - at < ROW_BYTES || bytes - at < ROW_BYTES + get(row + 18, 2) + get(row + 20, 4))
+        if (bytes - at < ROW_BYTES || bytes - at < ROW_BYTES + be_get(row + 18, 2) + be_get(row + 20, 4))
             return refuse(n, i, "does not end within the directory", err);
         Qcow2Bitmap *b = g_new0(Qcow2Bitmap, 1);
-        *b = (Qcow2Bitmap){ .table_off = get(row, 8), .table_size = get(row + 8, 4), .flags = get(row + 12, 4), .granularity_bits = row[17] };
-        b->name = g_strndup((const char *)row + ROW_BYTES + get(row + 20, 4), get(row + 18, 2));
+        *b = (Qcow2Bitmap){ .table_off = be_get(row, 8), .table_size = be_get(row + 8, 4), .flags = be_get(row + 12, 4), .granularity_bits = row[17] };
+        b->name = g_strndup((const char *)row + ROW_BYTES + be_get(row + 20, 4), be_get(row + 18, 2));
         g_ptr_array_add(q->bitmaps, b);
         const char *why = judge(q, b, row);
         if ((tables += b->table_size * 8ull) > q->file->size)
             why = "shares its table with others";
         if (why)
             return refuse(n, i, why, err);
-        at = MIN(bytes, (at + ROW_BYTES + get(row + 18, 2) + get(row + 20, 4) + 7) & ~7ull);
+        at = MIN(bytes, (at + ROW_BYTES + be_get(row + 18, 2) + be_get(row + 20, 4) + 7) & ~7ull);
     }
     return true;
 }
@@ -95,27 +88,21 @@ static bool read_directory(BlkNode *n, GError **err)
     return read_rows(n, raw, d->bytes, err);
 }
 
-static void put(GByteArray *to, uint64_t value, unsigned bytes)
-{
-    uint64_t raw = GUINT64_TO_BE(value);
-    g_byte_array_append(to, (uint8_t *)&raw + 8 - bytes, bytes);
-}
-
 static GByteArray *encode(const GPtrArray *bitmaps)
 {
     GByteArray *to = g_byte_array_new();
     for (unsigned i = 0; i < bitmaps->len; i++) {
         const Qcow2Bitmap *b = g_ptr_array_index(bitmaps, i);
-        put(to, b->table_off, 8);
-        put(to, b->table_size, 4);
-        put(to, b->flags & ~(uint32_t)EXTRA_COMPATIBLE, 4);
-        put(to, TYPE_DIRTY, 1);
-        put(to, b->granularity_bits, 1);
-        put(to, strlen(b->name), 2);
-        put(to, 0, 4);
+        be_put(to, b->table_off, 8);
+        be_put(to, b->table_size, 4);
+        be_put(to, b->flags & ~(uint32_t)EXTRA_COMPATIBLE, 4);
+        be_put(to, TYPE_DIRTY, 1);
+        be_put(to, b->granularity_bits, 1);
+        be_put(to, strlen(b->name), 2);
+        be_put(to, 0, 4);
         g_byte_array_append(to, (const uint8_t *)b->name, strlen(b->name));
         while (to->len % 8)
-            put(to, 0, 1);
+            be_put(to, 0, 1);
     }
     return to;
 }

@@ -5,16 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/error.h"
 #include "block/format/qcow2/qcow2.h"
-
-static uint64_t get(const uint8_t *p, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        value = value << 8 | p[i];
-    return value;
-}
 
 /* ---- reading */
 
@@ -32,7 +25,7 @@ static bool take_bitmaps(BlkNode *n, const uint8_t *data, uint32_t len, GError *
     Qcow2 *q = n->state;
     if (len != 24)
         return qcow2_refuse(n, err, ERR_INVALID, "its bitmaps extension has %u bytes, not 24", len);
-    q->bitmaps_at = (Qcow2BitmapDirectory){ get(data, 4), get(data + 8, 8), get(data + 16, 8) };
+    q->bitmaps_at = (Qcow2BitmapDirectory){ be_get(data, 4), be_get(data + 8, 8), be_get(data + 16, 8) };
     return true;
 }
 
@@ -48,8 +41,8 @@ static bool take_extension(BlkNode *n, uint32_t type, const uint8_t *data, uint3
         return take_bitmaps(n, data, len, err);
     }
     if (type == QCOW2_EXT_CRYPTO && len >= 16) { /* and kept as it is */
-        q->luks_off = get(data, 8);
-        q->luks_bytes = get(data + 8, 8);
+        q->luks_off = be_get(data, 8);
+        q->luks_bytes = be_get(data + 8, 8);
     }
     Qcow2Extension other = { type, g_bytes_new(data, len) };
     g_array_append_val(q->unknown, other);
@@ -59,7 +52,7 @@ static bool take_extension(BlkNode *n, uint32_t type, const uint8_t *data, uint3
 static bool take_extensions(BlkNode *n, const uint8_t *head, uint64_t end, GError **err)
 {
     for (uint64_t at = ((Qcow2 *)n->state)->h.length; at + 8 <= end;) {
-        uint32_t type = get(head + at, 4), len = get(head + at + 4, 4);
+        uint32_t type = be_get(head + at, 4), len = be_get(head + at + 4, 4);
         if (type == QCOW2_EXT_END)
             return true;
         at += 8;

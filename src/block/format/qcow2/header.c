@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "block/format/qcow2/qcow2.h"
@@ -22,11 +23,9 @@ static const Field fields[] = {
 
 static const char *const incompatible_names[] = { "dirty", "corrupt", "external data file", "compression type", "extended L2 entries" };
 
-static uint32_t get32(const uint8_t *p) { return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3]; }
-
 bool qcow2_probe(const uint8_t *head, size_t n)
 {
-    return n >= 8 && !memcmp(head, "QFI\xfb", 4) && (get32(head + 4) == 2 || get32(head + 4) == 3);
+    return n >= 8 && !memcmp(head, "QFI\xfb", 4) && (be_get(head + 4, 4) == 2 || be_get(head + 4, 4) == 3);
 }
 
 static void decode(const uint8_t *head, Qcow2Header *h)
@@ -34,7 +33,7 @@ static void decode(const uint8_t *head, Qcow2Header *h)
     *h = (Qcow2Header){ 0 };
     for (unsigned i = 0; i < G_N_ELEMENTS(fields); i++) {
         const Field *f = &fields[i];
-        uint64_t wide = (uint64_t)get32(head + f->off) << 32 | get32(head + f->off + 4);
+        uint64_t wide = be_get(head + f->off, 8);
         if (f->bytes == 8)
             memcpy((char *)h + f->at, &wide, 8);
         else

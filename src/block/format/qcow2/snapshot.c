@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "block/format/qcow2/qcow2.h"
@@ -35,41 +36,27 @@ Qcow2Snapshot *qcow2_snapshot_copy(const Qcow2Snapshot *s)
     return copy;
 }
 
-static uint64_t get(const uint8_t *p, unsigned bytes)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        value = value << 8 | p[i];
-    return value;
-}
-
-static void put(GByteArray *to, uint64_t value, unsigned bytes)
-{
-    uint64_t raw = GUINT64_TO_BE(value);
-    g_byte_array_append(to, (uint8_t *)&raw + 8 - bytes, bytes);
-}
-
 static void encode(const Qcow2Snapshot *s, GByteArray *to)
 {
     size_t id = strlen(s->id), name = strlen(s->name), more = s->extra ? g_bytes_get_size(s->extra) : 0;
-    put(to, s->l1_off, 8);
-    put(to, s->l1_size, 4);
-    put(to, id, 2);
-    put(to, name, 2);
-    put(to, s->date_s, 4);
-    put(to, s->date_ns, 4);
-    put(to, s->clock_ns, 8);
-    put(to, MIN(s->vm_state_bytes, UINT32_MAX), 4);
-    put(to, EXTRA_BYTES + more, 4);
-    put(to, s->vm_state_bytes, 8);
-    put(to, s->disk_bytes, 8);
-    put(to, s->icount, 8);
+    be_put(to, s->l1_off, 8);
+    be_put(to, s->l1_size, 4);
+    be_put(to, id, 2);
+    be_put(to, name, 2);
+    be_put(to, s->date_s, 4);
+    be_put(to, s->date_ns, 4);
+    be_put(to, s->clock_ns, 8);
+    be_put(to, MIN(s->vm_state_bytes, UINT32_MAX), 4);
+    be_put(to, EXTRA_BYTES + more, 4);
+    be_put(to, s->vm_state_bytes, 8);
+    be_put(to, s->disk_bytes, 8);
+    be_put(to, s->icount, 8);
     if (more)
         g_byte_array_append(to, g_bytes_get_data(s->extra, NULL), more);
     g_byte_array_append(to, (const uint8_t *)s->id, id);
     g_byte_array_append(to, (const uint8_t *)s->name, name);
     while (to->len % 8)
-        put(to, 0, 1);
+        be_put(to, 0, 1);
 }
 
 GByteArray *qcow2_encode_snapshots(const GPtrArray *snapshots)
@@ -84,15 +71,15 @@ GByteArray *qcow2_encode_snapshots(const GPtrArray *snapshots)
 static Qcow2Snapshot *decode(const Qcow2 *q, const uint8_t *row, const uint8_t *rest)
 {
     Qcow2Snapshot *s = g_new0(Qcow2Snapshot, 1);
-    uint32_t extra = get(row + 36, 4), id = get(row + 12, 2), name = get(row + 14, 2);
-    s->l1_off = get(row, 8);
-    s->l1_size = get(row + 8, 4);
-    s->date_s = get(row + 16, 4);
-    s->date_ns = get(row + 20, 4);
-    s->clock_ns = get(row + 24, 8);
-    s->vm_state_bytes = extra >= 8 ? get(rest, 8) : get(row + 32, 4);
-    s->disk_bytes = extra >= EXTRA_REQUIRED ? get(rest + 8, 8) : q->h.size;
-    s->icount = extra >= EXTRA_BYTES ? get(rest + 16, 8) : UINT64_MAX;
+    uint32_t extra = be_get(row + 36, 4), id = be_get(row + 12, 2), name = be_get(row + 14, 2);
+    s->l1_off = be_get(row, 8);
+    s->l1_size = be_get(row + 8, 4);
+    s->date_s = be_get(row + 16, 4);
+    s->date_ns = be_get(row + 20, 4);
+    s->clock_ns = be_get(row + 24, 8);
+    s->vm_state_bytes = extra >= 8 ? be_get(rest, 8) : be_get(row + 32, 4);
+    s->disk_bytes = extra >= EXTRA_REQUIRED ? be_get(rest + 8, 8) : q->h.size;
+    s->icount = extra >= EXTRA_BYTES ? be_get(rest + 16, 8) : UINT64_MAX;
     if (extra > EXTRA_BYTES)
         s->extra = g_bytes_new(rest + EXTRA_BYTES, extra - EXTRA_BYTES);
     s->id = g_strndup((const char *)rest + extra, id);
@@ -123,7 +110,7 @@ static bool read_row(BlkNode *n, unsigned i, uint64_t *at, GError **err)
     Qcow2 *q = n->state;
     uint8_t row[ROW_BYTES];
     int status = blk_pread(q->file, *at, row, ROW_BYTES);
-    uint32_t extra = get(row + 36, 4), bytes = get(row + 12, 2) + get(row + 14, 2) + extra;
+    uint32_t extra = be_get(row + 36, 4), bytes = be_get(row + 12, 2) + be_get(row + 14, 2) + extra;
     if (!status && extra > QCOW2_MAX_SNAPSHOT_EXTRA)
         return refuse(n, err, i, "has more extra data than 1024 bytes");
     if (!status && !range_within(*at, ROW_BYTES + (uint64_t)bytes, q->file->size))
