@@ -58,28 +58,39 @@ void tr_emit_rip(Translator *t, unsigned reg, uint64_t rip)
     e_lea(&t->e, wide(t), reg, reg, 0xff, 0, (int32_t)left);
 }
 
-/* The linear address of the memory operand to SCRATCH_U.  Spoils SCRATCH_T; keeps flags. */
-void tr_emit_address(Translator *t, const Insn *i)
+void tr_emit_address_to(Translator *t, const Insn *i, unsigned to, unsigned bytes)
 {
-    bool w = i->addrsize == 8;
+    bool w = i->addrsize == 8 && bytes == 8;
+    if (i->base == INSN_RIP) {
+        tr_emit_rip(t, to, t->rip + i->length + i->disp);
+        if (!w)
+            e_mov32(&t->e, to, to);
+    } else if (i->base == INSN_NO_REG && i->index == INSN_NO_REG) {
+        e_mov_imm(&t->e, to, w ? (uint64_t)i->disp : (uint32_t)i->disp);
+    } else {
+        unsigned base = i->base == INSN_NO_REG ? 0xff : load_slot(t, i->base, SCRATCH_U);
+        unsigned index = i->index == INSN_NO_REG ? 0xff : load_slot(t, i->index, SCRATCH_T);
+        e_lea(&t->e, w, to, base, index, i->scale, (int32_t)i->disp);
+    }
+}
+
+static void note_address(Translator *t, const Insn *i)
+{
     t->address.kind = ADDRESS_UNKNOWN;
+    if (i->seg >= SEG_FS)
+        return;
     if (i->base == INSN_RIP || (i->base == INSN_NO_REG && i->index == INSN_NO_REG))
         tr_address_fixed(t, (i->base == INSN_RIP ? t->rip + i->length : 0) + i->disp); /* blocks are relative to pages */
     else if (i->base != INSN_NO_REG && i->index == INSN_NO_REG)
         tr_address_base(t, i->base, i->disp);
-    if (i->base == INSN_RIP) {
-        tr_emit_rip(t, SCRATCH_U, t->rip + i->length + i->disp);
-        if (!w)
-            e_mov32(&t->e, SCRATCH_U, SCRATCH_U);
-    } else if (i->base == INSN_NO_REG && i->index == INSN_NO_REG) {
-        e_mov_imm(&t->e, SCRATCH_U, w ? (uint64_t)i->disp : (uint32_t)i->disp);
-    } else {
-        unsigned base = i->base == INSN_NO_REG ? 0xff : load_slot(t, i->base, SCRATCH_U);
-        unsigned index = i->index == INSN_NO_REG ? 0xff : load_slot(t, i->index, SCRATCH_T);
-        e_lea(&t->e, w, SCRATCH_U, base, index, i->scale, (int32_t)i->disp);
-    }
+}
+
+/* The linear address of the memory operand to SCRATCH_U.  Spoils SCRATCH_T; keeps flags. */
+void tr_emit_address(Translator *t, const Insn *i)
+{
+    note_address(t, i);
+    tr_emit_address_to(t, i, SCRATCH_U, 8);
     if (i->seg >= SEG_FS) {
-        t->address.kind = ADDRESS_UNKNOWN;
         e_load_gs(&t->e, SCRATCH_T, GS_OFF(i.base) + 8 * i->seg);
         e_lea(&t->e, wide(t), SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
     }

@@ -70,6 +70,7 @@ bool tr_emit_jcc(Translator *t, const Insn *i)
     if (!natural_size(t, i))
         return false;
     tr_jump_to(t, e_jcc(&t->e, i->cc), target(t, i));
+    t->slots_kept = t->slots_loaded;
     return true;
 }
 

@@ -124,6 +124,13 @@ void tr_give_back(Translator *t, const Borrowed *b)
 
 static void put_recoded(Translator *t, const Insn *i, const Recode *r) { t->e.p += dbt_recode(i, r, t->e.p); }
 
+/* To a general register, whatever it held. */
+static bool is_load(const Insn *i)
+{
+    bool moves = i->op == OP_MOV || i->op == OP_MOVZX || i->op == OP_MOVSX || i->op == OP_MOVSXD;
+    return moves && i->opnd[0].kind == OPND_REG && i->opnd[0].cls == RC_GPR;
+}
+
 static void emit_pass_memory(Translator *t, const Insn *i)
 {
     GprFields f = dbt_gpr_fields(i);
@@ -139,7 +146,10 @@ static void emit_pass_memory(Translator *t, const Insn *i)
         e_lea(&t->e, true, held[0].host, SCRATCH_T, SCRATCH_U, 0, 0);
         r.mem_base = held[0].host, r.mem_index = 0xff;
     }
-    if (f.reg && is_slot(f.reg_n)) {
+    bool loads_slot = is_load(i) && is_slot(f.reg_n) && !(f.reg_access & OPND_READ);
+    if (loads_slot) {
+        r.reg = f.reg_n; /* the access is the last that needs the address */
+    } else if (f.reg && is_slot(f.reg_n)) {
         held[n] = tr_borrow(t, &f, f.reg_n, f.reg_access, n ? held[0].host : 0xff);
         r.reg = held[n++].host;
     }
@@ -148,6 +158,10 @@ static void emit_pass_memory(Translator *t, const Insn *i)
         r.vvvv = held[n++].host;
     }
     put_recoded(t, i, &r);
+    if (loads_slot) {
+        e_store_gs(&t->e, f.reg_n, GS_GPR(f.reg_n));
+        t->slots_kept = 1u << f.reg_n;
+    }
     while (n-- > 0)
         tr_give_back(t, &held[n]);
 }
@@ -160,8 +174,9 @@ static void emit_pass_registers(Translator *t, const Insn *i)
     uint16_t written = (f.reg && f.reg_access & OPND_WRITE ? 1u << f.reg_n : 0) | (f.rm && f.rm_access & OPND_WRITE ? 1u << f.rm_n : 0) |
                        (f.vvvv && f.vvvv_access & OPND_WRITE ? 1u << f.vvvv_n : 0);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)
-        if (f.named >> slot & 1)
+        if (f.named >> slot & ~t->slots_loaded >> slot & 1)
             e_load_gs(&t->e, slot, GS_GPR(slot));
+    t->slots_kept = t->slots_loaded | (f.named & SLOTS);
     tr_flags_from_memory(t);
     tr_note_simd_fp(t, i);
     put_recoded(t, i, &same);

@@ -11,11 +11,13 @@ bool tr_emit_lea(Translator *t, const Insn *i)
     plain.seg = SEG_DS; /* no segment base */
     if (i->addrsize == 2 || i->opsize < 4 || !tr_addressable(t, &plain))
         return false;
-    tr_emit_address(t, &plain);
-    t->address.kind = ADDRESS_UNKNOWN; /* it is no access's */
-    if (i->opsize == 4)
-        e_mov32(&t->e, SCRATCH_U, SCRATCH_U);
-    tr_store_gpr(t, i->opnd[0].reg, SCRATCH_U);
+    unsigned reg = i->opnd[0].reg;
+    if (is_slot(reg)) {
+        tr_emit_address_to(t, &plain, SCRATCH_U, i->opsize);
+        e_store_gs(&t->e, SCRATCH_U, GS_GPR(reg));
+    } else {
+        tr_emit_address_to(t, &plain, reg, i->opsize);
+    }
     return true;
 }
 

@@ -236,7 +236,9 @@ static void emit_body(Translator *t)
         const Insn *i = &t->insn[n];
         t->live = t->live_before[n];
         t->now = i, t->kept = NULL;
+        t->slots_kept = 0;
         progress = emit_insn(t, i);
+        t->slots_loaded = t->slots_kept;
         t->b->n_called += progress == INTERPRETED;
         if (progress == INTERPRETED && ends_block(i)) {
             tr_emit_exit(t, tr_new_exit(t, EXIT_INTERP, t->rip));

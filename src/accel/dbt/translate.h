@@ -50,6 +50,8 @@ typedef struct Translator {
     FaultSite fault[MOST_FAULTS];
     unsigned n_faults;
     uint8_t *start;      /* of the block's code */
+    uint16_t slots_loaded; /* guest R10 and R11 that stand in their host registers too (bit a number) */
+    uint16_t slots_kept;   /* by the current instruction */
     KnownAddress address;
     LowBits low_bits[16];
 } Translator;
@@ -57,6 +59,7 @@ typedef struct Translator {
 static inline bool wide(const Translator *t) { return t->size == CODE64; }
 static inline uint64_t cut_rip(const Translator *t, uint64_t rip) { return wide(t) ? rip : (uint32_t)rip; }
 static inline const uint8_t *page_end(const uint8_t *p) { return (const uint8_t *)(((uintptr_t)p | 0xfff) + 1); }
+enum { SLOTS = 1 << SCRATCH_T | 1 << SCRATCH_U };
 static inline bool is_slot(unsigned reg) { return reg == SCRATCH_T || reg == SCRATCH_U; }
 static inline bool natural_size(const Translator *t, const Insn *i) { return i->opsize == (wide(t) ? 8 : 4); }
 
@@ -83,6 +86,8 @@ void tr_flags_to_memory(Translator *t);   /* before flags are spoilt, if somebod
 void tr_flags_from_memory(Translator *t); /* leaves the scratch registers alone */
 bool tr_addressable(const Translator *t, const Insn *i); /* can translated code address this operand? */
 void tr_emit_address(Translator *t, const Insn *i); /* linear address to SCRATCH_U.  Spoils SCRATCH_T; keeps flags */
+/* The same without the segment's base, to a register of the host; only the low bytes of it. */
+void tr_emit_address_to(Translator *t, const Insn *i, unsigned to, unsigned bytes);
 /* Both, with the guest's flags put aside if somebody needs them. */
 void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align);
 void tr_load_gpr(Translator *t, unsigned to, unsigned reg);
