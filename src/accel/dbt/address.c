@@ -99,6 +99,8 @@ void tr_emit_address(Translator *t, const Insn *i)
 /* Both, with the guest's flags put aside if somebody needs them. */
 void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access, unsigned align)
 {
+    if (tr_group_access(t, size, access, align))
+        return;
     tr_prepare_access(t, size, align);
     tr_emit_address(t, i);
     tr_emit_translate(t, size, access, align);

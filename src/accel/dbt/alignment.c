@@ -56,6 +56,18 @@ static bool writes_operands_only(const Insn *i)
     }
 }
 
+bool tr_may_write_gpr(const Insn *i, unsigned reg)
+{
+    if (!writes_operands_only(i) || (insn_row(i)->attrs & (ROW_SSE | ROW_AVX) && reg < 3))
+        return true;
+    for (unsigned n = 0; n < i->n_operands; n++) {
+        const Operand *o = &i->opnd[n];
+        if (o->kind == OPND_REG && (o->cls == RC_GPR || o->cls == RC_GPR_HIGH) && o->reg == reg && o->access & OPND_WRITE)
+            return true;
+    }
+    return false;
+}
+
 static bool is_whole_gpr(const Operand *o) { return o->kind == OPND_REG && o->cls == RC_GPR && o->size >= 4; }
 
 /* After the first operand, a whole register, was written. */

@@ -260,6 +260,7 @@ typedef struct Recode {
     uint8_t reg, rm, vvvv; /* register numbers for ModRM.reg, ModRM.rm or opcode, VEX.vvvv; 0xff: as in the guest's */
     bool memory;           /* ModRM.rm is [mem_base + mem_index], or [mem_base] where mem_index is 0xff */
     uint8_t mem_base, mem_index;
+    int8_t disp;
 } Recode;
 /* Which fields of an instruction name general registers, and which numbers. */
 typedef struct GprFields {

@@ -168,12 +168,12 @@ size_t dbt_recode(const Insn *i, const Recode *r, uint8_t *out)
         put_legacy(&p, i, &f, index, i->opsize == 2 && i->mandatory != 0x66);
     *p++ = i->has_modrm ? i->opcode : (uint8_t)((i->opcode & ~7) | (f.rm & 7));
     if (i->has_modrm && memory) {
-        bool sib = r->mem_index != 0xff || (f.rm & 7) == 4, disp8 = (f.rm & 7) == 5;
+        bool sib = r->mem_index != 0xff || (f.rm & 7) == 4, disp8 = r->disp || (f.rm & 7) == 5;
         *p++ = (uint8_t)((disp8 ? 0x40 : 0) | (f.reg & 7) << 3 | (sib ? 4 : f.rm & 7));
         if (sib)
             *p++ = (uint8_t)((r->mem_index == 0xff ? 4 : r->mem_index & 7) << 3 | (f.rm & 7));
         if (disp8)
-            *p++ = 0;
+            *p++ = (uint8_t)r->disp;
     } else if (i->has_modrm) {
         *p++ = (uint8_t)(0xc0 | (f.reg & 7) << 3 | (f.rm & 7));
     }

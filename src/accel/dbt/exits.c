@@ -54,6 +54,7 @@ void tr_emit_helper(Translator *t, ExecFn *fn)
     tr_emit_exit(t, x);
     x->resume = tr_here(t);
     t->flags_in_memory = false; /* going on loads them */
+    t->group.on = false;
 }
 
 /* To the guest RIP in SCRATCH_U. */
@@ -97,9 +98,16 @@ void tr_jump_to(Translator *t, uint8_t *jump, uint64_t rip)
 void tr_emit_cold(Translator *t, const ColdSite *s)
 {
     patch_rel32(s->jump, t->e.p);
+    if (s->alone) {
+        mem_flat_cold(t, s);
+        tr_emit_alone(t, s->alone, s->rip);
+        return;
+    }
     memcpy(&s->exit->unlinked, s->jump, 4);
     if (s->back)
         mem_flat_cold(t, s);
+    if (s->to_ea)
+        e_lea(&t->e, wide(t), SCRATCH_U, SCRATCH_U, 0xff, 0, s->to_ea);
     if (s->restore_ea)
         e_gs_indexed(&t->e, 0x03, SCRATCH_U, SCRATCH_T, s->tags);
     if (s->indirect) {

@@ -66,9 +66,10 @@ typedef struct FaultSite {
     uint16_t rip; /* bytes from the block's RIP to the instruction */
     uint8_t size; /* of the access, in bytes */
     uint8_t access : 1, flags_saved : 1, aligned : 1 /* or #GP */, push : 1 /* the address is RSP - size, and no longer in SCRATCH_U */;
+    int8_t ea;       /* what to add to SCRATCH_U to get the address */
     uint8_t held[2]; /* host registers whose guest values stand in DbtVcpu.borrow[]; NOT_HELD: none */
 } FaultSite;
-enum { NOT_HELD = 0xff };
+enum { NOT_HELD = 0xff, NO_RESUME = 0xffff /* look the block up */ };
 
 /* fault_sites.c: blocks with such instructions.  NULL: none of translated code stands there. */
 void dbt_faults_create(DbtVcpu *v);

@@ -44,6 +44,56 @@ static uint8_t *branch_if_crossing(Translator *t, unsigned size)
     return e_jcc(&t->e, CC_A);
 }
 
+static void load_addend(Translator *t, unsigned access)
+{
+    e_rorx(&t->e, SCRATCH_T, SCRATCH_U, 12);
+    e_mov32(&t->e, SCRATCH_T, SCRATCH_T);
+    e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, FLAT_TABLE_OFFSET + 8 * FLAT_KIND(mode_who(t->mode), access));
+}
+
+static ColdSite *check_addend(Translator *t, unsigned size, unsigned access, unsigned align)
+{
+    DbtExit *x = tr_new_exit(t, EXIT_MEMORY, t->rip);
+    x->size = size, x->access = access, x->aligned = align > 1;
+    e_rex(&t->e, false, 0, 0, SCRATCH_T);
+    e1(&t->e, 0xf6), e1(&t->e, 0xc0 | (SCRATCH_T & 7)), e1(&t->e, 1); /* test t8, 1: poison */
+    return tr_add_site(t, e_jcc(&t->e, CC_NE), x);
+}
+
+/* ---- groups of accesses (group.c) */
+
+bool mem_may_group(const Translator *t) { return t->v->flat && !(t->mode & MODE_SINGLE) && may_spoil_flags(t); }
+
+/* Cold: the last byte is near the start of its page, so the first may be in the one before. */
+static void group_cold(Translator *t, const ColdSite *s)
+{
+    e_mov32(&t->e, SCRATCH_T, SCRATCH_U);
+    e_alu_imm(&t->e, false, 4, SCRATCH_T, 0xfff); /* and */
+    e_alu_imm(&t->e, false, 7, SCRATCH_T, s->size - 1); /* cmp */
+    patch_rel32(e_jcc(&t->e, CC_AE), s->back);
+}
+
+/* Looks up where the last byte of the group stands, to SCRATCH_U, and serves the first access. */
+void mem_flat_lead(Translator *t, unsigned size, unsigned access, unsigned align)
+{
+    const Group *g = &t->group;
+    unsigned bytes = (unsigned)(g->high - g->low);
+    FaultSite *f = tr_add_fault_site(t, size, access);
+    f->ea = t->group_disp;
+    f->aligned = align > 1;
+    e_lea(&t->e, wide(t), SCRATCH_U, g->base, 0xff, 0, (int32_t)(g->high - 1));
+    e_test_imm(&t->e, SCRATCH_U, 0x1000 - power_of_2_from(bytes));
+    ColdSite *s = tr_add_site(t, e_jcc(&t->e, CC_E), NULL);
+    s->alone = t->now, s->rip = t->rip;
+    s->back = t->e.p;
+    s->size = bytes;
+    load_addend(t, access);
+    if (dbt_flat_site_is_checked(t->v, here(t)))
+        check_addend(t, size, access, align)->to_ea = t->group_disp;
+}
+
+/* ---- one access */
+
 /* For sites that are often not aligned, and odd sizes. */
 static void check_crossing(Translator *t, unsigned size)
 {
@@ -61,6 +111,10 @@ static void check_crossing(Translator *t, unsigned size)
 /* Cold: not aligned, but most such accesses do not cross either. */
 void mem_flat_cold(Translator *t, const ColdSite *s)
 {
+    if (s->alone) {
+        group_cold(t, s);
+        return;
+    }
     uint8_t *crosses = branch_if_crossing(t, s->size);
     patch_rel32(e_jmp(&t->e), s->back);
     patch_rel32(crosses, t->e.p);
@@ -106,16 +160,9 @@ void mem_flat_translate(Translator *t, unsigned size, unsigned access, unsigned 
     f->aligned = align > 1;
     bool checked = dbt_flat_site_is_checked(t->v, here(t)) && may_spoil_flags(t);
     uint8_t *misaligned = check_page(t, size, align, checked);
-    e_rorx(&t->e, SCRATCH_T, SCRATCH_U, 12);
-    e_mov32(&t->e, SCRATCH_T, SCRATCH_T);
-    e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, FLAT_TABLE_OFFSET + 8 * FLAT_KIND(mode_who(t->mode), access));
+    load_addend(t, access);
     if (misaligned)
         *misaligned = (uint8_t)(t->e.p - 4 - (misaligned + 1));
-    if (!checked)
-        return;
-    DbtExit *x = tr_new_exit(t, EXIT_MEMORY, t->rip);
-    x->size = size, x->access = access, x->aligned = align > 1;
-    e_rex(&t->e, false, 0, 0, SCRATCH_T);
-    e1(&t->e, 0xf6), e1(&t->e, 0xc0 | (SCRATCH_T & 7)), e1(&t->e, 1); /* test t8, 1: poison */
-    tr_add_site(t, e_jcc(&t->e, CC_NE), x);
+    if (checked)
+        check_addend(t, size, access, align);
 }

@@ -3,7 +3,7 @@
  */
 #include "accel/dbt/translate.h"
 
-static const Operand *memory_operand(const Insn *i)
+const Operand *tr_memory_operand(const Insn *i)
 {
     for (unsigned n = 0; n < i->n_operands; n++)
         if (i->opnd[n].kind == OPND_MEM)
@@ -35,7 +35,7 @@ static bool is_special(const Insn *i)
     case OP_VCVTPS2PH: /* MXCSR and the x87 stack change even if the store faults: the interpreter knows when */
         return i->has_mem;
     default:
-        return i->has_mem && names_mmx(i) && memory_operand(i) && memory_operand(i)->access & OPND_WRITE;
+        return i->has_mem && names_mmx(i) && tr_memory_operand(i) && tr_memory_operand(i)->access & OPND_WRITE;
     }
 }
 
@@ -80,7 +80,7 @@ bool tr_passes(const Translator *t, const Insn *i)
         return false;
     if (!unit_usable(t, i) || !model_has(t, row))
         return false;
-    return !i->has_mem || (memory_operand(i) && memory_operand(i)->size && tr_addressable(t, i));
+    return !i->has_mem || (tr_memory_operand(i) && tr_memory_operand(i)->size && tr_addressable(t, i));
 }
 
 /* A register to put a slot's value into while both scratch registers are taken: one that the instruction does not name. */
@@ -134,10 +134,10 @@ static bool is_load(const Insn *i)
 static void emit_pass_memory(Translator *t, const Insn *i)
 {
     GprFields f = dbt_gpr_fields(i);
-    const Operand *m = memory_operand(i);
+    const Operand *m = tr_memory_operand(i);
     bool aligned = insn_row(i)->attrs & ROW_ALIGNED || i->op == OP_CMPXCHG16B;
     tr_emit_access(t, i, m->size, m->access & OPND_WRITE ? DTLB_WRITE : DTLB_READ, aligned ? m->size : 1);
-    Recode r = { .reg = 0xff, .rm = 0xff, .vvvv = 0xff, .memory = true, .mem_base = SCRATCH_T, .mem_index = SCRATCH_U };
+    Recode r = { .reg = 0xff, .rm = 0xff, .vvvv = 0xff, .memory = true, .mem_base = SCRATCH_T, .mem_index = SCRATCH_U, .disp = (int8_t)t->disp };
     tr_note_simd_fp(t, i);
     Borrowed held[3];
     unsigned n = 0;

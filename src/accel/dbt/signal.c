@@ -43,12 +43,13 @@ static void redirect(DbtVcpu *v, ExitKind kind, const DbtBlock *b, const FaultSi
     for (unsigned n = 0; n < G_N_ELEMENTS(s->held); n++)
         if (s->held[n] != NOT_HELD)
             regs[reg_of[s->held[n]]] = (greg_t)v->borrow[n];
+    regs[reg_of[SCRATCH_U]] += s->ea;
     if (s->push) {
         uint64_t ea = (uint64_t)regs[REG_RSP] - s->size;
         regs[reg_of[SCRATCH_U]] = (greg_t)(mode_code_size(b->mode) == CODE64 ? ea : (uint32_t)ea);
     }
     v->fault = (DbtExit){ .kind = kind, .size = s->size, .access = s->access, .flags_saved = s->flags_saved, .faulted = true, .aligned = s->aligned,
-                          .resume = (const uint8_t *)b->checked_entry + s->resume,
+                          .resume = s->resume == NO_RESUME ? NULL : (const uint8_t *)b->checked_entry + s->resume,
                           .rip = b->rip + s->rip, .relative = mode_relative(b->mode), .mode = b->mode,
                           .block = (DbtBlock *)b };
     regs[reg_of[SCRATCH_T]] = (greg_t)&v->fault;

@@ -8,6 +8,8 @@ int tr_stack_bytes(const Translator *t) { return wide(t) ? 8 : 4; }
 /* Address of the new top of the stack to SCRATCH_U, translated for writing. */
 void tr_emit_push_access(Translator *t, int bytes)
 {
+    if (tr_group_access(t, bytes, DTLB_WRITE, 1))
+        return;
     tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, -bytes);
     tr_address_base(t, RSP, -bytes);
@@ -21,7 +23,7 @@ void tr_store_value(Translator *t, unsigned reg, unsigned bytes)
 {
     if (bytes == 2)
         e1(&t->e, 0x66);
-    e_op_mem(&t->e, 0x89, bytes == 8, reg, SCRATCH_T, SCRATCH_U, 0, 0);
+    e_op_mem(&t->e, 0x89, bytes == 8, reg, SCRATCH_T, SCRATCH_U, 0, t->disp);
 }
 
 void tr_store_top_rip(Translator *t, uint64_t rip, unsigned bytes)
@@ -31,7 +33,7 @@ void tr_store_top_rip(Translator *t, uint64_t rip, unsigned bytes)
         return;
     }
     tr_note_push(t);
-    e_lea(&t->e, true, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+    e_lea(&t->e, true, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, t->disp);
     tr_emit_rip(t, SCRATCH_T, rip);
     e_op_mem(&t->e, 0x89, bytes == 8, SCRATCH_T, SCRATCH_U, 0xff, 0, 0);
 }
@@ -41,13 +43,13 @@ void tr_store_top_imm(Translator *t, uint64_t imm, unsigned bytes)
     bool fits = bytes != 8 || imm == (uint64_t)(int32_t)imm;
     if (bytes == 2)
         e1(&t->e, 0x66);
-    e_op_mem(&t->e, 0xc7, bytes == 8 && fits, 0, SCRATCH_T, SCRATCH_U, 0, 0);
+    e_op_mem(&t->e, 0xc7, bytes == 8 && fits, 0, SCRATCH_T, SCRATCH_U, 0, t->disp);
     if (bytes == 2)
         e1(&t->e, imm & 0xff), e1(&t->e, imm >> 8 & 0xff);
     else
         e4(&t->e, (uint32_t)imm);
     if (!fits) {
-        e_op_mem(&t->e, 0xc7, false, 0, SCRATCH_T, SCRATCH_U, 0, 4);
+        e_op_mem(&t->e, 0xc7, false, 0, SCRATCH_T, SCRATCH_U, 0, t->disp + 4);
         e4(&t->e, imm >> 32);
     }
 }
@@ -117,20 +119,27 @@ void tr_load_value(Translator *t, unsigned bytes)
     if (bytes == 2) {
         e_rex(&t->e, false, SCRATCH_U, SCRATCH_U, SCRATCH_T);
         e1(&t->e, 0x0f), e1(&t->e, 0xb7); /* movzx */
-        e_mem(&t->e, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+        e_mem(&t->e, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, t->disp);
     } else {
-        e_op_mem(&t->e, 0x8b, bytes == 8, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, 0);
+        e_op_mem(&t->e, 0x8b, bytes == 8, SCRATCH_U, SCRATCH_T, SCRATCH_U, 0, t->disp);
     }
 }
 
-/* The top of the stack to SCRATCH_U. */
-void tr_emit_load_top(Translator *t, unsigned bytes)
+static void top_access(Translator *t, unsigned bytes)
 {
+    if (tr_group_access(t, bytes, DTLB_READ, 1))
+        return;
     tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, 0);
     tr_address_base(t, RSP, 0);
     tr_emit_translate(t, bytes, DTLB_READ, 1);
     tr_flags_from_memory(t);
+}
+
+/* The top of the stack to SCRATCH_U. */
+void tr_emit_load_top(Translator *t, unsigned bytes)
+{
+    top_access(t, bytes);
     tr_load_value(t, bytes);
 }
 
@@ -157,6 +166,12 @@ bool tr_emit_pop(Translator *t, const Insn *i)
         return pop_memory(t, i);
     if (o->cls != RC_GPR)
         return false;
+    if (natural_size(t, i) && !is_slot(o->reg) && o->reg != RSP) {
+        top_access(t, i->opsize);
+        e_op_mem(&t->e, 0x8b, wide(t), o->reg, SCRATCH_T, SCRATCH_U, 0, t->disp);
+        tr_emit_move_stack(t, i->opsize);
+        return true;
+    }
     tr_emit_load_top(t, i->opsize);
     tr_emit_move_stack(t, i->opsize);
     if (i->opsize == 2)

@@ -14,7 +14,7 @@
 
 enum { MOST_CODE = 16384 };
 
-static bool is_hint(const Insn *i)
+bool tr_is_hint(const Insn *i)
 {
     switch (i->op) {
     case OP_NOP: case OP_PREFETCHNTA: case OP_PREFETCHT0: case OP_PREFETCHT1: case OP_PREFETCHT2: case OP_PREFETCHW:
@@ -50,6 +50,7 @@ static const Emitter own[OP_COUNT] = {
 };
 
 static const Emitter *emitter(const Insn *i) { return own[i->op].emit ? &own[i->op] : NULL; }
+bool tr_has_emitter(const Insn *i) { return emitter(i); }
 
 /* What the interpreter's dispatcher checks of any instruction. */
 static bool may_execute(const Translator *t, const Insn *i)
@@ -72,7 +73,7 @@ typedef enum Progress { NEXT, ENDED, INTERPRETED } Progress;
 
 static Progress emit_insn(Translator *t, const Insn *i)
 {
-    if (is_hint(i))
+    if (tr_is_hint(i))
         return NEXT;
     if (i->code_size != CODE64 && !i->map && (i->opcode & 0xf0) == 0x40 && !(i->prefixes & PFX_VEX))
         return tr_emit_inc_dec(t, i) ? NEXT : INTERPRETED;
@@ -229,6 +230,17 @@ static uint8_t *emit_rip_check(Translator *t)
     return known;
 }
 
+void tr_emit_alone(Translator *t, const Insn *i, uint64_t rip)
+{
+    memset(t->low_bits, 0, sizeof(t->low_bits));
+    t->rip = rip;
+    t->now = i, t->kept = NULL;
+    t->live = t->slots_loaded = 0;
+    t->group_use = GROUP_NONE, t->disp = 0;
+    emit_insn(t, i);
+    tr_emit_jump(t, cut_rip(t, rip + i->length));
+}
+
 static void emit_body(Translator *t)
 {
     Progress progress = NEXT;
@@ -237,6 +249,7 @@ static void emit_body(Translator *t)
         t->live = t->live_before[n];
         t->now = i, t->kept = NULL;
         t->slots_kept = 0;
+        tr_group_before(t, n);
         progress = emit_insn(t, i);
         t->slots_loaded = t->slots_kept;
         t->b->n_called += progress == INTERPRETED;
@@ -247,6 +260,7 @@ static void emit_body(Translator *t)
             progress = NEXT;
         }
         tr_alignment_after(t, i);
+        tr_group_after(t, i);
         t->rip = cut_rip(t, t->rip + i->length);
     }
     if (progress == NEXT)

@@ -14,11 +14,14 @@ enum { BLOCK_INSNS = 32, MOST_SITES = 5 * BLOCK_INSNS + 8, MOST_FAULTS = 5 * BLO
 typedef struct ColdSite {
     uint8_t *jump;    /* its displacement */
     DbtExit *exit;
+    int8_t to_ea;     /* what to add to SCRATCH_U to get the address */
     bool restore_ea;  /* SCRATCH_U is EA minus a tag: add it again */
     bool indirect;    /* not an exit: go on at exit->rip through the jump table */
     uint32_t tags;    /* GS offset of the table */
     const uint8_t *back; /* mem_flat.c: an access that is not aligned; where to go on if it does not cross its page */
     unsigned size;    /* its */
+    const Insn *alone;   /* group.c: executed by itself if the group crosses a page; in the page from `back` on, of `size` bytes */
+    uint64_t rip;        /* its */
 } ColdSite;
 
 /* alignment.c: the linear address that was computed last, and the low bits of registers. */
@@ -30,6 +33,16 @@ typedef struct KnownAddress {
 typedef struct LowBits {
     uint8_t bits, value; /* the register is `value` modulo 1 << bits */
 } LowBits;
+
+/* group.c: accesses that one look-up serves.  Displacements count from the base as it was at the first of them. */
+typedef struct Group {
+    bool on;           /* SCRATCH_U holds the address of the last byte, SCRATCH_T its page's addend */
+    bool writes, ends; /* ends: with the current instruction */
+    uint8_t base;
+    int64_t low, high; /* of the first byte, and behind the last */
+    int64_t offset;    /* what has been added to the base since */
+} Group;
+typedef enum GroupUse { GROUP_NONE, GROUP_LEADS, GROUP_FOLLOWS } GroupUse;
 
 typedef struct Translator {
     DbtVcpu *v;
@@ -52,6 +65,10 @@ typedef struct Translator {
     uint8_t *start;      /* of the block's code */
     uint16_t slots_loaded; /* guest R10 and R11 that stand in their host registers too (bit a number) */
     uint16_t slots_kept;   /* by the current instruction */
+    Group group;
+    uint8_t group_use;     /* GroupUse of the current instruction */
+    int8_t group_disp;     /* of its access, from SCRATCH_U */
+    int32_t disp;          /* the access is at [SCRATCH_T + SCRATCH_U + disp] */
     KnownAddress address;
     LowBits low_bits[16];
 } Translator;
@@ -62,6 +79,11 @@ static inline const uint8_t *page_end(const uint8_t *p) { return (const uint8_t 
 enum { SLOTS = 1 << SCRATCH_T | 1 << SCRATCH_U };
 static inline bool is_slot(unsigned reg) { return reg == SCRATCH_T || reg == SCRATCH_U; }
 static inline bool natural_size(const Translator *t, const Insn *i) { return i->opsize == (wide(t) ? 8 : 4); }
+
+/* ---- translate.c */
+bool tr_is_hint(const Insn *i);
+bool tr_has_emitter(const Insn *i); /* of its own */
+void tr_emit_alone(Translator *t, const Insn *i, uint64_t rip); /* and a jump to what follows */
 
 /* ---- exits.c */
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip);
@@ -100,6 +122,12 @@ void tr_address_fixed(Translator *t, uint64_t address);
 bool tr_address_stays_in_page(const Translator *t, unsigned size); /* known already */
 void tr_address_is_aligned(Translator *t, unsigned size); /* it has been checked */
 void tr_alignment_after(Translator *t, const Insn *i);
+bool tr_may_write_gpr(const Insn *i, unsigned reg); /* but for what PUSH and POP do to RSP */
+
+/* ---- group.c: around each instruction, and where it accesses memory at what it named: true if that is settled */
+void tr_group_before(Translator *t, unsigned n);
+void tr_group_after(Translator *t, const Insn *i);
+bool tr_group_access(Translator *t, unsigned size, unsigned access, unsigned align);
 
 /* ---- mem.c: the back ends behind one interface
  *
@@ -127,6 +155,8 @@ void tr_note_push(Translator *t);
 void mem_tag_translate(Translator *t, unsigned size, unsigned access, unsigned align);
 bool mem_flat_keeps_flags(const Translator *t, unsigned size, unsigned align);
 void mem_flat_translate(Translator *t, unsigned size, unsigned access, unsigned align);
+bool mem_may_group(const Translator *t);
+void mem_flat_lead(Translator *t, unsigned size, unsigned access, unsigned align);
 void mem_flat_cold(Translator *t, const ColdSite *s);
 
 /* ---- pass.c */
@@ -140,6 +170,7 @@ Borrowed tr_borrow(Translator *t, const GprFields *f, unsigned slot, uint8_t acc
 Borrowed tr_borrow_for(Translator *t, const GprFields *f, uint32_t off); /* a register, with the value at gs:[off] */
 void tr_give_back(Translator *t, const Borrowed *b);
 bool tr_passes(const Translator *t, const Insn *i);
+const Operand *tr_memory_operand(const Insn *i);
 void tr_emit_pass(Translator *t, const Insn *i);
 
 /* ---- rflags.c */
