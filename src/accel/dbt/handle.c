@@ -116,13 +116,27 @@ static const void *handle_memory(DbtVcpu *v, DbtExit *x)
     return x->resume && b->host ? enter_at(v, x->resume) : dbt_next_code(v);
 }
 
-/* Who waits for another vCPU in a loop may keep it from running, if there are more of them than free host processors. */
+/* A look, not a promise: `in_run` changes under a lock that is not taken here. */
+static bool another_runs(const Vcpu *self)
+{
+    const GPtrArray *all = self->machine->vcpus;
+    for (unsigned n = 0; n < all->len; n++) {
+        const Vcpu *v = all->pdata[n];
+        if (v != self && __atomic_load_n(&v->in_run, __ATOMIC_RELAXED))
+            return true;
+    }
+    return false;
+}
+
+/* Who waits for another vCPU in a loop may keep it from running, if there are more of them than free host processors.  Who
+ * waits for time, while the others sleep, keeps his. */
 void dbt_pause(InterpVcpu *i, const Insn *insn)
 {
     enum { PAUSES = 100 }; /* some 4 us */
     (void)insn;
     ((DbtVcpu *)i)->pauses_left = PAUSES;
-    sched_yield();
+    if (another_runs(&i->vcpu))
+        sched_yield();
 }
 
 /* ---- jumps */
