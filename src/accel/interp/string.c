@@ -5,6 +5,7 @@
  * restarts it (SDM 2, REP).  Where both sides lie in RAM without segment checks, MOVS and STOS go by the page.
  */
 #include "accel/interp/alu.h"
+#include "accel/interp/sys.h"
 
 /* Adds to rSI, rDI or rCX as wide as the address size. */
 static void add_to(InterpVcpu *v, unsigned reg, const Insn *i, int64_t delta)
@@ -95,12 +96,23 @@ typedef struct Run {
     uint64_t linear, n;
 } Run;
 
+/* The two sides of a copy may share one entry of the TLB, so it is filled here: else each step would throw the other's out.
+ * What does not stay in its page, or is no address at all, is left to the steps. */
+static uint8_t *element_host(InterpVcpu *v, uint64_t linear, unsigned size, MemAccess access)
+{
+    uint8_t *host = tlb_host(v, linear, size, access, v->who);
+    if (host || (linear & 0xfff) + size > 0x1000 || (v->long_mode && !interp_canonical(v, linear)))
+        return host;
+    mmu_translate(v, linear, access, v->who);
+    return tlb_host(v, linear, size, access, v->who);
+}
+
 static Run run_of(InterpVcpu *v, unsigned seg, uint64_t offset, const Insn *i, MemAccess access)
 {
     if (!mem_flat(v, seg, access))
         return (Run){ 0 };
     Run r = { .linear = mem_flat_linear(v, seg, offset) };
-    r.host = tlb_host(v, r.linear, i->opsize, access, v->who);
+    r.host = element_host(v, r.linear, i->opsize, access);
     if (!r.host)
         return (Run){ 0 };
     bool down = v->s.rflags & RFLAGS_DF;
