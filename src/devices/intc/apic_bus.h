@@ -22,6 +22,7 @@ typedef struct ApicMessage {
     ApicDelivery mode;
     bool logical;
     bool level; /* trigger mode: the IOAPIC wants to see the EOI */
+    bool counted; /* a clock's tick: what comes while the one before waits is owed, not lost */
     bool wide;  /* dest has 32 bits (x2APIC's ICR), else 8 */
 } ApicMessage;
 

@@ -442,6 +442,35 @@ static void test_ioapic_edge(void)
     rig_destroy(&r);
 }
 
+/* The clock's ticks are counted while one waits, those of other pins are not. */
+static void test_ticks_owed(void)
+{
+    Rig r = rig();
+    enable_all(&r);
+    IrqLine timer = intc_gsi(r.intc, 0), serial = intc_gsi(r.intc, 4);
+    route(&r, 2, 1, 0x31);
+    route(&r, 4, 1, 0x41);
+    for (unsigned n = 0; n < 3; n++) {
+        irq_pulse(&timer);
+        irq_pulse(&serial);
+    }
+    g_assert_cmphex(take(r.cpu[1]), ==, 0x41);
+    wr(r.cpu[1], EOI, 0);
+    for (unsigned n = 0; n < 3; n++) {
+        g_assert_cmphex(take(r.cpu[1]), ==, 0x31);
+        g_assert_false(intr(r.cpu[1]));
+        wr(r.cpu[1], EOI, 0);
+        g_assert_cmpint(intr(r.cpu[1]), ==, n < 2);
+    }
+    for (unsigned n = 0; n < 100000; n++)
+        irq_pulse(&timer);
+    unsigned taken = 0;
+    for (; take(r.cpu[1]) == 0x31; taken++)
+        wr(r.cpu[1], EOI, 0);
+    g_assert_cmpuint(taken, ==, 251); /* a guest that was away for long is not kept busy for as long */
+    rig_destroy(&r);
+}
+
 static void test_ioapic_level(void)
 {
     Rig r = rig();
@@ -681,6 +710,7 @@ int main(int argc, char **argv)
     g_test_add_func("/apic/x2apic-ipi", test_x2apic_ipi);
     g_test_add_func("/apic/init", test_init_keeps_base);
     g_test_add_func("/ioapic/edge", test_ioapic_edge);
+    g_test_add_func("/ioapic/ticks-owed", test_ticks_owed);
     g_test_add_func("/ioapic/level", test_ioapic_level);
     g_test_add_func("/ioapic/directed-eoi", test_ioapic_directed_eoi);
     g_test_add_func("/ioapic/nobody", test_ioapic_nobody);

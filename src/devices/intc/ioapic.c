@@ -7,7 +7,7 @@
  */
 #include "devices/intc/ioapic.h"
 
-enum { PINS = 24, VERSION = 0x20 };
+enum { PINS = 24, VERSION = 0x20, CLOCK_PIN = 2 /* ISA interrupt 0: the PIT, the HPET */ };
 enum { REG_SELECT = 0x00, REG_DATA = 0x10, REG_EOI = 0x40 };
 enum { INDEX_ID, INDEX_VERSION, INDEX_ARBITRATION, INDEX_TABLE = 0x10 };
 
@@ -35,14 +35,16 @@ void ioapic_connect(Device *d, IoapicDeliver *deliver, void *opaque)
     a->opaque = opaque;
 }
 
-static bool send_entry(const Ioapic *a, uint64_t e)
+static bool send_pin(const Ioapic *a, unsigned pin)
 {
+    uint64_t e = a->entry[pin];
     ApicMessage msg = {
         .dest = e >> 56,
         .vector = e,
         .mode = e >> 8 & 7,
         .logical = e & ENTRY_LOGICAL,
         .level = e & ENTRY_LEVEL,
+        .counted = pin == CLOCK_PIN && !(e & ENTRY_LEVEL),
     };
     return a->deliver && a->deliver(a->opaque, &msg);
 }
@@ -53,7 +55,7 @@ static void service_level(Ioapic *a, unsigned pin)
     uint64_t e = a->entry[pin];
     if (!(e & ENTRY_LEVEL) || (e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)) || !(a->lines >> pin & 1))
         return;
-    if (send_entry(a, e))
+    if (send_pin(a, pin))
         a->entry[pin] |= ENTRY_REMOTE_IRR;
 }
 
@@ -67,7 +69,7 @@ static void ioapic_set_irq(Device *d, unsigned n, bool level)
     if (a->entry[n] & ENTRY_LEVEL)
         service_level(a, n);
     else if (rose && !(a->entry[n] & ENTRY_MASKED)) /* 82093AA 3.2.4: an edge at a masked pin is not remembered */
-        send_entry(a, a->entry[n]);
+        send_pin(a, n);
 }
 
 static void eoi(Ioapic *a, uint8_t vector)

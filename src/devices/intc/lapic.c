@@ -417,6 +417,7 @@ const Field lapic_fields[] = {
     { FA(Lapic, tmr), .doc = "level-triggered" },
     { F(Lapic, tpr), .doc = "task priority" },
     { F(Lapic, ppr), .role = FIELD_DERIVED },
+    { F(Lapic, ticks_owed), .doc = "a clock's ticks that came while one waited: bits 7-0 vector, then how many" },
     { FA(Lapic, lint), .keep = true, .doc = "levels of LINT0, LINT1" },
     { F(Lapic, extint), .doc = "an ExtINT message is pending" },
     { F(Lapic, initial_count), .doc = "timer: initial count" },

@@ -5,7 +5,7 @@
  * lapic.h - inside the local APIC: lapic.c has its registers, lapic_irq.c acceptance and priority, lapic_timer.c the
  * timer, apic_bus.c who receives what.
  *
- * Threads: registers belong to the vCPU's own thread.  Others touch irr, tmr, lint, extint, errors (by atomics), and
+ * Threads: registers belong to the vCPU's own thread.  Others touch irr, tmr, lint, extint, errors, ticks_owed (by atomics), and
  * read ppr and the registers that select a receiver.  The device's lock guards the timer and is never held around a
  * call to PIC or IOAPIC.
  */
@@ -29,6 +29,7 @@ struct Lapic {
     uint32_t irr[8], isr[8], tmr[8];
     uint8_t tpr, ppr;
     bool lint[2], extint;
+    uint32_t ticks_owed; /* of a clock: bits 7-0 its vector, the rest how many */
     uint32_t initial_count, divide;
     int64_t timer_start; /* when the count was initial_count; periodic: the last time */
     bool timer_running;  /* not TSC deadline: the count is not zero for good */

@@ -10,7 +10,8 @@
 
 /* ---- 256-bit sets */
 
-static void set_bit(uint32_t *set, uint8_t n) { __atomic_fetch_or(&set[n / 32], 1u << n % 32, __ATOMIC_SEQ_CST); }
+/* Returns whether it was set already. */
+static bool set_bit(uint32_t *set, uint8_t n) { return __atomic_fetch_or(&set[n / 32], 1u << n % 32, __ATOMIC_SEQ_CST) >> n % 32 & 1; }
 static void clear_bit(uint32_t *set, uint8_t n) { __atomic_fetch_and(&set[n / 32], ~(1u << n % 32), __ATOMIC_SEQ_CST); }
 static bool test_bit(const uint32_t *set, uint8_t n) { return LAPIC_LOAD(set[n / 32]) >> n % 32 & 1; }
 
@@ -62,9 +63,34 @@ void lapic_update_request(Lapic *a)
         vcpu_request(a->vcpu, VREQ_INTR);
 }
 
+/* ---- ticks of a clock (the PIT, the HPET) that come while the one before waits
+ *
+ * A vCPU whose thread waits for a host processor would lose them, while its time-stamp counter runs on: Linux compares the two
+ * (timer_irq_works()) and gives up.  So the next one follows the end of the one before. */
+enum { OWED_SHIFT = 8, MOST_OWED = 250 };
+
+static bool owes(uint32_t owed, uint8_t vector) { return owed >> OWED_SHIFT && (uint8_t)owed == vector; }
+
+static void owe_tick(Lapic *a, uint8_t vector)
+{
+    uint32_t owed = LAPIC_LOAD(a->ticks_owed), next;
+    do {
+        unsigned before = owes(owed, vector) ? owed >> OWED_SHIFT : 0;
+        next = MIN(before + 1, MOST_OWED) << OWED_SHIFT | vector;
+    } while (!__atomic_compare_exchange_n(&a->ticks_owed, &owed, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+static void pay_tick(Lapic *a, uint8_t vector)
+{
+    uint32_t owed = LAPIC_LOAD(a->ticks_owed);
+    if (owes(owed, vector) && !test_bit(a->irr, vector) &&
+        __atomic_compare_exchange_n(&a->ticks_owed, &owed, owed - (1u << OWED_SHIFT), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        set_bit(a->irr, vector);
+}
+
 /* ---- acceptance, on any thread */
 
-static bool accept_vector(Lapic *a, uint8_t vector, bool level)
+static bool accept_vector(Lapic *a, uint8_t vector, bool level, bool counted)
 {
     if (!lapic_enabled(a))
         return false;
@@ -76,7 +102,8 @@ static bool accept_vector(Lapic *a, uint8_t vector, bool level)
         set_bit(a->tmr, vector);
     else
         clear_bit(a->tmr, vector);
-    set_bit(a->irr, vector);
+    if (set_bit(a->irr, vector) && counted)
+        owe_tick(a, vector);
     if (vector >> 4 > LAPIC_LOAD(a->ppr) >> 4)
         vcpu_request(a->vcpu, VREQ_INTR);
     return true;
@@ -95,7 +122,7 @@ bool lapic_receive(Lapic *a, const ApicMessage *msg)
     switch (msg->mode) {
     case DELIVER_FIXED:
     case DELIVER_LOWEST:
-        return accept_vector(a, msg->vector, msg->level);
+        return accept_vector(a, msg->vector, msg->level, msg->counted);
     case DELIVER_SMI:
         vcpu_request(a->vcpu, VREQ_SMI);
         return true;
@@ -187,6 +214,7 @@ void lapic_eoi(Lapic *a)
     if (vector < 0)
         return;
     clear_bit(a->isr, vector);
+    pay_tick(a, vector);
     lapic_update_priority(a);
     if (test_bit(a->tmr, vector) && !(a->svr & SVR_NO_EOI_BROADCAST) && a->bus->ioapic)
         ioapic_eoi(a->bus->ioapic, vector);

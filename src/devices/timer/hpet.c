@@ -99,21 +99,22 @@ static void arm(Hpet *h, Comparator *c)
     timer_arm(&c->timer, too_fast ? MAX(due, now + SHORTEST_PERIOD_NS) : due);
 }
 
-/* The next multiple of the period that lies ahead, leaving out what was missed. */
-static void next_period(Hpet *h, Comparator *c)
+/* Sets the comparator to the next multiple of the period that lies ahead.  Returns how many were reached. */
+static uint64_t next_period(Hpet *h, Comparator *c)
 {
-    uint64_t late = (counter(h) - c->comparator) & width_mask(c);
-    if (c->period)
-        c->comparator = (c->comparator + (late / c->period + 1) * c->period) & width_mask(c);
+    if (!c->period)
+        return 1;
+    uint64_t reached = 1 + ((counter(h) - c->comparator) & width_mask(c)) / c->period;
+    c->comparator = (c->comparator + reached * c->period) & width_mask(c);
+    return c->period < SHORTEST_PERIOD_NS / TICK_NS ? 1 : MIN(reached, MOST_LATE_TICKS);
 }
 
 static void timer_fired(void *opaque)
 {
     Comparator *c = opaque;
     Hpet *h = c->hpet;
-    if (c->config & T_PERIODIC)
-        next_period(h, c);
-    interrupt(h, c);
+    for (uint64_t n = c->config & T_PERIODIC ? next_period(h, c) : 1; n; n--)
+        interrupt(h, c);
     arm(h, c);
 }
 

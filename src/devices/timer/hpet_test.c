@@ -101,6 +101,21 @@ static void test_periodic(void)
     machine_destroy(r.m);
 }
 
+static void test_late(void)
+{
+    Rig r;
+    rig_init(&r);
+    wr(&r, CONFIG, ENABLE | LEGACY);
+    wr(&r, timer_reg(0, 0), T_ENABLE | T_PERIODIC | T_VAL_SET | T_32BIT);
+    wr(&r, timer_reg(0, 8), 100000);
+    clock_set(r.m->clock, 4500000);
+    clock_advance(r.m->clock, 0);
+    g_assert_cmpuint(r.irq0.rises, ==, 4);
+    advance(&r, 500000);
+    g_assert_cmpuint(r.irq0.rises, ==, 5);
+    machine_destroy(r.m);
+}
+
 static void test_level(void)
 {
     Rig r;
@@ -138,6 +153,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hpet/counter", test_counter);
     g_test_add_func("/hpet/one-shot", test_one_shot_legacy);
     g_test_add_func("/hpet/periodic", test_periodic);
+    g_test_add_func("/hpet/late", test_late);
     g_test_add_func("/hpet/level", test_level);
     g_test_add_func("/hpet/shortest-period", test_shortest_period);
     return g_test_run();

@@ -40,6 +40,7 @@ typedef struct Pit {
     uint8_t polls;       /* reads of port 61h in close succession, up to CLOSE_POLLS */
     bool polled_out;     /* OUT2 at the last of them */
     int64_t polled_ns;   /* when that was */
+    uint64_t due;        /* tick that `timer` is armed for */
     Timer timer;
 } Pit;
 
@@ -136,17 +137,31 @@ static void arm(Pit *p)
     uint64_t rise = c->started && !c->paused && c->gate ? next_rise(c, now_ticks(p) - c->start) : NEVER;
     if (c->next && rise != NEVER) /* the rise at which the next count begins */
         rise = c->count;
+    p->due = c->start + rise;
     timer_arm(&p->timer, rise == NEVER ? INT64_MAX : ticks_to_ns(c->start + rise, PIT_HZ));
 }
 
 static void drive(Pit *p, bool level) { irq_set(&p->dev.irq[0], level && !p->held_back); }
 
+/* Rises since the timer was armed, the one it was armed for among them: this thread may have come late. */
+static uint64_t rises(const Pit *p)
+{
+    const Counter *c = &p->counter[0];
+    uint64_t now = now_ticks(p);
+    if (!is_periodic(c) || c->next || now <= p->due)
+        return 1;
+    return MIN(1 + (now - p->due) / c->count, MOST_LATE_TICKS);
+}
+
 static void timer_fired(void *opaque)
 {
     Pit *p = opaque;
+    uint64_t n = rises(p);
     settle(&p->counter[0], now_ticks(p));
-    drive(p, false); /* the low part of the wave takes no time here: it is the rise that matters */
-    drive(p, true);
+    for (; n; n--) {
+        drive(p, false); /* the low part of the wave takes no time here: it is the rise that matters */
+        drive(p, true);
+    }
     arm(p);
 }
 
@@ -410,6 +425,7 @@ static const Field pit_fields[] = {
     { F(Pit, polls), .doc = "reads of port 61h in close succession" },
     { F(Pit, polled_out) },
     { F(Pit, polled_ns) },
+    { F(Pit, due), .role = FIELD_DERIVED },
     { FO(Pit, timer), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };

@@ -64,6 +64,20 @@ static void test_rate(void)
     machine_destroy(r.m);
 }
 
+/* The clock's thread comes late: every period has its edge, and the next is in phase. */
+static void test_late(void)
+{
+    Rig r;
+    rig_init(&r);
+    load(&r, 0, 2, 11932);
+    clock_set(r.m->clock, tick_ns(11932 * 5) + 10);
+    clock_advance(r.m->clock, 0);
+    g_assert_cmpuint(r.irq.rises, ==, 5);
+    to_tick(&r, 11932 * 6);
+    g_assert_cmpuint(r.irq.rises, ==, 6);
+    machine_destroy(r.m);
+}
+
 static void test_square_18hz(void)
 {
     Rig r;
@@ -270,6 +284,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pit/rate", test_rate);
+    g_test_add_func("/pit/late", test_late);
     g_test_add_func("/pit/square", test_square_18hz);
     g_test_add_func("/pit/terminal-count", test_terminal_count);
     g_test_add_func("/pit/strobe", test_strobe);

@@ -10,6 +10,10 @@
  */
 extern const DeviceType i8254_type, mc146818_type, hpet_type;
 
+/* The clock's thread may come late: then each period that ended since gives its edge, which the local APIC counts
+ * (lapic_irq.c), but no more than these. */
+enum { MOST_LATE_TICKS = 250 };
+
 enum { HPET_LEGACY_PIT = 24, HPET_LEGACY_RTC = 25, HPET_OUTPUTS = 26 };
 
 /* A byte of the battery-backed RAM (index 0eh-7fh): survives every reset.  Machine stopped. */
