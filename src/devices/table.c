@@ -5,6 +5,7 @@
 #include "devices/char/char.h"
 #include "devices/display/display.h"
 #include "devices/input/input.h"
+#include "devices/input/virtio_input.h"
 #include "devices/intc/intc.h"
 #include "devices/misc/a20.h"
 #include "devices/misc/misc.h"
@@ -47,6 +48,9 @@ const DeviceType *const device_types[] = {
     VIRTIO_PCI_ENTRIES(virtio_blk_pci_type),
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &vga_pci_type,
+    &virtio_keyboard_pci_type,
+    &virtio_mouse_pci_type,
+    &virtio_tablet_pci_type,
     &pflash_type,
     NULL,
 };

@@ -34,7 +34,7 @@ typedef struct PixelFormat {
     uint8_t shift[3];
     unsigned bytes;      /* a pixel */
     bool plain;          /* as surfaces have them */
-    int cpixel_skip;     /* ZRLE and tight send 3 bytes: -1 no, else which byte is left out (0 or 3) */
+    int cpixel_skip;     /* ZRLE sends 3 bytes: -1 no, else which byte is left out (0 or 3) */
 } PixelFormat;
 
 struct VncClient {
@@ -130,7 +130,8 @@ extern const PixelFormat pixel_native;
 bool pixel_format_read(PixelFormat *f, const uint8_t data[16]);
 void pixel_format_put(VncClient *c, const PixelFormat *f);
 void pixel_put(const PixelFormat *f, GByteArray *to, const uint32_t *from, size_t n);
-void pixel_put_compact(const PixelFormat *f, GByteArray *to, const uint32_t *from, size_t n); /* CPIXEL and TPIXEL */
+void pixel_put_compact(const PixelFormat *f, GByteArray *to, const uint32_t *from, size_t n); /* ZRLE's CPIXEL */
+void pixel_put_tight(const PixelFormat *f, GByteArray *to, const uint32_t *from, size_t n);   /* TPIXEL */
 unsigned pixel_palette(const uint32_t *from, size_t n, uint32_t *palette, unsigned most); /* colours; most + 1: more than that */
 void deflate_to(z_stream *z, bool *on, int level, const GByteArray *from, GByteArray *to);
 void deflate_end(z_stream *z, bool *on);

@@ -6,7 +6,7 @@
 const PixelFormat pixel_native = { .bits = 32, .depth = 24, .big_endian = G_BYTE_ORDER == G_BIG_ENDIAN, .true_colour = 1,
                                    .max = { 255, 255, 255 }, .shift = { 16, 8, 0 }, .bytes = 4, .plain = true, .cpixel_skip = 3 };
 
-/* ZRLE's CPIXEL and tight's TPIXEL leave out a byte that no colour uses (RFC 6143, 7.7.5). */
+/* ZRLE's CPIXEL leaves out a byte that no colour uses (RFC 6143, 7.7.5). */
 static int unused_byte(const PixelFormat *f)
 {
     if (f->bits != 32 || f->depth > 24)
@@ -89,6 +89,21 @@ void pixel_put_compact(const PixelFormat *f, GByteArray *to, const uint32_t *fro
     for (size_t i = 0; i < n; i++, at += 3) {
         store(f, all, f->plain ? from[i] : convert(f, from[i]));
         memcpy(at, all + (f->cpixel_skip == 0), 3);
+    }
+}
+
+/* Tight's TPIXEL is red, green, blue, in whatever order the format has them. */
+void pixel_put_tight(const PixelFormat *f, GByteArray *to, const uint32_t *from, size_t n)
+{
+    if (f->bits != 32 || f->depth != 24 || f->max[0] != 255 || f->max[1] != 255 || f->max[2] != 255) {
+        pixel_put(f, to, from, n);
+        return;
+    }
+    uint8_t *at = grow(to, n * 3);
+    for (size_t i = 0; i < n; i++, at += 3) {
+        at[0] = from[i] >> 16;
+        at[1] = from[i] >> 8;
+        at[2] = from[i];
     }
 }
 

@@ -67,7 +67,7 @@ static void put_palette(VncClient *c, const uint32_t *pixels, const Rect *r, con
     client_put8(c, EXPLICIT_FILTER | stream << 4);
     client_put8(c, FILTER_PALETTE);
     client_put8(c, n - 1);
-    pixel_put_compact(&c->format, head, palette, n);
+    pixel_put_tight(&c->format, head, palette, n);
     client_put(c, head->data, head->len);
     if (n == 2)
         put_mono(data, pixels, r, palette);
@@ -80,7 +80,7 @@ static void put_pixels(VncClient *c, const uint32_t *pixels, size_t n, unsigned 
 {
     g_autoptr(GByteArray) data = g_byte_array_new();
     client_put8(c, control);
-    pixel_put_compact(&c->format, data, pixels, n);
+    pixel_put_tight(&c->format, data, pixels, n);
     if (control == FILL)
         client_put(c, data->data, data->len);
     else

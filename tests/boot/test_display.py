@@ -1,0 +1,85 @@
+"""Screens and keyboards by real VNC viewers: vncsnapshot, gvnccapture, and one of our own that types."""
+import os
+import socket
+import subprocess
+import unittest
+
+import guest
+import tap
+import vnc
+
+RESCUE = "/usr/lib/grub-rescue"
+
+
+def run(*args, **more):
+    return subprocess.run(args, capture_output=True, text=True, timeout=60 * guest.PATIENCE, **more)
+
+
+def jpeg_size(path):
+    with open(path, "rb") as f:
+        data = f.read()
+    at = 2
+    while data[at + 1] not in (0xc0, 0xc2):
+        at += 2 + int.from_bytes(data[at + 2:at + 4], "big")
+    return int.from_bytes(data[at + 7:at + 9], "big"), int.from_bytes(data[at + 5:at + 7], "big")
+
+
+def png_size(path):
+    with open(path, "rb") as f:
+        head = f.read(24)
+    assert head[:8] == b"\x89PNG\r\n\x1a\n", head
+    return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+
+
+class Viewers(unittest.TestCase):
+    def test_firmware_on_the_screen(self):
+        n = vnc.free_display()
+        with guest.Guest("-vnc", f"127.0.0.1:{n}", "-serial", "none", "-monitor", "none", "-name", "shown"), vnc.Vnc(5900 + n) as viewer, \
+                guest.temporary_folder() as folder:
+            self.assertEqual(viewer.name, "shown")
+            viewer.expect(r"SeaBIOS \(version", 60)
+            viewer.expect(r"No bootable device\.", 60)
+            self.assertEqual((viewer.width, viewer.height), (720, 400))
+            png, jpeg = os.path.join(folder, "a.png"), os.path.join(folder, "a.jpg")
+            done = run("gvnccapture", f"127.0.0.1:{n}", png)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(png_size(png), (720, 400))
+            sizes = set()
+            for encodings in "raw", "zlib", "tight":  # of the same picture the same file
+                done = run("vncsnapshot", "-encodings", encodings, "-quality", "100", f"127.0.0.1:{n}", jpeg)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(jpeg_size(jpeg), (720, 400))
+                with open(jpeg, "rb") as f:
+                    sizes.add(f.read())
+            self.assertEqual(len(sizes), 1)
+
+    def test_keys_and_two_viewers(self):
+        n = vnc.free_display()
+        with guest.Guest("-vnc", f"127.0.0.1:{n}", "-serial", "none", "-cdrom", f"{RESCUE}/grub-rescue-cdrom.iso", "-boot", "d"), \
+                vnc.Vnc(5900 + n) as typist, vnc.Vnc(5900 + n) as watcher:
+            typist.expect("GNU GRUB", 180)
+            typist.type("c")
+            typist.expect("grub>", 60)
+            typist.type("echo Hello, [World] (42)!\n")
+            watcher.expect(r"(?m)^Hello, \[World\] \(42\)!", 60)
+
+    def test_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            port = taken.getsockname()[1]
+            status, text = guest.run("-S", "-vnc", f"127.0.0.1:{port - 5900}")
+            self.assertEqual(status, 1)
+            self.assertRegex(text, rf"port {port} of 127\.0\.0\.1 is in use")
+
+    def test_password_and_bad_words(self):
+        n = vnc.free_display()
+        for args, pattern in ((["-vnc", "nowhere"], "HOST:N"), (["-vnc", ":1,pasword=on"], "did you mean 'password'"),
+                              (["-vnc", f":{n},tls-creds=t"], "tls-creds-x509"), (["-vga", "cirrus"], "there are: std, none")):
+            status, text = guest.run("-S", *args)
+            self.assertEqual(status, 1)
+            self.assertRegex(text, pattern)
+
+
+if __name__ == "__main__":
+    tap.main()
