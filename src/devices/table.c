@@ -43,6 +43,8 @@ const DeviceType *const device_types[] = {
     &ib700_type,
     &isa_post_card_type,
     &piix3_ide_type,
+    &ich9_ahci_type,
+    &ahci_type,
     &ide_hd_type,
     &ide_cd_type,
     VIRTIO_PCI_ENTRIES(virtio_blk_pci_type),

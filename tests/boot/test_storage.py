@@ -122,6 +122,36 @@ class VirtioDisk(unittest.TestCase):
                 vm.expect("/dev/vda", 60)
 
 
+class Sata(unittest.TestCase):
+    """Linux's ahci: queued commands to a disk, packets to a CD-ROM drive, a changed disc, error recovery."""
+    shell = Linux.shell
+
+    @NEEDS_LONG
+    def test_ahci(self):
+        with guest.temporary_folder() as folder:
+            disk, disc = os.path.join(folder, "disk.img"), os.path.join(folder, "cd.iso")
+            for path, size in (disk, DISK_BYTES), (disc, CD_BYTES):
+                with open(path, "wb") as out:
+                    out.write(os.urandom(size))
+            before = md5(disk)
+            with guest.Guest("-nographic", "-nodefaults", "-serial", "stdio", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("amd64"),
+                             "-initrd", guests.initramfs("amd64"), "-append", "console=ttyS0 quiet atoll.mode=shell", "-device", "ahci,id=sata",
+                             "-drive", f"file={disk},format=raw,if=none,id=d,serial=S-18", "-device", "ide-hd,drive=d,bus=sata.0",
+                             "-drive", f"file={disc},if=none,id=c,media=cdrom", "-device", "ide-cd,drive=c,bus=sata.3", terminal=True) as vm:
+                vm.expect("A shell in the guest", 200)
+                self.shell(vm, "md5sum < /dev/sda", before)
+                self.shell(vm, "md5sum < /dev/sr0", md5(disc))
+                self.shell(vm, "cat /sys/block/sda/device/queue_depth", r"\b32\b")
+                self.shell(vm, "dmesg | grep -c 'NCQ (depth 32)'", r"\b1\b")
+                self.shell(vm, WRITE, "# ")
+                after = self.shell(vm, "md5sum < /dev/sda", r"[0-9a-f]{32}")
+                self.shell(vm, "dmesg | grep -cE 'ata[0-9].*(exception|failed|error)'", r"\b0\b(?=\r)")
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+            self.assertNotEqual(after, before)
+            self.assertEqual(after, md5(disk))
+
+
 IMG = os.path.join(os.path.dirname(guest.ATOLL_VM), "atoll-img")
 
 

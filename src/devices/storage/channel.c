@@ -118,7 +118,7 @@ void ide_update_irq(IdeChannel *c)
 {
     const IdeDrive *d = ide_selected(c);
     bool level = d->irq && d->medium && !(c->control & CTL_NIEN);
-    if (level == c->line)
+    if (level == c->line || c->ops->sata)
         return;
     c->line = level;
     if (level)

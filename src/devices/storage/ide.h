@@ -10,7 +10,7 @@
  * Windows of piix3-ide: 0 and 1 command and control block of the primary channel, 2 and 3 of the secondary; BAR 4 is
  * the bus master.
  */
-extern const DeviceType piix3_ide_type, ide_hd_type, ide_cd_type;
+extern const DeviceType piix3_ide_type, ide_hd_type, ide_cd_type, ich9_ahci_type, ahci_type;
 
 /* Creates the function, connects its two interrupt lines and maps the channels at 1f0/3f6 and 170/376. */
 Device *piix3_ide_create(Machine *m, PciBus *bus, uint8_t devfn, IrqLine primary, IrqLine secondary, GError **err);

@@ -3,6 +3,7 @@
 #include "devices/dma_map.h"
 #include "devices/storage/ide.h"
 #include "devices/storage/scsi.h"
+#include "machine/bus.h"
 /*
  * ide_core.h - inside IDE: a channel with two drives, and the transfers between them, the host and the image.
  *
@@ -82,6 +83,8 @@ typedef struct IdeBusOps {
     bool (*dma_started)(IdeChannel *c);
     IdeDmaResult (*dma_map)(IdeChannel *c, uint64_t len, bool to_memory, DmaMap *map);
     void (*dma_end)(IdeChannel *c, bool error);
+    void (*progress)(IdeChannel *c); /* optional: a request has ended and the drive gone on */
+    bool sata;                       /* no interrupt line: the controller looks at the drive itself */
 } IdeBusOps;
 
 struct IdeChannel {
@@ -128,6 +131,14 @@ void ide_take_packet(IdeDrive *d);
 void ide_dma_go(IdeDrive *d);                /* the bus master has started */
 uint64_t ide_data_read(IdeDrive *d, unsigned size);
 void ide_data_write(IdeDrive *d, unsigned size, uint64_t value);
+
+/* A bus of its own, by name (ahci0.2): a port of AHCI. */
+typedef struct IdeBus {
+    Bus bus;
+    IdeChannel *channel;
+    unsigned units;
+} IdeBus;
+void ide_bus_init(IdeBus *b, Device *controller, IdeChannel *c, unsigned units); /* ide_drive.c */
 
 /* piix3_ide.c: the place that *bus and *unit ask for (IDE_ANY: the first free one), and sets them. */
 IdeDrive *ide_place(Device *controller, unsigned *bus, unsigned *unit, GError **err);

@@ -25,7 +25,7 @@ typedef struct IdePlug {
     DISK_FIELDS(IdePlug, disk, needs_drive),                                                                           \
     { F(IdePlug, model), .role = FIELD_PROP, .def = model_default, .doc = "model, up to 40 characters" },              \
     { F(IdePlug, ver), .role = FIELD_PROP, .def = ATOLL_VERSION, .doc = "firmware revision, up to 8 characters" },     \
-    { F(IdePlug, bus), .role = FIELD_PROP, .doc = "ide.0 or ide.1; the first with a free place if not given" },        \
+    { F(IdePlug, bus), .role = FIELD_PROP, .doc = "ide.0, ide.1, or ID.N of another controller; the first with a free place if not given" },        \
     { F(IdePlug, unit), .role = FIELD_PROP, .reset = IDE_ANY, .max = IDE_ANY, .doc = "0 master, 1 slave; 2: any" },    \
     { F(IdePlug, channel), .role = FIELD_DERIVED },                                                                    \
     { FO(IdePlug, controller), .role = FIELD_HOST },                                                                   \
@@ -60,16 +60,62 @@ static bool check_lengths(IdePlug *p, GError **err)
     return true;
 }
 
-static bool find_channel(IdePlug *p, GError **err)
+/* ---- places: of the board's controller by number, of others by the name of their bus */
+
+static bool bus_full(const Bus *b)
+{
+    const IdeBus *i = (const IdeBus *)b;
+    for (unsigned unit = 0; unit < i->units; unit++)
+        if (!i->channel->drive[unit].plugged)
+            return false;
+    return true;
+}
+
+static bool plug_refused(Bus *b, Device *d, const char *addr, GError **err)
+{
+    return error_set(err, ERR_INVALID, "%s: a drive names its bus by the property bus=%s", d->path, b->name);
+}
+
+static const BusType ide_bus_type = { .kind = "IDE", .plug = plug_refused, .full = bus_full };
+
+void ide_bus_init(IdeBus *b, Device *controller, IdeChannel *c, unsigned units)
+{
+    b->channel = c;
+    b->units = units;
+    bus_init_for(&b->bus, controller, &ide_bus_type);
+}
+
+/* False: not a bus of the board's IDE controller. */
+static bool find_channel(IdePlug *p)
 {
     static const char *const names[] = { "ide.0", "ide.1" };
     p->channel = IDE_ANY;
     for (unsigned i = 0; p->bus && i < G_N_ELEMENTS(names); i++)
         if (g_str_equal(p->bus, names[i]))
             p->channel = i;
-    if (p->bus && p->channel == IDE_ANY)
-        return error_set(err, ERR_INVALID, "%s: property 'bus' is ide.0 or ide.1, not '%s'", p->dev.path, p->bus);
-    return true;
+    return p->controller && (!p->bus || p->channel != IDE_ANY);
+}
+
+static IdeDrive *place_on_bus(IdePlug *p, GError **err)
+{
+    IdeBus *b = (IdeBus *)bus_find(p->dev.machine, "IDE", p->bus, err);
+    if (!b)
+        return NULL;
+    p->controller = b->bus.owner;
+    p->channel = b->channel->index;
+    for (unsigned unit = 0; unit < b->units; unit++)
+        if (!b->channel->drive[unit].plugged && (p->unit == IDE_ANY || p->unit == unit)) {
+            p->unit = unit;
+            return &b->channel->drive[unit];
+        }
+    error_set(err, ERR_BUSY, "%s: bus %s has %u place%s, and it is taken or not the one asked for", p->dev.path, b->bus.name, b->units,
+              b->units == 1 ? "" : "s");
+    return NULL;
+}
+
+static IdeDrive *find_place(IdePlug *p, GError **err)
+{
+    return find_channel(p) ? ide_place(p->controller, &p->channel, &p->unit, err) : place_on_bus(p, err);
 }
 
 static bool check_image(const IdePlug *p, GError **err)
@@ -102,12 +148,9 @@ static bool realize(Device *d, GError **err)
     IdePlug *p = (IdePlug *)d;
     p->medium.cd = d->type == &ide_cd_type;
     p->medium.disk = &p->disk;
-    if (!p->controller)
-        return error_set(err, ERR_INVALID, "%s: device '%s' needs an IDE controller, and this machine has none", d->path,
-                         d->type->name);
-    if (!disk_realize(&p->disk, d, err) || !check_lengths(p, err) || !find_channel(p, err) || !check_image(p, err))
+    if (!disk_realize(&p->disk, d, err) || !check_lengths(p, err) || !check_image(p, err))
         return false;
-    IdeDrive *place = ide_place(p->controller, &p->channel, &p->unit, err);
+    IdeDrive *place = find_place(p, err);
     if (!place)
         return false;
     fill_names(p);

@@ -109,6 +109,15 @@ static void put_disk_settings(IdeDrive *d)
     put(d, 85, d->smart | d->write_cache << 5 | d->look_ahead << 6);
 }
 
+/* SATA 3.1, 13.2: generations 1 and 2, queued commands of 32 tags; no cable to speak of. */
+static void put_sata(IdeDrive *d)
+{
+    put(d, 93, 0);
+    put(d, 76, d->medium->cd ? 0x0006 : 0x0106);
+    if (!d->medium->cd)
+        put(d, 75, 31);
+}
+
 /* Word 255: signature and a checksum that makes all bytes add up to 0. */
 static void put_checksum(IdeDrive *d)
 {
@@ -130,5 +139,7 @@ void ata_identify(IdeDrive *d)
         put_geometry(d);
         put_disk_settings(d);
     }
+    if (d->channel->ops->sata)
+        put_sata(d);
     put_checksum(d);
 }

@@ -18,6 +18,7 @@ static void end_command(IdeDrive *d, uint8_t status)
 {
     d->phase = IDE_IDLE;
     d->task = TASK_NONE;
+    d->pos = d->drq_end = 0;
     d->status = status;
     if (is_packet(d))
         atapi_status(d);
@@ -57,6 +58,8 @@ static void request_done(DiskReq *r, int status)
         dma_map_end(&d->map, UINT64_MAX);
     else
         d->then(d, status);
+    if (!cancelled && d->channel->ops->progress)
+        d->channel->ops->progress(d->channel);
     g_cond_broadcast(&d->channel->idle);
 }
 
@@ -161,7 +164,7 @@ static void fetched(IdeDrive *d, int status)
     }
     d->lba += blocks;
     d->left -= blocks;
-    d->pos = 0;
+    d->pos = d->drq_end = 0;
     d->buf_end = d->iov.iov_len;
     if (d->task == TASK_READ)
         block_in(d);
@@ -188,7 +191,7 @@ void ide_read(IdeDrive *d, IdeTask task)
 void ide_reply(IdeDrive *d, unsigned bytes)
 {
     d->task = TASK_REPLY;
-    d->left = d->pos = 0;
+    d->left = d->pos = d->drq_end = 0;
     d->buf_end = MIN(bytes, IDE_BUF);
     if (d->dma)
         dma_begin(d);
