@@ -180,6 +180,7 @@ const BlkOption *blk_format_options(const char *format);
 
 BlkEnv *blk_env_new(void);
 void blk_env_free(BlkEnv *e);
+bool blk_env_remove_object(BlkEnv *e, const char *id, GError **err); /* images that have used it keep what they took */
 bool blk_env_add_object(BlkEnv *e, const char *text, GError **err); /* "secret,id=s0,data=..|file=..,format=raw|base64" */
 
 /* ---- dirty bitmaps (core/bitmap.c): a bit for `granularity` bytes, set by each change while it is enabled */

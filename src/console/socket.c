@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -110,6 +111,8 @@ static void on_hangup(Chardev *c)
         start_accepting(s);
 }
 
+static bool accept_first(SocketChardev *s, bool wait, GError **err);
+
 static bool serve(SocketChardev *s, const Address *a, const char *path, bool wait, GError **err)
 {
     if (path)
@@ -120,6 +123,11 @@ static bool serve(SocketChardev *s, const Address *a, const char *path, bool wai
     s->path = g_strdup(path);
     if (listen(s->listener, 1) < 0)
         return error_set_errno(err, errno, "cannot listen at %s", s->chardev.description);
+    return accept_first(s, wait, err);
+}
+
+static bool accept_first(SocketChardev *s, bool wait, GError **err)
+{
     if (!wait) {
         start_accepting(s);
         return true;
@@ -146,17 +154,47 @@ static bool call(SocketChardev *s, const Address *a, GError **err)
     return true;
 }
 
+/* A socket that whoever started us has opened: one that listens (server=on), or a peer. */
+static bool inherit(SocketChardev *s, const char *text, bool server, bool wait, GError **err)
+{
+    char *end;
+    long fd = strtol(text, &end, 10);
+    struct sockaddr_un un = { 0 };
+    socklen_t len = sizeof(un) - 1;
+    int listening = 0, type;
+    socklen_t type_len = sizeof(type), listening_len = sizeof(listening);
+    if (end == text || *end || fd < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 || type != SOCK_STREAM)
+        return error_set(err, ERR_INVALID, "chardev '%s': fd=%s is no stream socket that this program was given", s->chardev.id, text);
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_len);
+    if (server != (listening != 0))
+        return error_set(err, ERR_INVALID, "chardev '%s': the socket fd=%s %s", s->chardev.id, text,
+                         server ? "does not listen: leave out server=on" : "listens: give server=on");
+    getsockname(fd, (struct sockaddr *)&un, &len);
+    s->chardev.description = un.sun_family == AF_UNIX && un.sun_path[0] ? g_strdup_printf("unix:%s%s", un.sun_path, server ? ",server=on" : "")
+                                                                         : g_strdup_printf("fd:%ld", fd);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (!server) {
+        adopt_peer(s, fd);
+        return true;
+    }
+    s->listener = fd;
+    return accept_first(s, wait, err);
+}
+
 static bool socket_open(Chardev *c, KeyVals *kv, GError **err)
 {
     SocketChardev *s = (SocketChardev *)c;
     Address a = { .len = 0 };
     bool server = false, wait = true;
     s->listener = -1;
+    const char *fd = keyvals_take(kv, "fd");
     const char *path = keyvals_take(kv, "path"), *host = keyvals_take(kv, "host"), *port = keyvals_take(kv, "port");
     if (!keyvals_take_bool(kv, "server", &server, err) || !keyvals_take_bool(kv, "wait", &wait, err) || !keyvals_end(kv, err))
         return false;
-    if (!path == !port)
-        return error_set(err, ERR_INVALID, "chardev '%s': a socket needs either path= or host= and port=", c->id);
+    if (!!path + !!port + !!fd != 1)
+        return error_set(err, ERR_INVALID, "chardev '%s': a socket needs one of path=, host= and port=, or fd=", c->id);
+    if (fd)
+        return inherit(s, fd, server, wait, err);
     c->description = path ? g_strdup_printf("unix:%s", path) : g_strdup_printf("tcp:%s:%s", host ? host : "", port);
     if (!(path ? unix_address(path, &a, err) : tcp_address(host ? host : "", port, &a, err)))
         return false;
@@ -192,7 +230,7 @@ static void socket_resume(Chardev *c)
 
 const ChardevBackend chardev_socket = {
     .name = "socket",
-    .doc = "path=PATH or host=HOST, port=PORT; server=on|off, wait=on|off (a server waits for its first peer)",
+    .doc = "path=PATH, or host=HOST, port=PORT, or fd=N (inherited); server=on|off, wait=on|off (a server waits for its first peer)",
     .size = sizeof(SocketChardev),
     .open = socket_open,
     .close = socket_close,

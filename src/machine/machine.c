@@ -311,3 +311,25 @@ void machine_release_backend(Machine *m, BackendKind kind, const char *id)
         e->holder = NULL;
     g_mutex_unlock(&m->lock);
 }
+
+void machine_release_backend_of(Machine *m, BackendKind kind, const char *id, Device *by)
+{
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = id ? g_hash_table_lookup(m->backends[kind], id) : NULL;
+    if (e && e->holder == by)
+        e->holder = NULL;
+    g_mutex_unlock(&m->lock);
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+void machine_each_backend(Machine *m, BackendKind kind, void (*fn)(const char *id, void *backend, Device *holder, void *arg), void *arg)
+{
+    guint n;
+    g_autofree char **ids = (char **)g_hash_table_get_keys_as_array(m->backends[kind], &n);
+    qsort(ids, n, sizeof(*ids), by_text);
+    for (unsigned i = 0; i < n; i++) {
+        const BackendEntry *e = g_hash_table_lookup(m->backends[kind], ids[i]);
+        fn(ids[i], e->backend, e->holder, arg);
+    }
+}

@@ -84,6 +84,10 @@ void machine_powerdown(Machine *m); /* the power button, for the guest to act on
 /* Host ends by name.  claim: error if there is none (naming the nearest) or another device has it (naming that). */
 void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *backend);
 void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err);
+/* The same where the claim may have failed. */
+void machine_release_backend_of(Machine *m, BackendKind kind, const char *id, Device *by);
+/* In order of names; the machine is not locked meanwhile: main thread. */
+void machine_each_backend(Machine *m, BackendKind kind, void (*fn)(const char *id, void *backend, Device *holder, void *arg), void *arg);
 void machine_release_backend(Machine *m, BackendKind kind, const char *id);
 
 /* Saved state: self-describing (section name, version, then name, type and count of each field), so that a newer

@@ -51,6 +51,23 @@ const QapiType qapi_types[] = {
     OBJECT("CpuModelInfo", "name: str, ?props: any"),
     OBJECT("CpuModelExpansionInfo", "model: CpuModelInfo"),
 
+    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd rng-random rng-builtin"),
+    UNION("ObjectOptions", "qom-type: ObjectType, id: str", "qom-type",
+          "secret: SecretProperties, tls-creds-x509: TlsCredsX509Properties, tls-creds-psk: TlsCredsPskProperties, tls-creds-anon: TlsCredsProperties, "
+          "memory-backend-ram: MemoryBackendProperties, memory-backend-memfd: MemoryBackendMemfdProperties, rng-random: RngRandomProperties, "
+          "rng-builtin: RngProperties"),
+    ENUM("QCryptoSecretFormat", "raw base64"),
+    OBJECT("SecretProperties", "?data: str, ?file: str, ?format: QCryptoSecretFormat"),
+    ENUM("QCryptoTLSCredsEndpoint", "client server"),
+    OBJECT("TlsCredsProperties", "?verify-peer: bool, ?dir: str, ?endpoint: QCryptoTLSCredsEndpoint, ?priority: str"),
+    OBJECT("TlsCredsX509Properties", "?verify-peer: bool, ?dir: str, ?endpoint: QCryptoTLSCredsEndpoint, ?priority: str, ?sanity-check: bool, ?passwordid: str"),
+    OBJECT("TlsCredsPskProperties", "?verify-peer: bool, ?dir: str, ?endpoint: QCryptoTLSCredsEndpoint, ?priority: str, ?username: str"),
+    OBJECT("MemoryBackendProperties", "size: int, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool"),
+    OBJECT("MemoryBackendMemfdProperties", "size: int, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool, ?seal: bool"),
+    OBJECT("RngProperties", "?opened: bool"),
+    OBJECT("RngRandomProperties", "?filename: str, ?opened: bool"),
+    OBJECT("IOThreadInfo", "id: str, thread-id: int, poll-max-ns: int, poll-grow: int, poll-shrink: int, aio-max-batch: int"),
+
     /* what this program can do */
     OBJECT("MachineInfo", "name: str, ?alias: str, ?is-default: bool, cpu-max: int, hotpluggable-cpus: bool, numa-mem-supported: bool, deprecated: bool, "
                           "?default-cpu-type: str, ?default-ram-id: str, acpi: bool"),
@@ -64,6 +81,18 @@ const QapiType qapi_types[] = {
                                 "pause-before-switchover multifd dirty-bitmaps postcopy-blocktime late-block-activate x-ignore-shared validate-uuid "
                                 "background-snapshot zero-copy-send"),
     OBJECT("MigrationInfo", "?status: str"),
+
+    /* images */
+    OBJECT("ImageInfo", "filename: str, format: str, ?dirty-flag: bool, ?actual-size: int, virtual-size: int, ?cluster-size: int, ?encrypted: bool, "
+                        "?compressed: bool, ?backing-filename: str, ?full-backing-filename: str, ?backing-filename-format: str, ?backing-image: ImageInfo"),
+    ENUM("BlockdevDetectZeroesOptions", "off on unmap"),
+    ENUM("BlockDeviceIoStatus", "ok failed nospace"),
+    OBJECT("BlockdevCacheInfo", "writeback: bool, direct: bool, no-flush: bool"),
+    OBJECT("BlockDeviceInfo", "file: str, ?node-name: str, ro: bool, drv: str, ?backing_file: str, backing_file_depth: int, encrypted: bool, "
+                              "detect_zeroes: BlockdevDetectZeroesOptions, bps: int, bps_rd: int, bps_wr: int, iops: int, iops_rd: int, iops_wr: int, "
+                              "image: ImageInfo, cache: BlockdevCacheInfo, write_threshold: int"),
+    OBJECT("BlockInfo", "device: str, ?qdev: str, type: str, removable: bool, locked: bool, ?inserted: BlockDeviceInfo, ?tray_open: bool, "
+                        "?io-status: BlockDeviceIoStatus"),
 
     /* memory, PCI, lines */
     OBJECT("MemoryInfo", "base-memory: int, ?plugged-memory: int"),

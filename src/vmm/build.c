@@ -11,6 +11,7 @@
 #include "console/input.h"
 #include "devices/devices.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/objects.h"
 #include "vmm/vm.h"
 
 /* ---- memory */
@@ -103,6 +104,16 @@ static bool make_machine(Vm *vm, GError **err)
     if (c->log_categories && !log_enable(vm->machine->log, c->log_categories, err))
         return false;
     return machine_add_accel(vm->machine, ops, err);
+}
+
+/* Sources of random numbers: a device finds them by name. */
+static void add_rngs(Vm *vm)
+{
+    for (unsigned i = 0; i < vm->config->objects->len; i++) {
+        const ObjectConfig *o = &g_array_index(vm->config->objects, ObjectConfig, i);
+        if (g_str_has_prefix(o->type->name, "rng-"))
+            machine_add_backend(vm->machine, BACKEND_RNG, o->id, (void *)o->type);
+    }
 }
 
 /* ---- host ends */
@@ -304,6 +315,7 @@ static bool assemble(Vm *vm, const char *firmware, GError **err)
 {
     BoardConfig bc = { .firmware = firmware };
     g_autoptr(GPtrArray) devices = g_ptr_array_new();
+    add_rngs(vm);
     if (!make_devices(vm, devices, err) || !open_drives(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
         return false;
     fill_board_config(vm, &bc);

@@ -5,6 +5,7 @@
 
 #include "accel/accel.h"
 #include "block/block.h"
+#include "vmm/objects.h"
 
 static void clear_drive(void *data)
 {
@@ -51,6 +52,14 @@ static void clear_vnc(void *data)
         g_free(texts[i]);
 }
 
+static void clear_global(void *data)
+{
+    GlobalConfig *g = data;
+    g_free(g->driver);
+    g_free(g->property);
+    g_free(g->value);
+}
+
 static GArray *array_of(size_t size, GDestroyNotify clear)
 {
     GArray *a = g_array_new(FALSE, TRUE, size);
@@ -73,6 +82,9 @@ VmConfig *config_new(void)
     c->devices = array_of(sizeof(DeviceConfig), config_device_clear);
     c->vncs = array_of(sizeof(VncSetup), clear_vnc);
     c->chardevs = array_of(sizeof(ChardevConfig), clear_chardev);
+    c->objects = array_of(sizeof(ObjectConfig), object_clear);
+    c->globals = array_of(sizeof(GlobalConfig), clear_global);
+    c->fds = array_of(sizeof(FdConfig), NULL);
     c->monitors = array_of(sizeof(MonitorConfig), clear_monitor);
     c->files = array_of(sizeof(FileConfig), clear_file);
     return c;
@@ -85,11 +97,11 @@ void config_free(VmConfig *c)
     GPtrArray *lists[] = { c->accels, c->firmware_dirs, c->serials, c->debugcons };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_unref(lists[i]);
-    GArray *arrays[] = { c->vncs, c->drives, c->devices, c->chardevs, c->monitors, c->files };
+    GArray *arrays[] = { c->vncs, c->drives, c->devices, c->chardevs, c->objects, c->globals, c->fds, c->monitors, c->files };
     for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
     char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once,
-                      c->pidfile, c->log_categories, c->log_path };
+                      c->pidfile, c->log_categories, c->memory_backend, c->log_path };
     for (unsigned i = 0; i < FLASH_CHIPS; i++)
         g_free(c->pflash[i]);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
@@ -178,6 +190,18 @@ static bool check_ids(GArray *array, size_t id_off, const char *what, GError **e
     return true;
 }
 
+static bool check_memory_backend(const VmConfig *c, GError **err)
+{
+    const ObjectConfig *o = c->memory_backend ? object_find(c, c->memory_backend) : NULL;
+    if (!c->memory_backend)
+        return true;
+    if (!o || !o->size)
+        return error_set(err, ERR_NOT_FOUND, "-machine memory-backend=%s: there is no memory of that name; define it with -object memory-backend-ram,id=%s,size=...",
+                         c->memory_backend, c->memory_backend);
+    return o->size == c->ram_bytes || error_set(err, ERR_INVALID, "-m says %" G_GUINT64_FORMAT " bytes, but memory '%s' has %" G_GUINT64_FORMAT "; give both the same size",
+                                                c->ram_bytes, c->memory_backend, o->size);
+}
+
 static bool check_start(const VmConfig *c, GError **err)
 {
     if (!c->kernel && (c->initrd || c->append))
@@ -231,5 +255,5 @@ bool config_finish(VmConfig *c, GError **err)
     if (!config_add_display(c, err))
         return false;
     return check_ids(c->drives, offsetof(DriveConfig, id), "drive", err) && check_ids(c->devices, offsetof(DeviceConfig, id), "device", err) &&
-           check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err);
+           check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err) && check_memory_backend(c, err);
 }

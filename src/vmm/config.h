@@ -1,6 +1,7 @@
 #pragma once
 #include <glib.h>
 
+#include "base/keyval.h"
 #include "boards/board.h"
 /*
  * config.h - everything that the command line says about a machine, as data.  options.c fills it, build.c makes the
@@ -30,6 +31,21 @@ typedef struct DeviceConfig {
 typedef struct ChardevConfig {
     char *id, *spec;
 } ChardevConfig;
+
+typedef struct ObjectConfig { /* -object: objects.h */
+    const struct ObjectType *type;
+    char *id, *filename;
+    uint64_t size; /* of memory */
+} ObjectConfig;
+
+typedef struct GlobalConfig { /* -global DRIVER.PROPERTY=VALUE */
+    char *driver, *property, *value;
+} GlobalConfig;
+
+typedef struct FdConfig { /* -add-fd */
+    unsigned set;
+    int fd;
+} FdConfig;
 
 typedef struct MonitorConfig {
     char *chardev; /* as -serial spells it */
@@ -76,6 +92,11 @@ typedef struct VmConfig {
     GArray *drives;   /* DriveConfig; -blockdev too */
     GArray *devices;  /* DeviceConfig */
     GArray *chardevs; /* ChardevConfig */
+    GArray *objects;  /* ObjectConfig */
+    GArray *globals;  /* GlobalConfig */
+    char *memory_backend; /* id of an object that is the machine's RAM, or NULL */
+    bool message_times, sandbox;
+    GArray *fds;      /* FdConfig */
     GArray *monitors; /* MonitorConfig */
     bool no_text_monitor; /* -monitor none */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */
@@ -113,4 +134,8 @@ OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_f
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
 OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_net;
 OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
+OptionHandler config_overcommit, config_msg, config_sandbox, config_audiodev, config_global, config_add_fd; /* config_compat.c */
+/* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */
+char *config_with_fds(const VmConfig *c, const char *text);
+bool config_machine_fixed(KeyVals *kv, GError **err);
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

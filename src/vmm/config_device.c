@@ -44,13 +44,46 @@ static bool read_device(KeyVals *kv, const char *text, DeviceConfig *ret, GError
     return true;
 }
 
+/* index= of a serial port: COM1 to COM4 at their usual places. */
+typedef struct ComPort {
+    const char *base, *irq;
+} ComPort;
+
+static bool take_index(KeyVals *kv, const ComPort **ret, GError **err)
+{
+    static const ComPort ports[] = { { "0x3f8", "4" }, { "0x2f8", "3" }, { "0x3e8", "4" }, { "0x2e8", "3" } };
+    uint64_t index = G_N_ELEMENTS(ports);
+    if (!keyvals_take_number(kv, "index", 0, G_N_ELEMENTS(ports) - 1, &index, err))
+        return false;
+    *ret = index < G_N_ELEMENTS(ports) ? &ports[index] : NULL;
+    return true;
+}
+
+/* -global first: what is said of this one wins. */
+static char **with_globals(const VmConfig *c, const DeviceType *type, const ComPort *com, KeyVals *kv)
+{
+    g_autoptr(GStrvBuilder) props = g_strv_builder_new();
+    for (unsigned i = 0; i < c->globals->len; i++) {
+        const GlobalConfig *g = &g_array_index(c->globals, GlobalConfig, i);
+        if (g_str_equal(g->driver, type->name))
+            g_strv_builder_add_many(props, g->property, g->value, NULL);
+    }
+    if (com)
+        g_strv_builder_add_many(props, "iobase", com->base, "irq", com->irq, NULL);
+    g_autofree const char **rest = keyvals_rest(kv);
+    g_strv_builder_addv(props, rest);
+    return g_strv_builder_end(props);
+}
+
 bool config_device_read(const VmConfig *c, const char *text, DeviceConfig *ret, GError **err)
 {
+    const ComPort *com = NULL;
     g_autoptr(KeyVals) kv = keyvals_parse(text, "driver", "-device", err);
     if (!kv || !read_device(kv, text, ret, err))
         return false;
-    g_autofree const char **rest = keyvals_rest(kv);
-    ret->props = g_strdupv((char **)rest);
+    if (g_str_equal(ret->type->name, "isa-serial") && !take_index(kv, &com, err))
+        return false;
+    ret->props = with_globals(c, ret->type, com, kv);
     return true;
 }
 
@@ -110,7 +143,7 @@ bool config_chardev(VmConfig *c, const char *arg, GError **err)
         return false;
     if (!id)
         return error_set(err, ERR_INVALID, "-chardev '%s' needs id=, by which -serial chardev:ID names it", arg);
-    ChardevConfig d = { g_strdup(id), g_strdup(arg) };
+    ChardevConfig d = { g_strdup(id), config_with_fds(c, arg) };
     g_array_append_val(c->chardevs, d);
     return true;
 }

@@ -7,6 +7,7 @@
 #include "block/block.h"
 #include "devices/devices.h"
 #include "vmm/config.h"
+#include "vmm/objects.h"
 
 /* ---- -drive */
 
@@ -160,7 +161,13 @@ bool config_blockdev(VmConfig *c, const char *arg, GError **err)
     return ok;
 }
 
-bool config_object(VmConfig *c, const char *arg, GError **err) { return blk_env_add_object(c->env, arg, err); }
+bool config_object(VmConfig *c, const char *arg, GError **err)
+{
+    if (!g_str_equal(arg, "help"))
+        return object_add(c, arg, err);
+    c->answer = object_help();
+    return true;
+}
 
 static bool add_ide(VmConfig *c, const char *file, int index, bool cdrom)
 {

@@ -83,7 +83,7 @@ bool config_machine(VmConfig *c, const char *arg, GError **err)
             c->pflash[i] = g_strdup(drive);
         }
     }
-    bool acpi = !c->no_acpi, hpet = !c->no_hpet, usb = false, vmport = false;
+    bool acpi = !c->no_acpi, hpet = !c->no_hpet;
     if (type && g_str_equal(type, "help")) {
         c->answer = board_list();
         return true;
@@ -92,10 +92,15 @@ bool config_machine(VmConfig *c, const char *arg, GError **err)
     if (type && !c->no_board && !(c->board = board_find(type, err)))
         return false;
     if (!keyvals_take_bool(kv, "acpi", &acpi, err) || !keyvals_take_bool(kv, "hpet", &hpet, err) ||
-        !keyvals_take_bool(kv, "usb", &usb, err) || !keyvals_take_bool(kv, "vmport", &vmport, err) || !keyvals_end(kv, err))
+        !config_machine_fixed(kv, err))
         return false;
-    if (usb || vmport)
-        return error_set(err, ERR_UNSUPPORTED, "-machine: %s=on is not built yet; leave it out", usb ? "usb" : "vmport");
+    const char *memory = keyvals_take(kv, "memory-backend");
+    if (!keyvals_end(kv, err))
+        return false;
+    if (memory) {
+        g_free(c->memory_backend);
+        c->memory_backend = g_strdup(memory);
+    }
     c->no_acpi = !acpi;
     c->no_hpet = !hpet;
     return !accel || config_accel(c, accel, err);
@@ -216,7 +221,13 @@ bool config_rtc(VmConfig *c, const char *arg, GError **err)
     g_autoptr(KeyVals) kv = keyvals_parse(arg, NULL, "-rtc", err);
     if (!kv)
         return false;
+    static const char *const driftfix[] = { "none", "slew", NULL }, *const clocks[] = { "host", "rt", "vm", NULL };
+    unsigned drift = 1, clock = 0; /* a tick that comes late comes all the same: slew */
     const char *base = keyvals_take(kv, "base");
+    if (!keyvals_take_choice(kv, "driftfix", driftfix, &drift, err) || !keyvals_take_choice(kv, "clock", clocks, &clock, err))
+        return false;
+    if (clock)
+        return error_set(err, ERR_UNSUPPORTED, "-rtc: clock=host is what there is, not %s", clocks[clock]);
     if (!keyvals_end(kv, err))
         return false;
     if (!base || g_str_equal(base, "utc"))

@@ -12,6 +12,14 @@ static int fail(GError *err)
     return 1;
 }
 
+/* -msg timestamp=on */
+static void print_with_time(const char *text)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+    fprintf(stderr, "%s %s", time, text);
+}
+
 int vm_main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
@@ -23,6 +31,8 @@ int vm_main(int argc, char **argv)
         return fputs(config->answer, stdout) < 0 || fflush(stdout) != 0;
     if (!config_finish(config, &err))
         return fail(err);
+    if (config->message_times)
+        g_set_printerr_handler(print_with_time);
     Daemon daemon = { .pipe = -1 };
     int status;
     if (config->daemonize && !daemon_start(&daemon, &status, &err))

@@ -3,6 +3,7 @@
 import os
 import unittest
 
+import guest
 import qmp
 import tap
 
@@ -62,6 +63,38 @@ class Queries(unittest.TestCase):
         with self.assertRaises(qmp.Refused) as caught:
             self.qmp.run("device-list-properties", typename="flux-capacitor")
         self.assertEqual(caught.exception.kind, "DeviceNotFound")
+
+
+class Objects(unittest.TestCase):
+    def test_add_and_remove(self):
+        with qmp.Machine("-accel", "interp", "-object", "memory-backend-ram,id=pc.ram,size=128M", "-machine", "pc,memory-backend=pc.ram") as machine:
+            run = machine.qmp.run
+            run("object-add", qom_type="secret", id="s0", data="hidden")
+            with self.assertRaisesRegex(qmp.Refused, "duplicate"):
+                run("object-add", qom_type="secret", id="s0", data="hidden")
+            with self.assertRaisesRegex(qmp.Refused, "'colour' is unexpected"):
+                run("object-add", qom_type="rng-random", id="r0", colour="red")
+            run("object-del", id="s0")
+            with self.assertRaisesRegex(qmp.Refused, "not found"):
+                run("object-del", id="s0")
+            with self.assertRaisesRegex(qmp.Refused, "in use"):
+                run("object-del", id="pc.ram")
+            self.assertEqual(run("query-memdev"), [{"id": "pc.ram", "size": 128 << 20}])
+
+
+class Blocks(unittest.TestCase):
+    def test_queries(self):
+        with guest.temporary_folder() as folder:
+            path = os.path.join(folder, "disk.img")
+            with open(path, "wb") as out:
+                out.truncate(1 << 20)
+            with qmp.Machine("-accel", "interp", "-blockdev", f"driver=raw,node-name=top,file.driver=file,file.filename={path},file.node-name=bottom",
+                             "-device", "virtio-blk-pci,drive=top,id=d0") as machine:
+                disk, = machine.qmp.run("query-block")
+                self.assertEqual((disk["qdev"], disk["inserted"]["node-name"], disk["inserted"]["image"]["virtual-size"]),
+                                 ("/machine/peripheral/d0", "top", 1 << 20))
+                self.assertEqual(sorted(node["node-name"] for node in machine.qmp.run("query-named-block-nodes")), ["bottom", "top"])
+                self.assertIn("disk.img", machine.qmp.line("info block"))
 
 
 class Devices(unittest.TestCase):

@@ -121,6 +121,11 @@ bool blk_env_add_object(BlkEnv *e, const char *text, GError **err)
     return true;
 }
 
+bool blk_env_remove_object(BlkEnv *e, const char *id, GError **err)
+{
+    return g_hash_table_remove(e->objects, id) || error_set(err, ERR_NOT_FOUND, "there is no object '%s'", id);
+}
+
 static const Object *find(const BlkEnv *e, const char *type, const char *id, GError **err)
 {
     const Object *o = e ? g_hash_table_lookup(e->objects, id) : NULL;

@@ -15,6 +15,7 @@ enum { CHUNK = 65536 }; /* the most a request gets: it keeps the time short that
 
 typedef struct VirtioRng {
     VirtioPci base;
+    char *source;          /* id of an object; its numbers are getrandom's like ours */
     uint64_t max_bytes;
     uint32_t period;       /* ms */
     uint64_t quota;        /* bytes left in this period */
@@ -24,6 +25,7 @@ typedef struct VirtioRng {
 
 static const Field fields[] = {
     VIRTIO_PCI_FIELDS(VirtioRng, base),
+    { FN(VirtioRng, source, "rng"), .role = FIELD_PROP, .doc = "id of an object rng-random or rng-builtin" },
     { FN(VirtioRng, max_bytes, "max-bytes"), .role = FIELD_PROP, .reset = INT64_MAX, .min = 1, .max = INT64_MAX,
       .doc = "bytes in a period" },
     { F(VirtioRng, period), .role = FIELD_PROP, .reset = 65536, .min = 1, .max = INT32_MAX, .doc = "period in ms" },
@@ -92,10 +94,17 @@ static bool realize(Device *d, GError **err)
 {
     VirtioRng *r = (VirtioRng *)d;
     device_timer_init(d, &r->timer, next_period);
+    if (r->source && !machine_claim_backend(d->machine, BACKEND_RNG, r->source, d, err))
+        return false;
     return virtio_pci_realize(&r->base, &rng_type, err);
 }
 
-static void unrealize(Device *d) { timer_finish(&((VirtioRng *)d)->timer); }
+static void unrealize(Device *d)
+{
+    VirtioRng *r = (VirtioRng *)d;
+    timer_finish(&r->timer);
+    machine_release_backend_of(d->machine, BACKEND_RNG, r->source, d);
+}
 
 static void reset(Device *d, ResetKind k)
 {

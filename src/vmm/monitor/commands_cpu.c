@@ -156,9 +156,20 @@ static bool is_feature(const char *name)
 }
 
 /* NAME,feature=on,... as -cpu has it; of other properties only "migratable" is known, and changes nothing. */
+/* "base" is what a static expansion is of: nothing but what its properties say. */
+static void begin_with_nothing(GString *s)
+{
+    g_string_assign(s, "max");
+    for (unsigned f = 1; f < FEAT_COUNT; f++)
+        g_string_append_printf(s, ",%s=off", cpu_feature_table[f].name);
+}
+
 static char *model_text(JsonObject *model, GError **err)
 {
-    GString *s = g_string_new(json_object_get_string_member(model, "name"));
+    const char *name = json_object_get_string_member(model, "name");
+    GString *s = g_string_new(name);
+    if (g_str_equal(name, "base"))
+        begin_with_nothing(s);
     JsonNode *props = json_object_get_member(model, "props");
     g_autoptr(GList) names = props && JSON_NODE_HOLDS_OBJECT(props) ? json_object_get_members(json_node_get_object(props)) : NULL;
     for (GList *n = names; n; n = n->next) {

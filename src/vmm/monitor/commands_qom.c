@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include "accel/accel.h"
 #include "devices/devices.h"
 #include "isa/x86/cpu_model.h"
 #include "machine/bus.h"
+#include "schema/qapi.h"
+#include "vmm/objects.h"
 
 static const char *const folders[] = { "/", "/machine", "/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached", "/objects", NULL };
 enum { ROOT, MACHINE, PERIPHERAL, ANONYMOUS, UNATTACHED, OBJECTS };
@@ -263,11 +266,16 @@ static bool qom_list_properties(MonitorCall *call, GError **err)
     if (t)
         return return_array(call, qom_type_properties(t));
     JsonArray *a = json_array_new();
+    QapiMember member;
+    const char *members = object_members(name);
+    for (const char *at = members; qapi_member_next(&at, &member);)
+        add_property(a, member.name, member.type);
     if (is_cpu_type(name)) {
         add_property(a, "migratable", "bool");
         for (unsigned f = 1; f < FEAT_COUNT; f++)
             add_property(a, cpu_feature_table[f].name, "bool");
-    } else if (!g_str_has_suffix(name, "-machine")) {
+    } else if (!*members && !g_str_has_suffix(name, "-machine") && !g_str_has_prefix(name, "memory-backend-")) {
+        /* libvirt 9.0 asks for every kind of memory unconditionally, and crashes on an error */
         json_array_unref(a);
         return error_set(err, ERR_NOT_FOUND, "Class '%s' not found", name);
     }
@@ -288,6 +296,13 @@ static bool qom_list_types(MonitorCall *call, GError **err)
     JsonArray *a = json_array_new();
     for (unsigned i = 0; device_types[i] && (!implements || g_str_equal(implements, "device")); i++)
         add_type(a, device_types[i]->name, "device");
+    for (const ObjectType *t = object_types; t->name && (!implements || g_str_equal(implements, "user-creatable")); t++)
+        add_type(a, t->name, "object");
+    for (unsigned i = 0; accel_table[i] && (!implements || g_str_equal(implements, "accel")); i++) {
+        const char *accel = accel_table[i] == &accel_dbt ? "tcg" : accel_table[i]->name; /* QEMU's word for its translator */
+        g_autofree char *name = g_strdup_printf("%s-accel", accel);
+        add_type(a, name, "accel");
+    }
     for (unsigned i = 0; board_types[i] && (!implements || g_str_equal(implements, "machine")); i++) {
         g_autofree char *name = g_strdup_printf("%s-machine", board_types[i]->name);
         add_type(a, name, "machine");

@@ -86,6 +86,9 @@ static bool in_order(Monitor *m, const char *name, JsonNode *id)
     return false;
 }
 
+/* QEMU's class for objects and types that there are not: libvirt goes on where it gets that one. */
+static bool is_not_found(const GError *err) { return g_str_has_prefix(err->message, "Device '") || g_str_has_prefix(err->message, "Class '"); }
+
 static void execute(Monitor *m, const char *name, JsonObject *args, JsonNode *id)
 {
     g_autoptr(GError) err = NULL;
@@ -100,7 +103,7 @@ static void execute(Monitor *m, const char *name, JsonObject *args, JsonNode *id
         m->negotiated = true;
         answer(m, id, "return", ret);
     } else {
-        answer_error(m, id, g_str_has_prefix(err->message, "Device '") ? "DeviceNotFound" : "GenericError", err->message);
+        answer_error(m, id, is_not_found(err) ? "DeviceNotFound" : "GenericError", err->message);
     }
 }
 

@@ -1,0 +1,158 @@
+/* commands_block.c - disk images: what is there. */
+#include "vmm/monitor/qom.h"
+
+#include "block/block.h"
+
+static JsonObject *image_info(BlkNode *n, const BlkInfo *info)
+{
+    JsonObject *o = json_object_new();
+    json_object_set_string_member(o, "filename", info->filename ? info->filename : "");
+    json_object_set_string_member(o, "format", info->format);
+    json_object_set_int_member(o, "virtual-size", info->size);
+    json_object_set_boolean_member(o, "dirty-flag", info->dirty);
+    if (info->disk_bytes != UINT64_MAX)
+        json_object_set_int_member(o, "actual-size", info->disk_bytes);
+    if (info->cluster_bytes)
+        json_object_set_int_member(o, "cluster-size", info->cluster_bytes);
+    if (info->encrypted)
+        json_object_set_boolean_member(o, "encrypted", TRUE);
+    if (info->backing_name)
+        json_object_set_string_member(o, "backing-filename", info->backing_name);
+    if (info->backing_format)
+        json_object_set_string_member(o, "backing-filename-format", info->backing_format);
+    if (blk_backing(n)) {
+        BlkInfo below;
+        blk_info(blk_backing(n), &below);
+        json_object_set_object_member(o, "backing-image", image_info(blk_backing(n), &below));
+    }
+    return o;
+}
+
+static unsigned depth_of(BlkNode *n) { return blk_backing(n) ? 1 + depth_of(blk_backing(n)) : 0; }
+
+/* BlockDeviceInfo; name: where the node has none of its own. */
+static JsonObject *node_info(BlkNode *n, const char *name)
+{
+    static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    BlkInfo info;
+    JsonObject *o = json_object_new(), *cache = json_object_new();
+    blk_info(n, &info);
+    json_object_set_string_member(o, "file", info.filename ? info.filename : "");
+    json_object_set_string_member(o, "node-name", info.node_name ? info.node_name : name);
+    json_object_set_boolean_member(o, "ro", info.read_only);
+    json_object_set_string_member(o, "drv", info.format);
+    if (info.backing_name)
+        json_object_set_string_member(o, "backing_file", info.backing_name);
+    json_object_set_int_member(o, "backing_file_depth", depth_of(n));
+    json_object_set_boolean_member(o, "encrypted", info.encrypted);
+    json_object_set_string_member(o, "detect_zeroes", "off");
+    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++)
+        json_object_set_int_member(o, limits[i], 0);
+    json_object_set_object_member(o, "image", image_info(n, &info));
+    json_object_set_boolean_member(cache, "writeback", TRUE);
+    json_object_set_boolean_member(cache, "direct", FALSE);
+    json_object_set_boolean_member(cache, "no-flush", FALSE);
+    json_object_set_object_member(o, "cache", cache);
+    json_object_set_int_member(o, "write_threshold", 0);
+    return o;
+}
+
+/* ---- query-block: what the guest sees as disks */
+
+static bool is_blockdev(const VmConfig *c, const char *id)
+{
+    for (unsigned i = 0; i < c->drives->len; i++) {
+        const DriveConfig *d = &g_array_index(c->drives, DriveConfig, i);
+        if (g_strcmp0(d->id, id) == 0)
+            return d->tree != NULL;
+    }
+    return false;
+}
+
+typedef struct Disks {
+    Vm *vm;
+    JsonArray *list;
+} Disks;
+
+static void add_disk(const char *id, void *backend, Device *holder, void *opaque)
+{
+    Disks *disks = opaque;
+    bool node = is_blockdev(disks->vm->config, id), cd = holder && g_str_has_suffix(holder->type->name, "-cd");
+    if (node && !holder)
+        return; /* no disk of the guest's */
+    JsonObject *o = json_object_new();
+    json_object_set_string_member(o, "device", node ? "" : id);
+    if (holder) {
+        g_autofree char *path = qom_device_path(holder);
+        json_object_set_string_member(o, "qdev", path);
+    }
+    json_object_set_string_member(o, "type", "unknown");
+    json_object_set_boolean_member(o, "removable", cd);
+    json_object_set_boolean_member(o, "locked", FALSE);
+    json_object_set_object_member(o, "inserted", node_info(backend, id));
+    json_object_set_string_member(o, "io-status", "ok");
+    if (cd)
+        json_object_set_boolean_member(o, "tray_open", FALSE);
+    json_array_add_object_element(disks->list, o);
+}
+
+static bool query_block(MonitorCall *call, GError **err)
+{
+    Disks disks = { call->vm, json_array_new() };
+    machine_each_backend(call->vm->machine, BACKEND_DRIVE, add_disk, &disks);
+    return return_array(call, disks.list);
+}
+
+static void print_disk(const char *id, void *backend, Device *holder, void *out)
+{
+    BlkInfo info;
+    blk_info(backend, &info);
+    g_string_append_printf(out, "%s: %s (%s%s)\n    %" G_GUINT64_FORMAT " bytes", id, info.filename ? info.filename : "", info.format, info.read_only ? ", read-only" : "",
+                           info.size);
+    if (holder)
+        g_string_append_printf(out, "\n    Attached to: %s", holder->path);
+    if (info.backing_name)
+        g_string_append_printf(out, "\n    Backing file: %s (chain depth: %u)", info.backing_name, depth_of(backend));
+    g_string_append_c(out, '\n');
+}
+
+static bool info_block(MonitorCall *call, GError **err)
+{
+    machine_each_backend(call->vm->machine, BACKEND_DRIVE, print_disk, call->out);
+    return true;
+}
+
+/* ---- query-named-block-nodes */
+
+/* A root and filters without a name of their own tell that of the image below. */
+static bool is_listed(JsonArray *list, const char *name)
+{
+    for (unsigned i = 0; i < json_array_get_length(list); i++)
+        if (g_str_equal(json_object_get_string_member(json_array_get_object_element(list, i), "node-name"), name))
+            return true;
+    return false;
+}
+
+static void add_named(BlkNode *n, void *list)
+{
+    BlkInfo info;
+    blk_info(n, &info);
+    if (info.node_name && !is_listed(list, info.node_name))
+        json_array_add_object_element(list, node_info(n, info.node_name));
+}
+
+static void add_nodes(const char *id, void *backend, Device *holder, void *list) { blk_walk(backend, add_named, list); }
+
+static bool query_named_block_nodes(MonitorCall *call, GError **err)
+{
+    JsonArray *list = json_array_new();
+    machine_each_backend(call->vm->machine, BACKEND_DRIVE, add_nodes, list);
+    return return_array(call, list);
+}
+
+const MonitorCommand block_commands[] = {
+    { "query-block", NULL, .ret = "[BlockInfo]", .doc = "the guest's disks", .run = query_block },
+    { NULL, "info block", .doc = "the guest's disks", .text = info_block },
+    { "query-named-block-nodes", NULL, "?flat: bool", "[BlockDeviceInfo]", .doc = "images by node name", .run = query_named_block_nodes },
+    { NULL },
+};
