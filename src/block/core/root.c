@@ -13,6 +13,7 @@ struct BlkRoot {
     GMutex lock;
     GCond changed;
     unsigned in_flight, closed; /* closed: how many hold the gate */
+    unsigned idlers;            /* who wait until nothing is in flight: waking nobody costs a system call too */
     GQueue waiting;             /* of BlkReq */
 };
 
@@ -38,7 +39,7 @@ void root_leave(BlkNode *n)
 {
     BlkRoot *r = n->root;
     g_mutex_lock(&r->lock);
-    if (!--r->in_flight)
+    if (!--r->in_flight && r->idlers)
         g_cond_broadcast(&r->changed);
     g_mutex_unlock(&r->lock);
 }
@@ -66,8 +67,10 @@ void blk_drain(BlkNode *n)
 {
     BlkRoot *r = n->root;
     g_mutex_lock(&r->lock);
+    r->idlers++;
     while (r->in_flight || r->waiting.length)
         g_cond_wait(&r->changed, &r->lock);
+    r->idlers--;
     g_mutex_unlock(&r->lock);
 }
 
@@ -76,8 +79,10 @@ void root_drain_begin(BlkNode *n)
     BlkRoot *r = n->root;
     g_mutex_lock(&r->lock);
     r->closed++;
+    r->idlers++;
     while (r->in_flight)
         g_cond_wait(&r->changed, &r->lock);
+    r->idlers--;
     g_mutex_unlock(&r->lock);
 }
 

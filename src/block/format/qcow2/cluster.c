@@ -159,7 +159,7 @@ int qcow2_find(Qcow2 *q, uint64_t off, uint64_t len, Qcow2Run *ret)
 void qcow2_unpin(Qcow2 *q, unsigned pin)
 {
     g_mutex_lock(&q->meta);
-    if (!--q->pins[pin])
+    if (!--q->pins[pin] && q->pins_awaited) /* waking nobody costs a system call too */
         g_cond_broadcast(&q->unpinned);
     g_mutex_unlock(&q->meta);
 }
@@ -169,8 +169,10 @@ void qcow2_wait_pins(Qcow2 *q)
     g_mutex_lock(&q->meta);
     unsigned old = q->epoch;
     q->epoch = !old; /* nobody is left in that one: the last wait saw to it */
+    q->pins_awaited = true; /* by one at a time: who has Q.lock */
     while (q->pins[old])
         g_cond_wait(&q->unpinned, &q->meta);
+    q->pins_awaited = false;
     g_mutex_unlock(&q->meta);
 }
 

@@ -107,6 +107,7 @@ typedef struct Qcow2 {
     GMutex lock, meta;
     BlkRanges *ranges;
     GCond unpinned;
+    bool pins_awaited;
     unsigned epoch, pins[2]; /* data that move, by when they were looked up */
 } Qcow2;
 
