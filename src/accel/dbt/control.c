@@ -29,28 +29,39 @@ bool tr_emit_jmp(Translator *t, const Insn *i)
     return true;
 }
 
-bool tr_emit_call(Translator *t, const Insn *i)
+/* A target in memory, or in RSP, is read before the push changes either. */
+static void keep_target(Translator *t, const Insn *i)
 {
     const Operand *o = &i->opnd[0];
-    if (!natural_size(t, i) || (o->kind == OPND_MEM && !tr_addressable(t, i)))
-        return false;
     if (o->kind == OPND_MEM) {
         tr_emit_access(t, i, o->size, DTLB_READ, 1);
         tr_load_value(t, o->size);
-    } else if (o->kind == OPND_REG) {
+    } else {
         tr_load_gpr(t, SCRATCH_U, o->reg);
     }
-    if (o->kind != OPND_REL)
-        e_store_gs(&t->e, SCRATCH_U, GS_OFF(resume));
+    e_store_gs(&t->e, SCRATCH_U, GS_OFF(resume));
+}
+
+bool tr_emit_call(Translator *t, const Insn *i)
+{
+    const Operand *o = &i->opnd[0];
+    bool kept = o->kind == OPND_MEM || (o->kind == OPND_REG && o->reg == RSP);
+    if (!natural_size(t, i) || (o->kind == OPND_MEM && !tr_addressable(t, i)))
+        return false;
+    if (kept)
+        keep_target(t, i);
     tr_emit_push_access(t, tr_stack_bytes(t));
     tr_store_top_rip(t, next_rip(t, i), tr_stack_bytes(t));
     tr_emit_move_stack(t, -tr_stack_bytes(t));
     if (o->kind == OPND_REL) {
         tr_emit_jump(t, target(t, i));
-    } else {
-        e_load_gs(&t->e, SCRATCH_U, GS_OFF(resume));
-        tr_emit_indirect(t);
+        return true;
     }
+    if (kept)
+        e_load_gs(&t->e, SCRATCH_U, GS_OFF(resume));
+    else
+        tr_load_gpr(t, SCRATCH_U, o->reg);
+    tr_emit_indirect(t);
     return true;
 }
 

@@ -1,5 +1,5 @@
 /*
- * dbt_group_test.c - accesses that one look-up serves (group.c): across pages that lie apart, with faults in the middle.
+ * dbt_group_test.c - accesses that one look-up serves (group.c): across pages that lie apart, with faults in the middle; calls.
  *
  * Linear pages 0 and 1 are RAM with a page between them that nobody may touch, page 2 is not present, page 3 read-only.
  */
@@ -109,6 +109,20 @@ static void test_loads(void)
     guest_destroy(&g);
 }
 
+/* CALL reads its target before it pushes, also where that is RSP. */
+PROGRAM(call_rsp_code, ".code64", "lea 1f(%rip), %rsp; mov %rsp, %rbx; call *%rsp; .fill 32, 1, 0xcc; 1: pop %rcx; mov $5, %edx");
+
+static void test_call_rsp(void)
+{
+    Guest g = prepare();
+    RUN(g, call_rsp_code);
+    g_assert_cmpint(guest_vector(&g), ==, -1);
+    g_assert_cmphex(gpr(&g, GPR_RDX), ==, 5);
+    g_assert_cmphex(gpr(&g, GPR_RSP), ==, gpr(&g, GPR_RBX));
+    g_assert_cmphex(gpr(&g, GPR_RCX), ==, gpr(&g, GPR_RBX) - 32);
+    guest_destroy(&g);
+}
+
 /* Twice: the second time the look-up of what is there is known. */
 static void check_fault(const Guest *g, uint64_t rdi, unsigned vector, unsigned insn_at, uint64_t cr2)
 {
@@ -177,8 +191,9 @@ static void test_misaligned(void)
 int main(int argc, char **argv)
 {
     static const TestCase cases[] = {
-        { "/dbt/group/stack", test_stack }, { "/dbt/group/call", test_call }, { "/dbt/group/loads", test_loads },
-        { "/dbt/group/missing-page", test_missing_page }, { "/dbt/group/read-only", test_read_only }, { "/dbt/group/misaligned", test_misaligned },
+        { "/dbt/group/stack", test_stack }, { "/dbt/group/call", test_call }, { "/dbt/group/call-rsp", test_call_rsp },
+        { "/dbt/group/loads", test_loads }, { "/dbt/group/missing-page", test_missing_page },
+        { "/dbt/group/read-only", test_read_only }, { "/dbt/group/misaligned", test_misaligned },
     };
     return run_cases(argc, argv, cases, G_N_ELEMENTS(cases));
 }
