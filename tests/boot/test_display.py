@@ -1,7 +1,9 @@
-"""Screens and keyboards by real VNC viewers: vncsnapshot, gvnccapture, and one of our own that types."""
+"""Screens and keyboards by real VNC viewers: vncsnapshot, gvnccapture, and xtigervncviewer under Xvfb."""
 import os
+import shutil
 import socket
 import subprocess
+import time
 import unittest
 
 import guest
@@ -62,6 +64,39 @@ class Viewers(unittest.TestCase):
             typist.expect("grub>", 60)
             typist.type("echo Hello, [World] (42)!\n")
             watcher.expect(r"(?m)^Hello, \[World\] \(42\)!", 60)
+
+    @unittest.skipUnless(shutil.which("Xvfb") and shutil.which("xdotool"), "needs xvfb and xdotool")
+    def test_tigervnc_types(self):
+        n = vnc.free_display()
+        x = f":{n + 1000}"
+        with guest.Guest("-vnc", f"127.0.0.1:{n}", "-serial", "none", "-boot", "menu=on,splash-time=60000"), vnc.Vnc(5900 + n) as watcher:
+            watcher.expect("Press ESC for boot menu", 60)
+            server = subprocess.Popen(["Xvfb", x, "-screen", "0", "1024x768x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                env = dict(os.environ, DISPLAY=x)
+                while not os.path.exists(f"/tmp/.X11-unix/X{n + 1000}"):
+                    self.assertIsNone(server.poll())
+                    time.sleep(0.1)
+                # Shared, or the server lets the watcher go; and a display above 99 it takes for a port.
+                viewer = subprocess.Popen(["xtigervncviewer", "-Shared", f"127.0.0.1::{5900 + n}"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                try:
+                    self.type_until(watcher, env, "Select boot device")
+                finally:
+                    viewer.kill()
+                    viewer.wait()
+            finally:
+                server.kill()
+                server.wait()
+
+    def type_until(self, watcher, env, text):
+        """Escape into the viewer's window, once it is there; a click, for it takes keys only then."""
+        end = time.monotonic() + 40 * guest.PATIENCE
+        while text not in watcher.text():
+            self.assertLess(time.monotonic(), end, watcher.text())
+            found = run("xdotool", "search", "--onlyvisible", "--name", "TigerVNC", env=env)
+            for window in found.stdout.split():
+                run("xdotool", "windowfocus", window, "mousemove", "--window", window, "100", "100", "click", "1", "key", "Escape", env=env)
+            time.sleep(0.5)
 
     def test_port_in_use(self):
         with socket.socket() as taken:
