@@ -58,7 +58,7 @@ static bool touches_much(const Case *c)
 
 /* Faults of an area's parts, or with a mask that selects nothing there (SDM 2, MASKMOVDQU), are the processor's own
  * too. */
-static bool faults_are_its_own(const Case *c, const Outcome *a, const Outcome *b)
+bool faults_are_its_own(const Case *c, const Outcome *a, const Outcome *b)
 {
     bool any = a->vector >= EXC_SS && a->vector <= EXC_PF, both = any && b->vector >= EXC_SS && b->vector <= EXC_PF;
     bool masked = c->row->op == OP_MASKMOVQ || c->row->op == OP_MASKMOVDQU || c->row->op == OP_VMASKMOVDQU;
@@ -133,6 +133,17 @@ bool outcome_equal(const Case *c, const Outcome *a, const Outcome *b, GString *t
     equal &= same(text, "gs base", a->gs_base, b->gs_base, ~0ull);
     equal &= same(text, "rflags", a->rflags, b->rflags, ~(uint64_t)(c->row->flags_undefined | RFLAGS_TF | RFLAGS_RF));
     return same_fpu(c, &a->fpu, &b->fpu, text) && equal;
+}
+
+/* FSTP m80 and FBSTP are two stores to the host, areas and masked moves many: the first may have been made when the
+ * second faults.  Ours are all or nothing. */
+bool stores_in_parts(const Case *c, const Outcome *host)
+{
+    unsigned size = c->row->op == OP_MASKMOVQ || c->row->op == OP_MASKMOVDQU || c->row->op == OP_VMASKMOVDQU ? 0 : 1;
+    for (unsigned n = 0; n < c->insn.n_operands; n++)
+        if (c->insn.opnd[n].kind == OPND_MEM)
+            size = c->insn.opnd[n].size;
+    return host->vector >= EXC_SS && host->vector <= EXC_PF && (size == 0 || size == 10 || size > 32);
 }
 
 static bool same_region(GString *text, const char *name, uint64_t at, const uint8_t *native, const uint8_t *guest,

@@ -73,17 +73,6 @@ static void hide_trap_flag(const Case *c, const SubjectMemory *m, const Outcome 
         m->stack[at] &= ~(RFLAGS_TF >> 8);
 }
 
-/* FSTP m80 and FBSTP are two stores to the host, areas and masked moves many: the first may have been made when the
- * second faults.  Ours are all or nothing. */
-static bool stores_in_parts(const Case *c, const Outcome *host)
-{
-    unsigned size = c->row->op == OP_MASKMOVQ || c->row->op == OP_MASKMOVDQU || c->row->op == OP_VMASKMOVDQU ? 0 : 1;
-    for (unsigned n = 0; n < c->insn.n_operands; n++)
-        if (c->insn.opnd[n].kind == OPND_MEM)
-            size = c->insn.opnd[n].size;
-    return host->vector >= EXC_SS && host->vector <= EXC_PF && (size == 0 || size == 10 || size > 32);
-}
-
 static void copy_memory(const SubjectMemory *to, const SubjectMemory *from)
 {
     memcpy(to->code, from->code, PAGE);

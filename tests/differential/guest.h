@@ -15,9 +15,7 @@ void guest_destroy(Guest *g);
 SubjectMemory guest_memory(Guest *g);
 void guest_step(Guest *g, const Case *c, Outcome *ret);
 
-/* Two more pages of code, which may be written, for guest_run(): it goes on until an exception. */
-#define SEQUENCE_AT    0x20004000ull
-#define SEQUENCE_BYTES (2 * PAGE)
+/* The pages at SEQUENCE_AT, for guest_run(): it goes on until an exception. */
 uint8_t *guest_sequence(Guest *g);
 void guest_run(Guest *g, const Case *c, Outcome *ret);
 void guest_kick(Guest *g); /* from another thread */

@@ -4,11 +4,15 @@
 #include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/ucontext.h>
@@ -16,13 +20,15 @@
 
 #include "base/error.h"
 
-enum { ALT_STACK_BYTES = 256 * 1024, FPU_FRAME_BYTES = 16384, WATCHDOG_S = 1 };
+enum { ALT_STACK_BYTES = 256 * 1024, FPU_FRAME_BYTES = 16384, WATCHDOG_S = 1, RUN_LIMIT_MS = 500, HAS_FSGSBASE = 2 };
 /* struct _fpx_sw_bytes stands in the last 48 bytes of the FXSAVE area: magic1, extended_size, xfeatures, xstate_size.
  */
 enum { SW_EXTENDED_SIZE = 468, XSTATE_BV = 512 };
 
 struct Native {
     SubjectMemory memory;
+    uint8_t *sequence; /* NULL: not mapped */
+    uint64_t own_fs;   /* not 0: FS is the subject's while it runs */
     uint8_t *alt_stack;
     sigjmp_buf back;
     volatile sig_atomic_t armed;
@@ -65,18 +71,26 @@ static void handler(int sig, siginfo_t *info, void *context)
     n->armed = 0;
     n->after = *(ucontext_t *)context;
     memcpy(n->fpu_after, n->after.uc_mcontext.fpregs, fpu_frame_size((uint8_t *)n->after.uc_mcontext.fpregs));
-    n->vector = sig == SIGALRM ? TIMED_OUT : (int)n->after.uc_mcontext.gregs[REG_TRAPNO];
+    n->vector = sig == SIGALRM ? TIMED_OUT : sig == SIGSYS ? LOST : (int)n->after.uc_mcontext.gregs[REG_TRAPNO];
     siglongjmp(n->back, 1);
 }
 
-static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM, SIGUSR1 };
+/* Before anything looks for the thread's own data. */
+__attribute__((no_stack_protector, target("fsgsbase"))) static void on_signal(int sig, siginfo_t *info, void *context)
+{
+    if (the_native->own_fs)
+        __builtin_ia32_wrfsbase64(the_native->own_fs);
+    handler(sig, info, context);
+}
+
+static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM, SIGUSR1, SIGSYS };
 
 static bool install_handlers(Native *n, GError **err)
 {
     stack_t alt = { .ss_sp = n->alt_stack, .ss_size = ALT_STACK_BYTES };
     if (sigaltstack(&alt, NULL))
         return error_set_errno(err, errno, "cannot set a signal stack");
-    struct sigaction a = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    struct sigaction a = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
     for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
         if (sigaction(signals[i], &a, NULL))
             return error_set_errno(err, errno, "cannot handle signal %d", signals[i]);
@@ -164,6 +178,8 @@ void native_destroy(Native *n)
     the_native = NULL;
     stack_t off = { .ss_flags = SS_DISABLE };
     sigaltstack(&off, NULL);
+    if (n->sequence)
+        munmap(n->sequence, SEQUENCE_BYTES);
     if (n->memory.code) {
         munmap(n->memory.code, PAGE + DATA_BYTES);
         munmap((void *)CODE_AT, PAGE);
@@ -188,13 +204,13 @@ uint64_t native_fs_base(void)
     return base;
 }
 
-static void fill_frame(Native *n, const Case *c)
+static void fill_frame(Native *n, const Case *c, uint64_t flags)
 {
     greg_t *g = n->frame.context.uc_mcontext.gregs;
     for (unsigned r = 0; r < 16; r++)
         g[greg_of[r]] = (greg_t)c->state.gpr[r];
     g[REG_RIP] = (greg_t)c->state.rip;
-    g[REG_EFL] = (greg_t)(c->state.rflags | RFLAGS_TF);
+    g[REG_EFL] = (greg_t)(c->state.rflags | flags);
     uint16_t *selectors = (uint16_t *)&g[REG_CSGSFS]; /* CS, GS, FS, SS */
     selectors[0] = c->cs;
     selectors[3] = c->ss;
@@ -213,7 +229,7 @@ static void read_after(const Native *n, Outcome *ret)
         ret->gpr[r] = (uint64_t)g[greg_of[r]];
     ret->rip = (uint64_t)g[REG_RIP];
     ret->rflags = (uint64_t)g[REG_EFL];
-    ret->vector = n->vector == EXC_DB ? NO_VECTOR : n->vector;
+    ret->vector = n->vector;
     ret->error = (uint32_t)g[REG_ERR];
     ret->cr2 = (uint64_t)g[REG_CR2];
     ret->cs = (uint16_t)g[REG_CSGSFS];
@@ -246,7 +262,7 @@ static void enter(Native *n)
 
 void native_step(Native *n, const Case *c, Outcome *ret)
 {
-    fill_frame(n, c);
+    fill_frame(n, c, RFLAGS_TF);
     tidy(c->ds, c->es);
     n->steps++;
     if (!sigsetjmp(n->back, 0)) {
@@ -255,7 +271,99 @@ void native_step(Native *n, const Case *c, Outcome *ret)
     }
     tidy(USER_DS, USER_DS);
     read_after(n, ret);
+    if (ret->vector == EXC_DB)
+        ret->vector = NO_VECTOR;
     ret->gs_base = GS_BASE;
     if (c->may_change_gs)
         take_gs(ret);
+}
+
+/* ---- sequences */
+
+/* A system call of the subject's own is a signal: what it writes over itself may be one. */
+static bool forbid_system_calls(GError **err)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer)),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, CODE_AT, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, STACK_AT + PAGE, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+    };
+    struct sock_fprog program = { G_N_ELEMENTS(filter), filter };
+    if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        return true;
+    return error_set_errno(err, errno, "cannot forbid system calls");
+}
+
+uint8_t *native_sequence(Native *n, GError **err)
+{
+    if (!(getauxval(AT_HWCAP2) & HAS_FSGSBASE)) {
+        error_set(err, ERR_UNSUPPORTED, "sequences on the host's CPU need FSGSBASE");
+        return NULL;
+    }
+    uint8_t *at = map_at(SEQUENCE_AT, SEQUENCE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
+    if (at == MAP_FAILED) {
+        error_set_errno(err, errno, "cannot map memory at 0x%llx", SEQUENCE_AT);
+        return NULL;
+    }
+    n->sequence = at;
+    setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL); /* native_run() has its own */
+    return forbid_system_calls(err) ? at : NULL;
+}
+
+typedef struct Handlers {
+    struct sigaction action[G_N_ELEMENTS(signals)];
+    stack_t stack;
+} Handlers;
+
+static void keep_handlers(Handlers *h)
+{
+    sigaltstack(NULL, &h->stack);
+    for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+        sigaction(signals[i], NULL, &h->action[i]);
+}
+
+static void restore_handlers(const Handlers *h)
+{
+    sigaltstack(&h->stack, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+        sigaction(signals[i], &h->action[i], NULL);
+}
+
+static void set_limit(unsigned ms) { setitimer(ITIMER_REAL, &(struct itimerval){ .it_value.tv_usec = ms * 1000 }, NULL); }
+
+__attribute__((target("fsgsbase"))) static void enter_with_fs(Native *n, uint64_t fs)
+{
+    __asm__ volatile("wrfsbase %2; mov %0, %%rsp; mov %1, %%eax; syscall"
+                     :
+                     : "r"(&n->frame.context), "i"(SYS_rt_sigreturn), "r"(fs)
+                     : "memory");
+    __builtin_unreachable();
+}
+
+bool native_run(Native *n, const Case *c, uint64_t fs_base, Outcome *ret)
+{
+    Handlers theirs;
+    keep_handlers(&theirs);
+    if (!install_handlers(n, NULL))
+        return false;
+    fill_frame(n, c, 0);
+    n->own_fs = native_fs_base();
+    n->steps_at_tick = n->steps; /* the first tick ends it */
+    set_limit(RUN_LIMIT_MS);
+    tidy(c->ds, c->es);
+    if (!sigsetjmp(n->back, 0)) {
+        n->armed = 1;
+        enter_with_fs(n, fs_base);
+    }
+    tidy(USER_DS, USER_DS);
+    n->own_fs = 0;
+    set_limit(0);
+    restore_handlers(&theirs);
+    read_after(n, ret);
+    ret->gs_base = GS_BASE;
+    return true;
 }

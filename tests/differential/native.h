@@ -15,3 +15,8 @@ void native_destroy(Native *n);
 SubjectMemory native_memory(Native *n);
 uint64_t native_fs_base(void);
 void native_step(Native *n, const Case *c, Outcome *ret);
+
+/* The pages of guest_sequence() at their address, in this process, which from now on makes no system calls from there.  It runs
+ * until an exception; LOST: it called the system. */
+uint8_t *native_sequence(Native *n, GError **err);
+bool native_run(Native *n, const Case *c, uint64_t fs_base, Outcome *ret);

@@ -17,6 +17,8 @@
 #define DATA_BYTES (3 * PAGE)
 #define STACK_AT 0x20021000ull   /* one writable page; nothing around it */
 #define GS_BASE 0x20000800ull
+#define SEQUENCE_AT    0x20004000ull /* two more pages of code, which may be written */
+#define SEQUENCE_BYTES (2 * PAGE)
 
 #define USER_CS32 0x23 /* as Linux has them */
 #define USER_DS 0x2b
