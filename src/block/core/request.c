@@ -134,7 +134,7 @@ static int write_zeros(BlkNode *n, const BlkReq *r)
 static void note_growth(BlkNode *n, uint64_t end)
 {
     g_mutex_lock(&n->lock);
-    n->size = MAX(n->size, end);
+    __atomic_store_n(&n->size, MAX(n->size, end), __ATOMIC_RELAXED); /* read without the lock */
     g_mutex_unlock(&n->lock);
 }
 

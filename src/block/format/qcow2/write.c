@@ -89,7 +89,11 @@ static int read_around(BlkNode *n, uint64_t from, uint64_t to, uint8_t *buf)
 }
 
 /* A file reads as zeros behind its end, so zeros need not be written there. */
-static bool fresh(const Qcow2 *q, const Span *s) { return !q->h.crypt_method && !s->reuse && q->data == q->file && s->host >= q->file->size; }
+static bool fresh(const Qcow2 *q, const Span *s)
+{
+    uint64_t size = __atomic_load_n(&q->file->size, __ATOMIC_RELAXED); /* another request may make the file longer, elsewhere */
+    return !q->h.crypt_method && !s->reuse && q->data == q->file && s->host >= size;
+}
 
 static int write_data(BlkNode *n, const Span *s, uint64_t off, uint64_t end, struct iovec *iov, unsigned niov)
 {
