@@ -1,10 +1,13 @@
 # The short way to what Meson and scripts/ do.  Programs stand in build/bin/.
 BUILD = build
 ASAN = build-asan
+TSAN = build-tsan
+TSAN_TESTS = accel/dbt_smp_test accel/dbt_smc_test accel/dbt_event_test accel/dbt_fpe_test accel/dbt_mode_test accel/event_test \
+	accel/event_test-dbt block/block_test block/io_test block/job_test machine/clock_test console/chardev_test
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 
-.PHONY: all build run test test-long bench bench-img fuzz format install deps clean
+.PHONY: all build run test test-long bench bench-img fuzz tsan format install deps clean
 all: build
 
 deps:
@@ -32,6 +35,14 @@ test-long: build $(ASAN)/build.ninja
 	ninja -j$(JOBS) -C $(ASAN)
 	tests/run_tests.py --long --unit $(BUILD) --unit $(ASAN) --programs $(BUILD)
 
+$(TSAN)/build.ninja: | deps
+	meson setup -Dwerror=$(WERROR) -Db_sanitize=thread $(TSAN)
+
+# The thread sanitizer over the units where threads meet.
+tsan: $(TSAN)/build.ninja
+	ninja -j$(JOBS) -C $(TSAN)
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" meson test -C $(TSAN) --no-rebuild --print-errorlogs -t 5 $(TSAN_TESTS)
+
 # The interpreter alone, then whole guests against QEMU and this host; BENCH="--rounds 5 --emulators dbt,interp,tcg,native".
 bench: build
 	@scripts/install-deps qemu-system-x86
@@ -55,4 +66,4 @@ install: build
 	meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(ASAN)
+	rm -rf $(BUILD) $(ASAN) $(TSAN)
