@@ -10,6 +10,7 @@
 #include "console/display.h"
 #include "console/input.h"
 #include "devices/devices.h"
+#include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/objects.h"
 #include "vmm/vm.h"
@@ -234,6 +235,17 @@ static bool open_monitors(Vm *vm, GError **err)
     return true;
 }
 
+static bool open_gdb(Vm *vm, GError **err)
+{
+    Chardev *c = NULL;
+    if (!vm->config->gdb)
+        return true;
+    if (!line_chardev(vm, vm->config->gdb, "gdb", &c, err))
+        return false;
+    vm->gdb = c ? gdb_open(vm, c) : NULL;
+    return true;
+}
+
 /* ---- devices of the command line: checked first, plugged in once the board is there */
 
 static bool make_devices(Vm *vm, GPtrArray *ret, GError **err)
@@ -367,7 +379,7 @@ static bool build(Vm *vm, GError **err)
     if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;
     machine_reset(vm->machine, RESET_COLD);
-    return vm_start_kernel(vm, err) && open_monitors(vm, err) && vm_open_vncs(vm, err);
+    return vm_start_kernel(vm, err) && open_monitors(vm, err) && vm_open_vncs(vm, err) && open_gdb(vm, err);
 }
 
 Vm *vm_build(const VmConfig *config, GError **err)
@@ -388,6 +400,7 @@ void vm_destroy(Vm *vm)
 {
     if (!vm)
         return;
+    gdb_close(vm->gdb);
     vm_close_vncs(vm);
     monitors_free(vm->monitors);
     machine_destroy(vm->machine);

@@ -98,6 +98,7 @@ typedef struct VmConfig {
     bool message_times, sandbox;
     GArray *fds;      /* FdConfig */
     GArray *monitors; /* MonitorConfig */
+    char *gdb;        /* chardev spelling, or NULL */
     bool no_text_monitor; /* -monitor none */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */
     int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
@@ -138,4 +139,5 @@ OptionHandler config_overcommit, config_msg, config_sandbox, config_audiodev, co
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */
 char *config_with_fds(const VmConfig *c, const char *text);
 bool config_machine_fixed(KeyVals *kv, GError **err);
+OptionHandler config_gdb, config_gdb_here;
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

@@ -1,4 +1,6 @@
 /* config_monitor.c - options about monitors. */
+#include <string.h>
+
 #include "base/keyval.h"
 #include "vmm/config.h"
 #include "vmm/monitor/monitor.h"
@@ -47,3 +49,14 @@ bool config_mon(VmConfig *c, const char *arg, GError **err)
     add(c, spec, mode == 0 ? MONITOR_TEXT : pretty ? MONITOR_QMP_PRETTY : MONITOR_QMP);
     return true;
 }
+
+/* gdb's own spelling "tcp::1234" waits for nobody. */
+bool config_gdb(VmConfig *c, const char *arg, GError **err)
+{
+    g_free(c->gdb);
+    bool socket = g_str_has_prefix(arg, "tcp:") || g_str_has_prefix(arg, "unix:");
+    c->gdb = socket && !strstr(arg, "server") ? g_strdup_printf("%s,server=on,wait=off", arg) : g_strdup(arg);
+    return true;
+}
+
+bool config_gdb_here(VmConfig *c, const char *arg, GError **err) { return config_gdb(c, "tcp:127.0.0.1:1234", err); }

@@ -66,6 +66,8 @@ const VmOption vm_options[] = {
     { "monitor", NULL, "DEV", "text monitor (HMP) at a chardev, spelled as after -serial; none: no monitor in mon:stdio either", config_monitor },
     { "qmp", NULL, "DEV", "machine-readable monitor (QMP, JSON), as in -qmp unix:/run/vm.qmp,server=on,wait=off", config_qmp },
     { "qmp-pretty", NULL, "DEV", "the same with line breaks", config_qmp_pretty },
+    { "gdb", NULL, "DEV", "let gdb drive the machine: tcp:HOST:PORT, unix:PATH, or a chardev spelled as after -serial", config_gdb },
+    { "s", NULL, NULL, "the same as -gdb tcp:127.0.0.1:1234", config_gdb_here },
     { "mon", NULL, "chardev=ID[,mode=readline|control][,pretty=on]", "text monitor or (control) QMP at a chardev of that id", config_mon },
     { "net", NULL, "none", "no network card (others are not built yet)", config_net },
     { "nic", NULL, "none", "the same", config_net },

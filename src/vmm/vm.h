@@ -18,6 +18,7 @@ typedef struct Vm {
     GPtrArray *vncs;      /* VncServer, as -vnc names them */
     GPtrArray *drives;    /* BlkNode */
     struct Monitors *monitors;
+    struct Gdb *gdb;      /* NULL: none */
     GMainLoop *loop;
     VmStatus status;
     bool ending;

@@ -131,7 +131,8 @@ static bool run_text(MonitorCall *call, const MonitorCommand *c, GError **err)
     if (c->text)
         return c->text(call, err);
     JsonNode *ret = NULL;
-    if (!qmp_run(call->monitor, c, call->args, &ret, err))
+    Monitor none = { .all = call->vm->monitors }; /* asked by somebody else */
+    if (!qmp_run(call->monitor ? call->monitor : &none, c, call->args, &ret, err))
         return false;
     print_node(call->out, ret, 0);
     json_node_unref(ret);
