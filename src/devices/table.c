@@ -13,10 +13,12 @@
 #include "devices/pci/piix.h"
 #include "devices/pci/q35.h"
 #include "devices/storage/ide.h"
+#include "devices/storage/scsi_bus.h"
 #include "devices/storage/pflash.h"
 #include "devices/timer/timer.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
+#include "devices/virtio/virtio_scsi.h"
 
 const DeviceType *const device_types[] = {
     &fw_cfg_type,
@@ -48,6 +50,9 @@ const DeviceType *const device_types[] = {
     &ide_hd_type,
     &ide_cd_type,
     VIRTIO_PCI_ENTRIES(virtio_blk_pci_type),
+    VIRTIO_PCI_ENTRIES(virtio_scsi_pci_type),
+    &scsi_hd_type,
+    &scsi_cd_type,
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &vga_pci_type,
     &virtio_keyboard_pci_type,

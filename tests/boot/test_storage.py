@@ -122,6 +122,36 @@ class VirtioDisk(unittest.TestCase):
                 vm.expect("/dev/vda", 60)
 
 
+class VirtioScsi(unittest.TestCase):
+    """virtio_scsi of Debian's kernel: two disks and a CD-ROM drive on one adapter."""
+    shell = Linux.shell
+
+    def test_units(self):
+        with guest.temporary_folder() as folder:
+            disk, disc = os.path.join(folder, "disk.img"), os.path.join(folder, "cd.iso")
+            for path, size in (disk, DISK_BYTES), (disc, CD_BYTES):
+                with open(path, "wb") as out:
+                    out.write(os.urandom(size))
+            before = md5(disk)
+            with guest.Guest("-nographic", "-nodefaults", "-serial", "stdio", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("cloud"),
+                             "-initrd", guests.initramfs("cloud"), "-append", "console=ttyS0 quiet atoll.mode=shell", "-device", "virtio-scsi-pci,id=scsi0",
+                             "-drive", f"file={disk},format=raw,if=none,id=d,discard=unmap", "-device", "scsi-hd,drive=d,serial=S-19,bus=scsi0.0",
+                             "-drive", f"file={disc},if=none,id=c,media=cdrom", "-device", "scsi-cd,drive=c,scsi-id=5,lun=0", terminal=True) as vm:
+                vm.expect("A shell in the guest", 200)
+                self.shell(vm, "md5sum < /dev/sda", before)
+                self.shell(vm, "md5sum < /dev/sr0", md5(disc))
+                self.shell(vm, "ls /sys/class/scsi_device | wc -l", r"\b2\b")
+                self.shell(vm, "tail -c +5 /sys/block/sda/device/vpd_pg80", "S-19")
+                self.shell(vm, WRITE, "# ")
+                self.shell(vm, "blkdiscard -o 2097152 -l 1048576 /dev/sda; echo status $?", "status 0")
+                after = self.shell(vm, "md5sum < /dev/sda", r"[0-9a-f]{32}")
+                self.shell(vm, "dmesg | grep -cE 'sd[ab].*(error|failed)'", r"\b0\b(?=\r)")
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+            self.assertNotEqual(after, before)
+            self.assertEqual(after, md5(disk))
+
+
 class Sata(unittest.TestCase):
     """Linux's ahci: queued commands to a disk, packets to a CD-ROM drive, a changed disc, error recovery."""
     shell = Linux.shell

@@ -18,6 +18,7 @@ typedef struct FuzzVirtio {
     const char *const *props;
     unsigned n_queues;
     uint64_t features; /* for a start that accepts them */
+    void (*plugged)(FuzzRig *r); /* optional: the device is there, and others may be plugged into it */
     unsigned (*request)(FuzzRig *r, FuzzInput *in, FuzzBuffer *ret, unsigned max);
 } FuzzVirtio;
 

@@ -142,6 +142,8 @@ void fuzz_virtio(FuzzRig *r, FuzzInput *in, const FuzzVirtio *f)
 {
     Device *d = device_new(r->machine, f->type, NULL, f->props, NULL);
     g_assert_true(pci_plug((PciDevice *)d, r->bus, DEVFN, NULL) && device_realize(d, NULL));
+    if (f->plugged)
+        f->plugged(r);
     pci_config_write(r->bus, DEVFN, PCI_BAR0, 4, IO_BAR);
     pci_config_write(r->bus, DEVFN, PCI_BAR0 + 4, 4, MSIX_BAR);
     pci_config_write(r->bus, DEVFN, PCI_BAR0 + 16, 4, MODERN_BAR);
