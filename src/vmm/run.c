@@ -118,9 +118,9 @@ static void broken(Vm *vm)
 /* What failed is kept, and tried again when the machine goes on. */
 static void io_error(Vm *vm)
 {
-    if (!machine_running(vm->machine))
+    if (vm->status != VM_RUNNING)
         return;
-    machine_stop(vm->machine);
+    vm_stop(vm, VM_IO_ERROR);
     g_printerr("atoll-vm: a request to a disk image has failed; the machine is paused (rerror=, werror=)\n");
 }
 
