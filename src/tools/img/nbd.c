@@ -97,7 +97,10 @@ static NbdServer *start(const ImgArgs *a, BlkNode *n, Serving *s, GError **err)
 /* ready: where a parent waits to hear that clients may come; -1: none. */
 static int serve(const ImgArgs *a, int ready, GError **err)
 {
+    static const int ends[] = { SIGTERM, SIGINT, SIGHUP };
     Serving s = { a, g_main_loop_new(NULL, FALSE) };
+    for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++) /* before anybody can see the socket and send one */
+        g_unix_signal_add(ends[i], on_signal, &s);
     g_autoptr(BlkNode) n = open_image(a, err);
     NbdServer *server = n ? start(a, n, &s, err) : NULL;
     bool ok = server && write_pid_file(a, err);
@@ -111,16 +114,13 @@ static int serve(const ImgArgs *a, int ready, GError **err)
     } else if (ok && !a->quiet && a->verbose && !a->socket_path) {
         fprintf(stderr, "%s: listening on port %u\n", a->program, nbd_server_port(server));
     }
-    static const int ends[] = { SIGTERM, SIGINT, SIGHUP };
-    for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++)
-        g_unix_signal_add(ends[i], on_signal, &s);
     if (ok)
         g_main_loop_run(s.loop);
     nbd_server_close(server);
     g_main_loop_unref(s.loop);
     if (a->pid_file && ok)
         unlink(a->pid_file);
-    return ok ? 0 : 1;
+    return img_end(&n, ok ? 0 : 1, err);
 }
 
 /* The child serves; the parent leaves when clients may come, or with the child's status when it has failed. */
