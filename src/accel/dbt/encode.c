@@ -40,10 +40,8 @@ typedef enum Place { PLACE_NONE, PLACE_REG, PLACE_RM, PLACE_VVVV } Place;
 
 static Place place_of(const char *token)
 {
-    static const char *const implied[] = { "AL", "CL", "AX", "DX", "rAX", "eAX", "ES", "CS", "SS", "DS", "FS", "GS", "XMM0", "ST" };
-    for (unsigned n = 0; n < G_N_ELEMENTS(implied); n++)
-        if (g_str_has_prefix(token, implied[n]))
-            return PLACE_NONE;
+    if (g_ascii_isupper(token[1])) /* a register by its name: AL, CL, DX, ES, ST, XMM0 */
+        return PLACE_NONE;
     switch (*token) {
     case 'E': case 'M': case 'R': case 'Q': case 'N': case 'W': case 'U': case 'Z':
         return PLACE_RM;
