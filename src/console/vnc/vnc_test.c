@@ -15,6 +15,7 @@ typedef struct Rig {
     char *dir, *path;
     Display *display;
     InputHub *input;
+    InputDevice *toy;
     VncServer *server;
     unsigned keys_down, points;
     PointerEvent last;
@@ -56,7 +57,7 @@ static void rig_init(Rig *r, bool password)
     r->display = display_create(NULL, "card", &still, NULL);
     paint(r->display, 300, 200);
     r->input = input_hub_create();
-    input_add(r->input, "toy", &toy, r);
+    r->toy = input_add(r->input, "toy", &toy, r);
     VncConfig config = { .path = r->path, .password = password, .name = "Test", .screen = r->display, .input = r->input };
     r->server = vnc_open(&config, NULL);
     g_assert_nonnull(r->server);
@@ -85,6 +86,7 @@ static void rig_finish(Rig *r)
     vnc_close(r->server);
     g_assert_false(g_file_test(r->path, G_FILE_TEST_EXISTS));
     display_destroy(r->display);
+    input_remove(r->toy);
     input_hub_destroy(r->input);
     g_rmdir(r->dir);
     g_free(r->dir);

@@ -20,7 +20,7 @@ static void fix(Vga *v)
 {
     uint16_t *r = v->vbe;
     static const uint8_t depths[] = { 4, 8, 15, 16, 24, 32 };
-    if (!memchr(depths, r[VBE_BPP], sizeof(depths)))
+    if (r[VBE_BPP] > MAX_BPP || !memchr(depths, r[VBE_BPP], sizeof(depths))) /* memchr() looks at a byte only */
         r[VBE_BPP] = 8;
     r[VBE_XRES] = CLAMP(r[VBE_XRES] & ~7, 8, MAX_XRES);
     r[VBE_VIRT_WIDTH] = CLAMP(r[VBE_VIRT_WIDTH] & ~7, r[VBE_XRES], 2 * MAX_XRES);

@@ -284,6 +284,9 @@ static void test_vbe_registers(void)
     set_vbe(&r, 5000, 5000, 32); /* more than there is memory for */
     g_assert_cmpuint(vbe_get(&r, VBE_YRES), ==, (16 << 20) / 20000);
     display_fetch(r.l);
+    set_vbe(&r, 640, 480, 0x1910); /* no such depth */
+    g_assert_cmpuint(vbe_get(&r, VBE_BPP), ==, 8);
+    display_fetch(r.l);
     set_vbe(&r, 1024, 768, 32);
     vbe_set(&r, VBE_VIRT_WIDTH, 2048);
     vbe_set(&r, VBE_X_OFFSET, 9999);
