@@ -24,7 +24,8 @@ KERNELS = {  # name: (metapackage, architecture)
     "686-pae": ("linux-image-686-pae", "i386"),
 }
 # What the guest's own disks need; those that a kernel has built in, or not at all, are left out.
-MODULES = ["ata_piix", "ata_generic", "ahci", "sd_mod", "sr_mod", "floppy", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio-rng", "rng-core"]
+MODULES = ["ata_piix", "ata_generic", "ahci", "sd_mod", "sr_mod", "floppy", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio-rng", "rng-core",
+           "virtio_net", "e1000"]
 
 INIT = r"""#!/bin/busybox sh
 # The first process of Atoll's guests: prints facts, then gives a shell (atoll.mode=shell), powers off (facts) or

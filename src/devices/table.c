@@ -9,6 +9,7 @@
 #include "devices/intc/intc.h"
 #include "devices/misc/a20.h"
 #include "devices/misc/misc.h"
+#include "devices/net/net.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/q35.h"
@@ -53,6 +54,7 @@ const DeviceType *const device_types[] = {
     VIRTIO_PCI_ENTRIES(virtio_scsi_pci_type),
     &scsi_hd_type,
     &scsi_cd_type,
+    VIRTIO_PCI_ENTRIES(virtio_net_pci_type),
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &vga_pci_type,
     &virtio_keyboard_pci_type,

@@ -303,6 +303,19 @@ void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device
     return backend;
 }
 
+bool machine_remove_backend(Machine *m, BackendKind kind, const char *id, GError **err)
+{
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = g_hash_table_lookup(m->backends[kind], id);
+    bool held = e && e->holder;
+    if (held)
+        error_set(err, ERR_BUSY, "%s '%s' is used by device '%s'; unplug that first", backend_words[kind], id, e->holder->path);
+    else
+        g_hash_table_remove(m->backends[kind], id);
+    g_mutex_unlock(&m->lock);
+    return !held;
+}
+
 void machine_release_backend(Machine *m, BackendKind kind, const char *id)
 {
     g_mutex_lock(&m->lock);

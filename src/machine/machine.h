@@ -89,6 +89,7 @@ void machine_release_backend_of(Machine *m, BackendKind kind, const char *id, De
 /* In order of names; the machine is not locked meanwhile: main thread. */
 void machine_each_backend(Machine *m, BackendKind kind, void (*fn)(const char *id, void *backend, Device *holder, void *arg), void *arg);
 void machine_release_backend(Machine *m, BackendKind kind, const char *id);
+bool machine_remove_backend(Machine *m, BackendKind kind, const char *id, GError **err); /* error: a device has it */
 
 /* Saved state: self-describing (section name, version, then name, type and count of each field), so that a newer
  * program reads an older one's and says by name what it cannot place.  machine stopped. */

@@ -12,6 +12,7 @@
 #include "devices/devices.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/net.h"
 #include "vmm/objects.h"
 #include "vmm/vm.h"
 
@@ -328,7 +329,7 @@ static bool assemble(Vm *vm, const char *firmware, GError **err)
     BoardConfig bc = { .firmware = firmware };
     g_autoptr(GPtrArray) devices = g_ptr_array_new();
     add_rngs(vm);
-    if (!make_devices(vm, devices, err) || !open_drives(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
+    if (!make_devices(vm, devices, err) || !open_drives(vm, err) || !vm_open_nets(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
         return false;
     fill_board_config(vm, &bc);
     vm->board = board_create(vm->config->board, vm->machine, &bc, err);
@@ -390,6 +391,7 @@ Vm *vm_build(const VmConfig *config, GError **err)
     vm->loop = g_main_loop_new(NULL, FALSE);
     vm->drives = g_ptr_array_new();
     vm->chardevs = g_ptr_array_new();
+    vm->nets = g_ptr_array_new();
     if (build(vm, err))
         return vm;
     vm_destroy(vm);
@@ -408,6 +410,7 @@ void vm_destroy(Vm *vm)
     screens_destroy(vm->screens);
     input_hub_destroy(vm->input);
     kernel_close(vm->kernel);
+    vm_close_nets(vm);
     for (unsigned i = 0; i < vm->drives->len; i++) {
         g_autoptr(GError) err = NULL;
         if (!blk_finish(vm->drives->pdata[i], &err))
@@ -417,6 +420,7 @@ void vm_destroy(Vm *vm)
         chardev_close(vm->chardevs->pdata[i]);
     g_ptr_array_unref(vm->drives);
     g_ptr_array_unref(vm->chardevs);
+    g_ptr_array_unref(vm->nets);
     if (vm->pidfile >= 0) {
         unlink(vm->config->pidfile);
         close(vm->pidfile);

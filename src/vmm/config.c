@@ -5,6 +5,7 @@
 
 #include "accel/accel.h"
 #include "block/block.h"
+#include "vmm/config_net.h"
 #include "vmm/objects.h"
 
 static void clear_drive(void *data)
@@ -74,6 +75,7 @@ VmConfig *config_new(void)
     c->cpus = c->sockets = c->cores = c->threads = 1;
     c->reboot_timeout_ms = -1;
     c->env = blk_env_new();
+    c->net = config_net_new();
     c->accels = g_ptr_array_new();
     c->firmware_dirs = g_ptr_array_new_with_free_func(g_free);
     c->serials = g_ptr_array_new_with_free_func(g_free);
@@ -107,6 +109,7 @@ void config_free(VmConfig *c)
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
     blk_env_free(c->env);
+    config_net_free(c->net);
     g_free(c);
 }
 
@@ -252,7 +255,7 @@ bool config_finish(VmConfig *c, GError **err)
         return false;
     name_drives(c);
     add_defaults(c);
-    if (!config_add_display(c, err))
+    if (!config_net_finish(c, err) || !config_add_display(c, err))
         return false;
     return check_ids(c->drives, offsetof(DriveConfig, id), "drive", err) && check_ids(c->devices, offsetof(DeviceConfig, id), "device", err) &&
            check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err) && check_memory_backend(c, err);

@@ -99,6 +99,7 @@ typedef struct VmConfig {
     GArray *fds;      /* FdConfig */
     GArray *monitors; /* MonitorConfig */
     char *gdb;        /* chardev spelling, or NULL */
+    struct NetConfig *net; /* config_net.h */
     bool no_text_monitor; /* -monitor none */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */
     int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
@@ -133,7 +134,8 @@ typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
-OptionHandler config_device, config_serial, config_chardev, config_debugcon, config_net;
+OptionHandler config_device, config_serial, config_chardev, config_debugcon;
+OptionHandler config_netdev, config_nic, config_net; /* config_net.c */
 OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
 OptionHandler config_overcommit, config_msg, config_sandbox, config_audiodev, config_global, config_add_fd; /* config_compat.c */
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */

@@ -147,11 +147,3 @@ bool config_chardev(VmConfig *c, const char *arg, GError **err)
     g_array_append_val(c->chardevs, d);
     return true;
 }
-
-static bool only_none(const char *option, const char *arg, const char *what, GError **err)
-{
-    return g_str_equal(arg, "none") ||
-           error_set(err, ERR_UNSUPPORTED, "%s %s: %s not built yet; %s none is what there is", option, arg, what, option);
-}
-
-bool config_net(VmConfig *c, const char *arg, GError **err) { return only_none("-net", arg, "network cards are", err); }

@@ -7,6 +7,7 @@
 #include "block/block.h"
 #include "devices/devices.h"
 #include "vmm/config.h"
+#include "vmm/config_net.h"
 #include "vmm/objects.h"
 
 /* ---- -drive */
@@ -163,8 +164,9 @@ bool config_blockdev(VmConfig *c, const char *arg, GError **err)
 
 bool config_object(VmConfig *c, const char *arg, GError **err)
 {
+    bool net;
     if (!g_str_equal(arg, "help"))
-        return object_add(c, arg, err);
+        return config_net_object(c, arg, &net, err) && (net || object_add(c, arg, err));
     c->answer = object_help();
     return true;
 }

@@ -17,6 +17,7 @@ typedef struct Vm {
     struct Display *no_screen; /* black, for -vnc without an adapter; NULL: not needed */
     GPtrArray *vncs;      /* VncServer, as -vnc names them */
     GPtrArray *drives;    /* BlkNode */
+    GPtrArray *nets;      /* HostNet: net.h */
     struct Monitors *monitors;
     struct Gdb *gdb;      /* NULL: none */
     GMainLoop *loop;

@@ -77,10 +77,11 @@ class Options(Case):
         self.refused(["-d", "guest_error"], r"did you mean 'guest_errors'")
         self.refused(["-d", "int", "-D", "/nonexistent/log"], r"cannot open log file '/nonexistent/log'")
 
-    def test_what_is_not_built_yet(self):
-        for args in (["-net", "nic"]):
-            with self.subTest(args=args):
-                self.refused(args, r"not built yet")
+    def test_networks(self):
+        self.refused(["-netdev", "usr,id=a"], r"no network backend 'usr', did you mean 'user'")
+        self.refused(["-netdev", "user"], r"needs id=")
+        self.refused(["-netdev", "user,id=a,hostfd=tcp::1-:2"], r"'hostfd', did you mean 'hostfwd'")
+        self.refused(["-net", "nic", "-net", "nic", "-net", "user"], r"more cards than host ends")
 
 
 class Devices(Case):

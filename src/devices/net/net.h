@@ -1,0 +1,4 @@
+#pragma once
+#include "devices/virtio/virtio_pci.h"
+/* net.h - network cards, for the table of devices. */
+VIRTIO_PCI_DECLARE(virtio_net_pci_type);

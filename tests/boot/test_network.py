@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Debian's own network drivers reach the host: leases, names, data both ways, forwards, dumps.  All of it on loopback."""
+import hashlib
+import http.server
+import os
+import socket
+import socketserver
+import struct
+import threading
+import unittest
+
+import guest
+import guests
+import tap
+
+NEEDS_LONG = unittest.skipUnless(guest.LONG, "takes minutes: make test-long")
+DATA_BYTES = 24 << 20
+
+# A first process that asks for a lease and says what it got; then a shell.
+LEASE = r"""#!/bin/busybox sh
+[ "$1" = bound ] || [ "$1" = renew ] || exit 0
+ip addr flush dev $interface
+ip addr add $ip/$mask dev $interface
+ip route add default via ${router%% *}
+echo "nameserver ${dns%% *}" > /etc/resolv.conf
+echo "GUEST lease $ip mask $mask router $router dns $dns boot $boot_file"
+"""
+INIT = guests.INIT.replace("case $mode in", r"""mkdir -p /etc
+cat > /lease <<'END'
+""" + LEASE + r"""END
+chmod 755 /lease
+ip link set lo up
+for card in /sys/class/net/eth*; do
+    [ -e $card ] || continue
+    ip link set ${card##*/} up
+    udhcpc -q -n -t 10 -i ${card##*/} -s /lease 2>/tmp/udhcpc || cat /tmp/udhcpc
+done
+case $mode in""", 1)
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Web:
+    """A web server on loopback: GET gives `data`; what comes by PUT or POST is kept."""
+
+    def __init__(self, data):
+        outer = self
+        self.data, self.received = data, []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(outer.data)))
+                self.end_headers()
+                self.wfile.write(outer.data)
+
+            def do_POST(self):
+                outer.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Sink(threading.Thread):
+    """Takes one connection to its end."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.data = b""
+        self.start()
+
+    def run(self):
+        connection, _ = self.socket.accept()
+        parts = []
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+        self.data = b"".join(parts)
+        connection.close()
+        self.socket.close()
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        data, sock = self.request
+        sock.sendto(data.upper(), self.client_address)
+
+
+def boot(*args, kernel="cloud", memory="256"):
+    return guest.Guest("-nographic", "-m", memory, "-accel", "dbt", "-kernel", guests.kernel(kernel), "-initrd", guests.initramfs(kernel, INIT),
+                       "-append", "console=ttyS0 quiet atoll.mode=shell", *args, terminal=True)
+
+
+def shell(vm, command, answer="# ", seconds=120):
+    vm.expect("# ", 60)
+    vm.send(command + "\r")
+    vm.expect(r"\n", 60)
+    found = vm.expect(rf"({answer})", seconds).group(1)
+    if answer == "# ":
+        vm.seen -= 2
+    return found
+
+
+class User(unittest.TestCase):
+    def check(self, *args, kernel="cloud", driver="virtio_net"):
+        data = os.urandom(DATA_BYTES)
+        web, sink, forward = Web(data), Sink(), free_port()
+        self.addCleanup(web.close)
+        with guest.temporary_folder() as folder:
+            pcap = os.path.join(folder, "net.pcap")
+            with boot("-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{forward}-:7", "-object", f"filter-dump,id=d0,netdev=n0,file={pcap},maxlen=128", *args,
+                      kernel=kernel) as vm:
+                vm.expect(r"GUEST lease 10\.0\.2\.15 mask 24 router 10\.0\.2\.2 dns 10\.0\.2\.3", 400)
+                vm.expect("A shell in the guest", 60)
+                shell(vm, "basename $(readlink /sys/class/net/eth0/device/driver)", driver)
+                shell(vm, f"wget -q -O - http://10.0.2.2:{web.port}/ | md5sum", hashlib.md5(data).hexdigest(), 300)
+                shell(vm, f"dd if=/dev/urandom of=/tmp/up bs=65536 count={DATA_BYTES >> 16} 2>/dev/null; md5sum < /tmp/up", "[0-9a-f]{32}", 200)
+                up = vm.text[vm.seen - 32:vm.seen]
+                shell(vm, f"nc 10.0.2.2 {sink.port} < /tmp/up; echo sent", "sent", 300)
+                sink.join(60)
+                self.assertEqual(hashlib.md5(sink.data).hexdigest(), up)
+                shell(vm, "md5sum < /tmp/up; (echo ready; nc -l -p 7 | md5sum) & sleep 1", "ready")
+                with socket.create_connection(("127.0.0.1", forward)) as s:
+                    s.sendall(data)
+                vm.expect(hashlib.md5(data).hexdigest(), 300)
+                vm.send("\r")
+                shell(vm, "ip -s link show eth0 | tail -n 4; ping -c 3 10.0.2.2 | grep received", "3 packets received")
+                vm.send("poweroff -f\r")
+                self.assertEqual(vm.wait(60), 0)
+            self.check_pcap(pcap)
+
+    def check_pcap(self, path):
+        with open(path, "rb") as file:
+            magic, major, minor, _, _, _, link = struct.unpack("<IHHIIII", file.read(24))
+            self.assertEqual((magic, major, minor, link), (0xa1b2c3d4, 2, 4, 1))
+            frames, arps = 0, 0
+            while head := file.read(16):
+                _, _, kept, whole = struct.unpack("<IIII", head)
+                frame = file.read(kept)
+                self.assertEqual(len(frame), min(whole, 128))
+                frames += 1
+                arps += frame[12:14] == b"\x08\x06"
+            self.assertGreater(frames, 100)
+            self.assertGreater(arps, 0)
+
+    def test_virtio(self):
+        self.check("-device", "virtio-net-pci,netdev=n0")
+
+    @NEEDS_LONG
+    def test_virtio_smp(self):
+        self.check("-device", "virtio-net-pci,netdev=n0,mq=on,queues=2", "-smp", "2")
+
+    @NEEDS_LONG
+    def test_virtio_legacy(self):
+        self.check("-device", "virtio-net-pci,netdev=n0,disable-modern=on,mrg_rxbuf=off")
+
+    @NEEDS_LONG
+    def test_virtio_plain(self):
+        self.check("-device", "virtio-net-pci,netdev=n0,csum=off,guest_csum=off,mrg_rxbuf=off,ctrl_vq=off")
+
+
+if __name__ == "__main__":
+    tap.main()
