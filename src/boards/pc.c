@@ -47,11 +47,6 @@ bool pc_add_ports(Pc *pc, GError **err)
     return device_realize(pc->ports, err) && pc_map_windows(pc->ports, at, 2, err);
 }
 
-bool pc_no_ide(const char *who, GError **err)
-{
-    return error_set(err, ERR_INVALID, "%s: this machine has no IDE controller; use if=virtio, or -machine pc", who);
-}
-
 /* ---- timers */
 
 static bool add_rtc(Pc *pc, const BoardConfig *c, GError **err)
@@ -193,7 +188,7 @@ static bool attach(Board *b, Device *d, GError **err)
 {
     Pc *pc = (Pc *)b;
     bool drive = d->type == &ide_hd_type || d->type == &ide_cd_type;
-    return !drive || (pc->ide ? ide_attach(pc->ide, d, err) : pc_no_ide(d->path, err));
+    return !drive || !pc->ide || ide_attach(pc->ide, d, err);
 }
 
 static bool plugged(Board *b, Device *d, GError **err)

@@ -47,7 +47,6 @@ bool pc_plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GErro
 IrqLine pc_shared_line(Pc *pc, unsigned source, unsigned irq);
 void pc_send_msi(void *pc, uint64_t address, uint32_t data); /* fits PciBusOps */
 bool pc_add_ports(Pc *pc, GError **err);                     /* configuration mechanism 1 */
-bool pc_no_ide(const char *who, GError **err);
 /* pc_memory.c */
 bool pc_map_memory(Pc *pc, const BoardConfig *config, GError **err);
 unsigned pc_e820(const Pc *pc, E820Entry ret[32]);

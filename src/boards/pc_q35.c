@@ -1,9 +1,10 @@
-/* pc_q35.c - the PC with PCI Express: 82Q35 host bridge, ICH9. */
+/* pc_q35.c - the PC with PCI Express: 82Q35 host bridge, ICH9 with its SATA controller. */
 #include "boards/pc.h"
 
 #include "boards/pc_inside.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/q35.h"
+#include "devices/storage/ide.h"
 
 static uint64_t ecam(const Pc *pc) { return pc->host && pc->host->realized ? q35_ecam_base(pc->host) : 0; }
 
@@ -36,17 +37,28 @@ static bool add_south_bridge(Pc *pc, GError **err)
     return pc_plug_function(pc, pc->south, ICH9_SLOT, 0, err) && device_map(pc->south, ICH9_WINDOW_APM, PM_APM_PORT, err);
 }
 
-static bool no_drives(const BoardConfig *c, GError **err)
+/* A drive a port: -hda is port 0, -cdrom port 2. */
+static bool add_drive(Pc *pc, unsigned n, const BoardConfig *c, GError **err)
 {
+    g_autofree char *bus = g_strdup_printf("ide.%u", n);
+    const char *props[] = { "bus", bus, c->ide[n] ? "drive" : NULL, c->ide[n], NULL };
+    Device *d = device_new(pc->board.machine, c->ide_cdrom[n] ? &ide_cd_type : &ide_hd_type, NULL, props, err);
+    return d && device_realize(d, err);
+}
+
+static bool add_sata(Pc *pc, const BoardConfig *c, GError **err)
+{
+    if (!pc_plug_function(pc, pc_new_device(pc, &ich9_ahci_type, err), ICH9_SLOT, 2, err))
+        return false;
     for (unsigned n = 0; n < 4; n++)
-        if (c->ide[n])
-            return pc_no_ide(c->ide[n], err);
+        if ((c->ide[n] || c->ide_cdrom[n]) && !add_drive(pc, n, c, err))
+            return false;
     return true;
 }
 
 static bool add(Pc *pc, const BoardConfig *c, GError **err)
 {
-    return no_drives(c, err) && add_host_bridge(pc, err) && add_south_bridge(pc, err);
+    return add_host_bridge(pc, err) && add_south_bridge(pc, err) && add_sata(pc, c, err);
 }
 
 static void set_up(Pc *pc)

@@ -56,6 +56,9 @@ class Debian(unittest.TestCase):
     def test_two_cpus(self):
         self.work("amd64", 2, SECONDS)
 
+    def test_q35_with_sata(self):
+        self.work("amd64", 2, 2, "-machine", "q35")
+
     def test_qcow2(self):
         with guest.temporary_folder() as folder:
             image = os.path.join(folder, "disk.qcow2")
