@@ -94,6 +94,11 @@ const QapiType qapi_types[] = {
     OBJECT("BlockInfo", "device: str, ?qdev: str, type: str, removable: bool, locked: bool, ?inserted: BlockDeviceInfo, ?tray_open: bool, "
                         "?io-status: BlockDeviceIoStatus"),
 
+    /* screens */
+    OBJECT("VncInfo", "enabled: bool, ?host: str, ?family: NetworkAddressFamily, ?service: str, ?auth: str, ?clients: [VncClientInfo]"),
+    ENUM("DisplayProtocol", "vnc spice"),
+    ENUM("SetPasswordAction", "keep"),
+
     /* memory, PCI, lines */
     OBJECT("MemoryInfo", "base-memory: int, ?plugged-memory: int"),
     OBJECT("ChardevInfo", "label: str, filename: str, frontend-open: bool"),

@@ -82,6 +82,20 @@ class Objects(unittest.TestCase):
             self.assertEqual(run("query-memdev"), [{"id": "pc.ram", "size": 128 << 20}])
 
 
+class Screens(unittest.TestCase):
+    def test_vnc(self):
+        with guest.temporary_folder() as folder:
+            with qmp.Machine("-accel", "interp", "-vga", "std", "-vnc", f"unix:{folder}/vnc,password=on") as machine:
+                info = machine.qmp.run("query-vnc")
+                self.assertEqual((info["enabled"], info["family"], info["auth"], info["clients"]), (True, "unix", "vnc", []))
+                machine.qmp.run("set_password", protocol="vnc", password="secret")
+                machine.qmp.run("expire_password", protocol="vnc", time="+60")
+                with self.assertRaisesRegex(qmp.Refused, "time is now"):
+                    machine.qmp.run("expire_password", protocol="vnc", time="soon")
+        with qmp.Machine("-accel", "interp") as machine:
+            self.assertEqual(machine.qmp.run("query-vnc"), {"enabled": False})
+
+
 class Blocks(unittest.TestCase):
     def test_queries(self):
         with guest.temporary_folder() as folder:
