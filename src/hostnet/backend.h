@@ -80,4 +80,4 @@ void net_dump_close(void *dump);
 const char *net_dump_id(const NetDump *d);
 void net_dump_write(NetDump *d, const struct iovec *iov, unsigned n);
 
-extern const HostNetBackend hostnet_user;
+extern const HostNetBackend hostnet_user, hostnet_tap;
