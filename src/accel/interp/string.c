@@ -144,6 +144,8 @@ static void copy_elements(const Insn *i, uint8_t *to, const uint8_t *from, uint6
 static uint64_t movs_run(InterpVcpu *v, const Insn *i, uint64_t count)
 {
     Run from = run_of(v, i->seg, index_of(v, GPR_RSI, i), i, ACCESS_READ);
+    if (from.n < 2)
+        return 0; /* the target must not fault before a source that a step would find at fault */
     Run to = run_of(v, SEG_ES, index_of(v, GPR_RDI, i), i, ACCESS_WRITE);
     uint64_t n = MIN(count, MIN(from.n, to.n));
     if (n < 2)
