@@ -247,7 +247,7 @@ static void test_errors(void)
         { "file:", "*a file needs a name*" },
         { "file:/nonexistent/x", "cannot write to '/nonexistent/x'*No such file*" },
         { "unix:/nonexistent/x", "cannot connect to unix:/nonexistent/x*" },
-        { "socket,path=/a,port=1", "*either path= or*" },
+        { "socket,path=/a,port=1", "*one of path=*" },
         { "null,sped=1", "*no property 'sped'*" },
         { "socket,path=/x,servre=on", "*did you mean 'server'?" },
         { "com:1", "cannot read the chardev 'com:1'*" },

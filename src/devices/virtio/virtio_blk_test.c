@@ -60,7 +60,8 @@ static void add(Fixture *f, unsigned slot, uint32_t type, uint64_t sector, const
     VtBuffer b[8] = { { HEADER + 16 * slot, 16, false } };
     vt_put(&f->t, HEADER + 16 * slot, &header, 16);
     vt_put(&f->t, STATUS + slot, "\xee", 1);
-    memcpy(b + 1, data, n * sizeof(*data));
+    for (unsigned i = 0; i < n; i++)
+        b[i + 1] = data[i];
     b[n + 1] = (VtBuffer){ STATUS + slot, 1, true };
     vt_add(&f->t, 0, b, n + 2);
 }

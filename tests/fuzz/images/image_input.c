@@ -68,7 +68,8 @@ static void change_number(GRand *rand, uint8_t *at, unsigned bytes)
 /* Metadata are at the front more often than not. */
 static ImageRecord *pick(GRand *rand, ImageRecord *record, unsigned n)
 {
-    return &record[below(rand, 2) ? below(rand, n) : below(rand, MIN(n, 1 + below(rand, 16)))];
+    unsigned front = 1 + below(rand, 16); /* a variable: MIN() looks twice */
+    return &record[below(rand, below(rand, 2) ? n : MIN(n, front))];
 }
 
 static void change_sector(GRand *rand, ImageRecord *record, unsigned n)
