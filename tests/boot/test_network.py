@@ -135,7 +135,7 @@ class User(unittest.TestCase):
                 shell(vm, f"nc 10.0.2.2 {sink.port} < /tmp/up; echo sent", "sent", 300)
                 sink.join(60)
                 self.assertEqual(hashlib.md5(sink.data).hexdigest(), up)
-                shell(vm, "md5sum < /tmp/up; (echo ready; nc -l -p 7 | md5sum) & sleep 1", "ready")
+                shell(vm, "nc -l -p 7 | md5sum & until grep -q ':0007 .* 0A ' /proc/net/tcp*; do sleep 0.1; done; echo liste''ning", "listening")
                 with socket.create_connection(("127.0.0.1", forward)) as s:
                     s.sendall(data)
                 vm.expect(hashlib.md5(data).hexdigest(), 300)
