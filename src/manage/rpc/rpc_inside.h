@@ -1,0 +1,75 @@
+#pragma once
+#include "manage/rpc/rpc.h"
+/* rpc_inside.h - what the files of rpc share. */
+typedef enum MessageType { MESSAGE_CALL, MESSAGE_REPLY, MESSAGE_EVENT, MESSAGE_STREAM, MESSAGE_CALL_FDS, MESSAGE_REPLY_FDS, MESSAGE_HOLE } MessageType;
+typedef enum MessageStatus { STATUS_OK, STATUS_ERROR, STATUS_CONTINUE } MessageStatus;
+
+/* In the order of the wire, behind the length. */
+typedef struct Header {
+    uint32_t program, version;
+    int32_t procedure;
+    uint32_t type, serial, status;
+} Header;
+enum { LENGTH_BYTES = 4, HEADER_BYTES = 24 };
+
+struct RpcServer {
+    RpcHandlers handlers;
+    void *opaque;
+    GMainContext *context;
+    GPtrArray *listeners; /* Listener */
+    GHashTable *connections;
+};
+
+typedef struct Outgoing {
+    GByteArray *bytes;
+    guint sent;
+    int fd; /* follows with a byte of its own; -1: none */
+} Outgoing;
+
+struct RpcConnection {
+    gatomicrefcount refs;
+    RpcServer *server; /* NULL: closed */
+    GMainContext *context;
+    GSocket *socket;
+    GSource *readable, *writable, *keepalive;
+    GByteArray *in;
+    GQueue out; /* of Outgoing */
+    gsize backlog;
+    unsigned calls, unanswered;
+    bool readonly, idle_input, taking;
+    RpcPeer peer;
+    GHashTable *streams; /* by serial */
+    void *data;
+    GDestroyNotify data_free;
+};
+
+struct RpcCall {
+    RpcConnection *connection;
+    const Procedure *procedure;
+    GVariant *args;
+    uint32_t program, serial;
+};
+
+struct RpcStream {
+    RpcConnection *connection;
+    const RpcStreamOps *ops;
+    void *opaque;
+    Header header; /* of its messages */
+    gsize backlog;
+    bool ended, failed;
+};
+
+/* A whole message with its length; `body` may be NULL. */
+GByteArray *message_new(const Header *h, const void *body, gsize bytes);
+/* Takes the array and the descriptor (-1: none). */
+void connection_send(RpcConnection *c, GByteArray *message, int fd);
+RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly);
+/* Takes up reading again when a call has ended. */
+void connection_resume(RpcConnection *c);
+/* A message has come.  False: the connection cannot go on. */
+bool call_message(RpcConnection *c, const Header *h, const uint8_t *body, gsize bytes, GError **err);
+bool stream_message(RpcConnection *c, const Header *h, const uint8_t *body, gsize bytes, GError **err);
+void streams_close(RpcConnection *c);
+void streams_drained(RpcConnection *c);
+/* The body of an error, as XDR. */
+GByteArray *error_body(RpcError code, const char *message);
