@@ -7,7 +7,7 @@ TSAN_TESTS = accel/dbt_smp_test accel/dbt_smc_test accel/dbt_event_test accel/db
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 
-.PHONY: all build run test test-long bench bench-img fuzz tsan format install deps clean
+.PHONY: all build run test test-long bench bench-img bench-disk fuzz tsan format install deps clean
 all: build
 
 deps:
@@ -53,6 +53,10 @@ bench: build
 bench-img: build
 	@scripts/install-deps qemu-utils time
 	tests/bench/img.py $(BENCH)
+
+# Disks of a machine, against QEMU's.
+bench-disk: build
+	tests/bench/disk.py $(BENCH)
 
 # Device fuzzers under libFuzzer (clang), FUZZ_SECONDS each.
 fuzz: deps

@@ -177,12 +177,15 @@ def cpio_entry(name, mode, data):
     return body + b"\0" * (-len(body) % 4)
 
 
-def initramfs(name, init=INIT):
+def initramfs(name, init=INIT, files=None):
+    """files: more programs, as {path: bytes}."""
     arch = KERNELS[name][1]
     with open(os.path.join(unpacked("busybox-static", arch), "bin/busybox"), "rb") as file:
         busybox = file.read()
     archive = b"".join(cpio_entry(folder, 0o040755, b"") for folder in ("bin", "dev", "proc", "sys", "tmp", "modules"))
     archive += cpio_entry("init", 0o100755, init.encode()) + cpio_entry("bin/busybox", 0o100755, busybox)
+    for path, data in (files or {}).items():
+        archive += cpio_entry(path, 0o100755, data)
     modules = module_files(name)
     for path in modules:
         with open(path, "rb") as file:
