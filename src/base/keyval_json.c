@@ -65,12 +65,14 @@ static bool add_node(JsonNode *node, const char *key, const JsonPairs *to, GErro
     return false;
 }
 
-/* The parser calls itself for each level, as deep as the text says. */
-static bool too_deep(const char *text)
+/* The parser calls itself for each level, as deep as the text says, and loses the first of two objects. */
+static const char *shape_problem(const char *text)
 {
     unsigned depth = 0;
-    bool string = false;
+    bool string = false, ended = false;
     for (; *text && depth <= DEEPEST; text++) {
+        if (ended && !g_ascii_isspace(*text))
+            return "something stands behind the object";
         if (string && *text == '\\' && text[1])
             text++;
         else if (*text == '"')
@@ -78,17 +80,18 @@ static bool too_deep(const char *text)
         else if (!string && (*text == '{' || *text == '['))
             depth++;
         else if (!string && (*text == '}' || *text == ']'))
-            depth -= depth > 0;
+            ended = depth > 0 && !--depth;
     }
-    return depth > DEEPEST;
+    return depth > DEEPEST ? "objects stand more than 64 deep within each other" : NULL;
 }
 
 bool json_pairs(const char *text, const JsonPairs *to, GError **err)
 {
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) why = NULL;
-    if (too_deep(text))
-        return error_set(err, ERR_INVALID, "%s: objects stand more than %d deep within each other", to->owner, DEEPEST);
+    const char *problem = shape_problem(text);
+    if (problem)
+        return error_set(err, ERR_INVALID, "%s: not JSON: %s", to->owner, problem);
     if (!json_parser_load_from_data(parser, text, -1, &why))
         return error_set(err, ERR_INVALID, "%s: not JSON: %s", to->owner, why->message);
     JsonNode *root = json_parser_get_root(parser);

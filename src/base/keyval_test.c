@@ -90,7 +90,7 @@ static void test_json(void)
           "driver=raw,file.filename=a,,b,file.n.0=1,file.n.1=-2.5,file.n.2.x=on,backing=" },
         { "{\"a\":\"\\\"\\\\\\/\\n\\u00e4[[{\"}", "a=\"\\/\n\xc3\xa4[[{" },
     };
-    static const char *const bad[] = { "{", "{\"a\"}", "{\"a\":}", "{\"a\":1} x", "{\"a=b\":1}", "{\"\":1}", "{\"a\":\"x", "{\"a\":tru}", "{\"a\":[1 2]}" };
+    static const char *const bad[] = { "{", "{\"a\"}", "{\"a\":}", "{\"a\":1} x", "{}{}", "{\"a\":1}[]", "{\"a=b\":1}", "{\"\":1}", "{\"a\":\"x", "{\"a\":tru}", "{\"a\":[1 2]}" };
     GError *err = NULL;
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(KeyVals) kv = keyvals_parse(cases[i].json, NULL, "json", &err);
