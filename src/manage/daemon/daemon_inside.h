@@ -1,0 +1,112 @@
+#pragma once
+#include "manage/daemon/daemon.h"
+#include "manage/daemon/lane.h"
+#include "manage/hypervisor/hypervisor.h"
+#include "manage/rpc/rpc.h"
+#include "schema/network.h"
+#include "schema/storage.h"
+/* daemon_inside.h - the daemon's objects, for its own files. */
+
+/* A set of machines, networks and pools: the host's own, or the one in memory behind test:///. */
+typedef struct Realm {
+    Daemon *daemon;
+    const char *scheme;        /* qemu, test */
+    bool in_memory;
+    GHashTable *domains;       /* name -> ManagedDomain */
+    int next_id;
+} Realm;
+
+typedef struct ManagedDomain {
+    gatomicrefcount refs;
+    Realm *realm;
+    char *name, *uuid;
+    int id;                 /* -1: not running */
+    Domain *config;         /* for its next start; NULL: transient */
+    Domain *live;           /* while it runs; of a transient one also while it starts */
+    DomainState state;
+    int reason;             /* virDomain*Reason of the state */
+    bool autostart, gone;   /* gone: no longer in its realm */
+    bool updated;           /* config has changed since the start */
+    gint64 started_us;
+    const HvDriver *driver; /* while it runs */
+    HvDomain *hv;
+    Lane *lane;
+} ManagedDomain;
+
+struct Daemon {
+    RpcServer *server;
+    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator;
+    HvHost host;
+    bool session;
+    Realm *machines, *test;
+    GHashTable *clients; /* Client */
+    char *uuid;          /* of the host */
+};
+
+/* What a connection has opened and registered. */
+typedef struct Client {
+    Daemon *daemon;
+    RpcConnection *connection;
+    Realm *realm;        /* NULL: not opened yet */
+    GArray *subscriptions; /* Subscription */
+    int next_callback;
+} Client;
+
+typedef struct Subscription {
+    int callback, event;
+    int class;           /* SubscriptionClass */
+    char *uuid;          /* of one object, or NULL: of all */
+} Subscription;
+typedef enum SubscriptionClass { SUBSCRIBE_DOMAIN, SUBSCRIBE_NETWORK, SUBSCRIBE_POOL, SUBSCRIBE_NODE_DEVICE, SUBSCRIBE_SECRET } SubscriptionClass;
+
+/* A row answers a procedure; it replies exactly once, at once or later. */
+typedef struct Handler {
+    const char *procedure;
+    void (*run)(Client *c, RpcCall *call, GVariant *args);
+} Handler;
+extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], event_handlers[]; /* end with a NULL procedure */
+
+/* ---- realms and domains */
+Realm *realm_new(Daemon *d, const char *scheme, bool in_memory);
+void realm_free(Realm *r);
+ManagedDomain *domain_ref(ManagedDomain *d);
+void domain_unref(ManagedDomain *d);
+/* A domain that is not in the realm yet; takes the definition. */
+ManagedDomain *domain_add(Realm *r, Domain *def, bool persistent);
+/* Out of its realm. */
+void domain_remove(ManagedDomain *d);
+void domain_release(ManagedDomain *d); /* forgets the running machine */
+ManagedDomain *domain_by_name(const Realm *r, const char *name);
+ManagedDomain *domain_by_uuid(const Realm *r, const char *uuid);
+ManagedDomain *domain_by_id(const Realm *r, int id);
+static inline bool domain_active(const ManagedDomain *d) { return d->id >= 0; }
+/* live where it runs, else config */
+static inline Domain *domain_now(const ManagedDomain *d) { return d->live ? d->live : d->config; }
+GVariant *domain_handle(const ManagedDomain *d); /* (ssi); floating */
+/* The domain that the call's first argument names; NULL: the call has been answered with an error. */
+ManagedDomain *domain_of_call(Client *c, RpcCall *call, GVariant *args);
+bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new, GError **err);
+/* Sets the state and tells who wants to know. */
+void domain_set_state(ManagedDomain *d, DomainState state, int reason);
+
+/* ---- verbs that take time; each answers the call (which may be NULL) */
+void domain_start(ManagedDomain *d, bool paused, RpcCall *call, bool with_handle);
+/* Of a definition that is in no file (takes it); `d` goes with it when it stops, or when the start fails. */
+void domain_start_transient(ManagedDomain *d, Domain *def, bool paused, RpcCall *call);
+void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call);
+void domain_pause(ManagedDomain *d, bool paused, RpcCall *call);
+
+/* ---- events */
+void client_unsubscribe_all(Client *c);
+/* `values` behind callback and domain; its type is the rest of the event's letters.  Floating. */
+void domain_event(ManagedDomain *d, int event, const char *format, ...);
+void domain_lifecycle(ManagedDomain *d, int event, int detail);
+
+/* ---- what is kept on disk (store.c): whole or not at all */
+bool store_write(const char *folder, const char *name, const char *text, GError **err);
+bool store_remove(const char *folder, const char *name, GError **err);
+/* Every "NAME.xml" in a folder; a folder that is not there is empty. */
+void store_each(const char *folder, void (*f)(const char *name, const char *text, void *opaque), void *opaque);
+
+char *capabilities_xml(Daemon *d, const Realm *r);
+char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, const char *machine, const char *type, GError **err);

@@ -1,0 +1,266 @@
+/* domain_life.c - the verbs of a machine's life: start, stop, pause, each a job in its lane. */
+#include "base/error.h"
+#include "manage/daemon/daemon_inside.h"
+
+/* virDomain*Reason, and events' details of the same meaning. */
+enum { RUNNING_BOOTED = 1, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
+enum { EVENT_STARTED = 2, EVENT_SUSPENDED = 3, EVENT_RESUMED = 4, EVENT_STOPPED = 5, EVENT_SHUTDOWN = 6 };
+
+typedef struct Verb {
+    ManagedDomain *domain;
+    RpcCall *call;
+    HvStopMode mode;
+    bool paused, with_handle;
+    Domain *live;
+    HvDomain *hv; /* of a running machine: the domain's, which stays while a job of its lane is at work */
+    const HvDriver *driver;
+} Verb;
+
+static Verb *verb_new(ManagedDomain *d, RpcCall *call)
+{
+    Verb *v = g_new0(Verb, 1);
+    v->domain = domain_ref(d);
+    v->call = call;
+    return v;
+}
+
+/* Answers and frees. */
+static void verb_end(Verb *v, GError *err)
+{
+    if (v->call && err)
+        rpc_fail_error(v->call, err);
+    else if (v->call)
+        rpc_reply(v->call, v->with_handle ? g_variant_new("(@(ssi))", domain_handle(v->domain)) : NULL);
+    record_free(v->live);
+    domain_unref(v->domain);
+    g_free(v);
+}
+
+static bool needs(const ManagedDomain *d, bool active, GError **err)
+{
+    if (domain_active(d) == active)
+        return true;
+    return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, active ? "domain '%s' is not running" : "domain '%s' is already running", d->name);
+}
+
+/* ---- letting go, behind the job that may be at work with it */
+typedef struct Release {
+    const HvDriver *driver;
+    HvDomain *hv;
+} Release;
+
+static void release_done(Job *j, GError *err)
+{
+    Release *r = j->data;
+    r->driver->release(r->hv);
+    g_free(r);
+}
+
+void domain_release(ManagedDomain *d)
+{
+    static const JobType type = { "release", NULL, NULL, release_done };
+    if (!d->hv)
+        return;
+    Release *r = g_new0(Release, 1);
+    *r = (Release){ d->driver, g_steal_pointer(&d->hv) };
+    lane_push(d->lane, &type, r);
+}
+
+/* ---- what the driver tells, on the main thread */
+typedef struct Told {
+    ManagedDomain *domain;
+    HvEvent event;
+    char *name;
+} Told;
+
+static void stopped(ManagedDomain *d, HvStop how)
+{
+    static const int reasons[] = { [HV_STOP_SHUTDOWN] = SHUTOFF_SHUTDOWN, [HV_STOP_DESTROYED] = SHUTOFF_DESTROYED, [HV_STOP_CRASHED] = SHUTOFF_CRASHED,
+                                   [HV_STOP_MIGRATED] = 4, [HV_STOP_SAVED] = 5, [HV_STOP_FAILED] = SHUTOFF_FAILED };
+    if (!domain_active(d))
+        return;
+    domain_release(d);
+    domain_set_state(d, DOMAIN_SHUTOFF, reasons[how]);
+    domain_lifecycle(d, EVENT_STOPPED, how);
+    d->id = -1;
+    d->updated = false;
+    g_clear_pointer((void **)&d->live, record_free);
+    if (!d->config)
+        domain_remove(d);
+}
+
+static void rebooted(ManagedDomain *d) { domain_event(d, 1, "()"); }
+
+static gboolean told(gpointer data)
+{
+    Told *t = data;
+    ManagedDomain *d = t->domain;
+    if (!d->gone && domain_active(d))
+        switch (t->event.kind) {
+        case HV_STOPPED:
+            stopped(d, t->event.detail);
+            break;
+        case HV_PAUSED:
+            domain_set_state(d, DOMAIN_PAUSED, PAUSED_USER);
+            domain_lifecycle(d, EVENT_SUSPENDED, 0);
+            break;
+        case HV_RESUMED:
+            domain_set_state(d, DOMAIN_RUNNING, RUNNING_UNPAUSED);
+            domain_lifecycle(d, EVENT_RESUMED, 0);
+            break;
+        case HV_SHUTDOWN:
+            domain_set_state(d, DOMAIN_SHUTTING_DOWN, 1);
+            domain_lifecycle(d, EVENT_SHUTDOWN, 0);
+            break;
+        case HV_REBOOT:
+            rebooted(d);
+            break;
+        case HV_DEVICE_REMOVED:
+            domain_event(d, 15, "(s)", t->name);
+            break;
+        case HV_TRAY:
+            domain_event(d, 10, "(si)", t->name, t->event.detail ? 0 : 1);
+            break;
+        case HV_BALLOON:
+            d->live->current_memory = t->event.value;
+            domain_event(d, 13, "(t)", (guint64)t->event.value / 1024);
+            break;
+        case HV_RTC:
+            domain_event(d, 2, "(x)", t->event.value);
+            break;
+        case HV_AGENT:
+            domain_event(d, 18, "(ii)", t->event.detail ? 1 : 2, 2);
+            break;
+        case HV_IO_ERROR:
+        case HV_BLOCK_JOB:
+            break;
+        }
+    domain_unref(d);
+    g_free(t->name);
+    g_free(t);
+    return G_SOURCE_REMOVE;
+}
+
+static void notify(const HvEvent *event, void *opaque)
+{
+    ManagedDomain *d = opaque;
+    Told *t = g_new0(Told, 1);
+    *t = (Told){ domain_ref(d), *event, g_strdup(event->name ? event->name : "") };
+    GSource *source = g_idle_source_new();
+    g_source_set_priority(source, G_PRIORITY_HIGH); /* before the done() of the job that caused it */
+    g_source_set_callback(source, told, t, NULL);
+    g_source_attach(source, NULL);
+    g_source_unref(source);
+}
+
+void domain_set_state(ManagedDomain *d, DomainState state, int reason)
+{
+    d->state = state;
+    d->reason = reason;
+}
+
+/* ---- start */
+static bool start_begin(Job *j, GError **err)
+{
+    Verb *v = j->data;
+    if (!needs(v->domain, false, err))
+        return false;
+    if (!v->live)
+        v->live = record_copy(v->domain->config);
+    v->driver = hv_driver_for(v->live);
+    return true;
+}
+
+static bool start_run(Job *j, GError **err)
+{
+    Verb *v = j->data;
+    const HvHost *host = &v->domain->realm->daemon->host;
+    LaunchPlan *plan = launch_plan_new();
+    if (v->driver->plan(host, v->live, plan, err))
+        v->hv = v->driver->start(host, v->live, plan, notify, v->domain, err);
+    launch_plan_free(plan);
+    if (!v->hv)
+        return false;
+    return v->paused || v->driver->pause(v->hv, false, err);
+}
+
+static void start_done(Job *j, GError *err)
+{
+    Verb *v = j->data;
+    ManagedDomain *d = v->domain;
+    if (v->hv && (err || d->gone)) {
+        v->driver->release(v->hv);
+    } else if (v->hv) {
+        d->id = d->realm->next_id++;
+        d->hv = v->hv;
+        d->driver = v->driver;
+        record_free(d->live);
+        d->live = g_steal_pointer(&v->live);
+        d->live->id = d->id;
+        d->started_us = g_get_monotonic_time();
+        domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : RUNNING_BOOTED);
+        domain_lifecycle(d, EVENT_STARTED, 0);
+        domain_lifecycle(d, v->paused ? EVENT_SUSPENDED : EVENT_RESUMED, 0);
+    }
+    if (err && !d->config && !d->gone && !domain_active(d))
+        domain_remove(d);
+    verb_end(v, err);
+}
+
+static const JobType start_type = { "start", start_begin, start_run, start_done };
+
+void domain_start(ManagedDomain *d, bool paused, RpcCall *call, bool with_handle)
+{
+    Verb *v = verb_new(d, call);
+    v->paused = paused;
+    v->with_handle = with_handle;
+    lane_push(d->lane, &start_type, v);
+}
+
+void domain_start_transient(ManagedDomain *d, Domain *def, bool paused, RpcCall *call)
+{
+    Verb *v = verb_new(d, call);
+    v->paused = paused;
+    v->with_handle = true;
+    v->live = def;
+    lane_push(d->lane, &start_type, v);
+}
+
+/* ---- stop and pause */
+static bool running_begin(Job *j, GError **err)
+{
+    Verb *v = j->data;
+    v->driver = v->domain->driver;
+    v->hv = v->domain->hv;
+    return needs(v->domain, true, err);
+}
+
+static bool stop_run(Job *j, GError **err)
+{
+    Verb *v = j->data;
+    return v->driver->stop(v->hv, v->mode, err);
+}
+
+static void verb_done(Job *j, GError *err) { verb_end(j->data, err); }
+
+void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call)
+{
+    static const JobType type = { "stop", running_begin, stop_run, verb_done };
+    Verb *v = verb_new(d, call);
+    v->mode = mode;
+    lane_push(d->lane, &type, v);
+}
+
+static bool pause_run(Job *j, GError **err)
+{
+    Verb *v = j->data;
+    return v->driver->pause(v->hv, v->paused, err);
+}
+
+void domain_pause(ManagedDomain *d, bool paused, RpcCall *call)
+{
+    static const JobType type = { "pause", running_begin, pause_run, verb_done };
+    Verb *v = verb_new(d, call);
+    v->paused = paused;
+    lane_push(d->lane, &type, v);
+}

@@ -1,0 +1,168 @@
+/* handlers_life.c - what changes domains: definitions, and the verbs of domain_life.c. */
+#include <string.h>
+
+#include "base/error.h"
+#include "manage/daemon/daemon_inside.h"
+
+enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
+enum { START_PAUSED = 1, CREATE_VALIDATE = 1 << 4, DESTROY_GRACEFUL = 1 };
+
+static void define(Client *c, RpcCall *call, const char *xml)
+{
+    g_autoptr(GError) err = NULL;
+    ManagedDomain *d;
+    bool is_new;
+    if (!domain_define(c->realm, xml, &d, &is_new, &err)) {
+        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        return;
+    }
+    domain_lifecycle(d, EVENT_DEFINED, is_new ? DEFINED_ADDED : DEFINED_UPDATED);
+    rpc_reply(call, g_variant_new("(@(ssi))", domain_handle(d)));
+}
+
+static void define_xml(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *xml;
+    g_variant_get_child(args, 0, "&s", &xml);
+    define(c, call, xml);
+}
+
+/* A transient domain: in no file, gone when it stops. */
+static void create_xml(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *xml;
+    guint flags;
+    g_autoptr(GError) err = NULL;
+    g_variant_get(args, "(&su)", &xml, &flags);
+    Domain *def = record_read_xml(&domain_type, xml, RECORD_SECRET, NULL, &err);
+    ManagedDomain *named = def ? domain_by_name(c->realm, def->name) : NULL;
+    if (!def) {
+        rpc_fail(call, RPC_ERR_XML_ERROR, "%s", err->message);
+    } else if (named && (domain_active(named) || strcmp(named->uuid, def->uuid))) {
+        rpc_fail(call, RPC_ERR_OPERATION_FAILED, "domain '%s' already exists with uuid %s", named->name, named->uuid);
+        record_free(def);
+    } else if (!named && domain_by_uuid(c->realm, def->uuid)) {
+        rpc_fail(call, RPC_ERR_OPERATION_FAILED, "another domain is already defined with uuid %s", def->uuid);
+        record_free(def);
+    } else {
+        domain_start_transient(named ? named : domain_add(c->realm, record_copy(def), false), def, flags & START_PAUSED, call);
+    }
+}
+
+/* Undefines; one that runs goes on as a transient one. */
+static bool undefine(ManagedDomain *d, GError **err)
+{
+    if (!d->config)
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition", d->name);
+    if (!d->realm->in_memory) {
+        g_autofree char *domains = g_build_filename(d->realm->daemon->config_dir, "domains", NULL), *autostart = g_build_filename(d->realm->daemon->config_dir, "autostart", NULL);
+        if (!store_remove(autostart, d->name, err) || !store_remove(domains, d->name, err))
+            return false;
+    }
+    domain_ref(d);
+    domain_lifecycle(d, EVENT_UNDEFINED, 0);
+    if (domain_active(d))
+        g_clear_pointer((void **)&d->config, record_free);
+    else
+        domain_remove(d);
+    domain_unref(d);
+    return true;
+}
+
+/* Answers by an error or with nothing. */
+static void reply_error(RpcCall *call, const GError *err)
+{
+    if (err)
+        rpc_fail_error(call, err);
+    else
+        rpc_reply(call, NULL);
+}
+
+static void undefine_domain(Client *c, RpcCall *call, GVariant *args)
+{
+    g_autoptr(GError) err = NULL;
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (!d)
+        return;
+    undefine(d, &err);
+    reply_error(call, err);
+}
+
+static void set_autostart(Client *c, RpcCall *call, GVariant *args)
+{
+    int on;
+    g_autoptr(GError) err = NULL;
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (!d)
+        return;
+    g_variant_get_child(args, 1, "i", &on);
+    g_autofree char *folder = g_build_filename(d->realm->daemon->config_dir, "autostart", NULL);
+    if (!d->config)
+        rpc_error_set(&err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it cannot start by itself", d->name);
+    else if (d->realm->in_memory || (on ? store_write(folder, d->name, "<autostart/>\n", &err) : store_remove(folder, d->name, &err)))
+        d->autostart = on;
+    reply_error(call, err);
+}
+
+static void create(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (d)
+        domain_start(d, false, call, false);
+}
+
+static void create_flags(Client *c, RpcCall *call, GVariant *args)
+{
+    guint flags;
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (!d)
+        return;
+    g_variant_get_child(args, 1, "u", &flags);
+    domain_start(d, flags & START_PAUSED, call, true);
+}
+
+static void stop(Client *c, RpcCall *call, GVariant *args, HvStopMode mode)
+{
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (d)
+        domain_stop(d, mode, call);
+}
+
+static void destroy(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_NOW); }
+static void shut_down(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_ASK); }
+static void reset(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_RESET); }
+static void reboot(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_RESET); }
+
+static void suspend(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (d)
+        domain_pause(d, true, call);
+}
+
+static void resume(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (d)
+        domain_pause(d, false, call);
+}
+
+const Handler domain_life_handlers[] = {
+    { "DOMAIN_DEFINE_XML", define_xml },
+    { "DOMAIN_DEFINE_XML_FLAGS", define_xml },
+    { "DOMAIN_CREATE_XML", create_xml },
+    { "DOMAIN_UNDEFINE", undefine_domain },
+    { "DOMAIN_UNDEFINE_FLAGS", undefine_domain },
+    { "DOMAIN_SET_AUTOSTART", set_autostart },
+    { "DOMAIN_CREATE", create },
+    { "DOMAIN_CREATE_WITH_FLAGS", create_flags },
+    { "DOMAIN_DESTROY", destroy },
+    { "DOMAIN_DESTROY_FLAGS", destroy },
+    { "DOMAIN_SHUTDOWN", shut_down },
+    { "DOMAIN_SHUTDOWN_FLAGS", shut_down },
+    { "DOMAIN_REBOOT", reboot },
+    { "DOMAIN_RESET", reset },
+    { "DOMAIN_SUSPEND", suspend },
+    { "DOMAIN_RESUME", resume },
+    { NULL },
+};

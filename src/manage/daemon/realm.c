@@ -1,0 +1,154 @@
+/* realm.c - domains by name, UUID and id. */
+#include <string.h>
+
+#include "base/error.h"
+#include "manage/daemon/daemon_inside.h"
+
+Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
+{
+    Realm *r = g_new0(Realm, 1);
+    *r = (Realm){ .daemon = d, .scheme = scheme, .in_memory = in_memory, .next_id = 1 };
+    r->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)domain_unref);
+    return r;
+}
+
+void realm_free(Realm *r)
+{
+    if (!r)
+        return;
+    g_autoptr(GList) all = g_hash_table_get_values(r->domains);
+    for (GList *l = all; l; l = l->next)
+        domain_remove(l->data);
+    g_hash_table_unref(r->domains);
+    g_free(r);
+}
+
+ManagedDomain *domain_ref(ManagedDomain *d)
+{
+    g_atomic_ref_count_inc(&d->refs);
+    return d;
+}
+
+void domain_unref(ManagedDomain *d)
+{
+    if (!g_atomic_ref_count_dec(&d->refs))
+        return;
+    record_free(d->config);
+    record_free(d->live);
+    g_free(d->name);
+    g_free(d->uuid);
+    g_free(d);
+}
+
+ManagedDomain *domain_add(Realm *r, Domain *def, bool persistent)
+{
+    ManagedDomain *d = g_new0(ManagedDomain, 1);
+    g_atomic_ref_count_init(&d->refs);
+    d->realm = r;
+    d->name = g_strdup(def->name);
+    d->uuid = g_strdup(def->uuid);
+    d->id = -1;
+    *(persistent ? &d->config : &d->live) = def;
+    d->state = DOMAIN_SHUTOFF;
+    d->lane = lane_new();
+    g_hash_table_insert(r->domains, d->name, d);
+    return d;
+}
+
+void domain_remove(ManagedDomain *d)
+{
+    if (d->gone)
+        return;
+    d->gone = true;
+    domain_release(d);
+    lane_free(g_steal_pointer(&d->lane));
+    g_hash_table_remove(d->realm->domains, d->name);
+}
+
+ManagedDomain *domain_by_name(const Realm *r, const char *name) { return g_hash_table_lookup(r->domains, name); }
+
+static ManagedDomain *find(const Realm *r, bool (*is)(const ManagedDomain *d, const void *key), const void *key)
+{
+    GHashTableIter i;
+    gpointer d;
+    g_hash_table_iter_init(&i, r->domains);
+    while (g_hash_table_iter_next(&i, NULL, &d))
+        if (is(d, key))
+            return d;
+    return NULL;
+}
+
+static bool has_uuid(const ManagedDomain *d, const void *key) { return !strcmp(d->uuid, key); }
+static bool has_id(const ManagedDomain *d, const void *key) { return d->id == *(const int *)key; }
+ManagedDomain *domain_by_uuid(const Realm *r, const char *uuid) { return find(r, has_uuid, uuid); }
+ManagedDomain *domain_by_id(const Realm *r, int id) { return id < 0 ? NULL : find(r, has_id, &id); }
+
+GVariant *domain_handle(const ManagedDomain *d) { return g_variant_new("(ssi)", d->name, d->uuid, d->id); }
+
+ManagedDomain *domain_of_call(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *name, *uuid;
+    g_autoptr(GVariant) handle = g_variant_get_child_value(args, 0);
+    g_variant_get(handle, "(&s&si)", &name, &uuid, NULL);
+    ManagedDomain *d = domain_by_name(c->realm, name);
+    if (!d || strcmp(d->uuid, uuid))
+        d = domain_by_uuid(c->realm, uuid);
+    if (!d)
+        rpc_fail(call, RPC_ERR_NO_DOMAIN, "no domain with matching name '%s' (UUID %s): it has been undefined", name, uuid);
+    return d;
+}
+
+/* One name, one UUID: a definition with both of an existing domain replaces it, with one of them it is a mistake. */
+static bool name_and_uuid_agree(const Realm *r, const Domain *d, GError **err)
+{
+    const ManagedDomain *named = domain_by_name(r, d->name), *known = domain_by_uuid(r, d->uuid);
+    if (named && strcmp(named->uuid, d->uuid))
+        return rpc_error_set(err, RPC_ERR_OPERATION_FAILED, "domain '%s' already exists with uuid %s: undefine it, or give this one another name", d->name, named->uuid);
+    if (known && strcmp(known->name, d->name))
+        return rpc_error_set(err, RPC_ERR_OPERATION_FAILED, "domain '%s' is already defined with uuid %s: leave <uuid> out, or rename that domain", known->name, d->uuid);
+    return true;
+}
+
+/* Without a UUID it is the one of that name. */
+static Domain *read_definition(const Realm *r, const char *xml, GError **err)
+{
+    Domain *d = record_read_xml(&domain_type, xml, RECORD_SECRET, NULL, err);
+    const ManagedDomain *named = d ? domain_by_name(r, d->name) : NULL;
+    if (named && !strstr(xml, "<uuid>")) {
+        g_free(d->uuid);
+        d->uuid = g_strdup(named->uuid);
+    }
+    if (d && !name_and_uuid_agree(r, d, err))
+        g_clear_pointer((void **)&d, record_free);
+    return d;
+}
+
+static bool write_definition(const Realm *r, const Domain *d, GError **err)
+{
+    if (r->in_memory)
+        return true;
+    g_autofree char *folder = g_build_filename(r->daemon->config_dir, "domains", NULL), *xml = record_write_xml(d, RECORD_SECRET);
+    return store_write(folder, d->name, xml, err);
+}
+
+bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new, GError **err)
+{
+    Domain *config = read_definition(r, xml, err);
+    if (!config)
+        return false;
+    if (!write_definition(r, config, err)) {
+        record_free(config);
+        return false;
+    }
+    ManagedDomain *d = domain_by_name(r, config->name);
+    *ret_new = !d;
+    if (d) {
+        record_free(d->config);
+        d->config = config;
+        d->updated = true;
+    } else {
+        d = domain_add(r, config, true);
+    }
+    *ret = d;
+    return true;
+}

@@ -1,0 +1,105 @@
+/* main.c - the manager's daemon. */
+#include <glib-unix.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "manage/daemon/daemon.h"
+
+typedef struct Command {
+    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *socket;
+    gboolean session, version, coverage;
+    int timeout;
+} Command;
+
+/* Of the host for root, of the user otherwise. */
+static char *folder(const char *told, bool session, const char *host, const char *users)
+{
+    return told ? g_strdup(told) : session ? g_build_filename(users, "atoll", NULL) : g_build_filename(host, "atoll", NULL);
+}
+
+static gboolean on_signal(gpointer loop)
+{
+    g_main_loop_quit(loop);
+    return G_SOURCE_CONTINUE;
+}
+
+typedef struct Idle {
+    Daemon *daemon;
+    GMainLoop *loop;
+    int limit, seconds;
+} Idle;
+
+static gboolean on_second(gpointer data)
+{
+    Idle *i = data;
+    i->seconds = daemon_is_idle(i->daemon) ? i->seconds + 1 : 0;
+    if (i->seconds >= i->limit)
+        g_main_loop_quit(i->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static int serve(const Command *c, GError **err)
+{
+    bool session = c->session || geteuid();
+    g_autofree char *config = folder(c->config_dir, session, "/etc", g_get_user_config_dir()), *state = folder(c->state_dir, session, "/var/lib", g_get_user_data_dir());
+    g_autofree char *runtime = folder(c->runtime_dir, session, "/run", g_get_user_runtime_dir()), *log = folder(c->log_dir, session, "/var/log", g_get_user_cache_dir());
+    g_autofree char *socket = c->socket ? g_strdup(c->socket) : g_build_filename(runtime, "atoll-sock", NULL), *readonly = g_strconcat(socket, "-ro", NULL);
+    const DaemonOptions o = { .config_dir = config, .state_dir = state, .runtime_dir = runtime, .log_dir = log, .emulator = c->emulator, .session = session };
+    Daemon *d = daemon_new(&o, err);
+    if (!d)
+        return 1;
+    bool ok = daemon_listen(d, socket, session ? 0600 : 0660, false, err) && (session || daemon_listen(d, readonly, 0666, true, err));
+    if (ok) {
+        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+        Idle idle = { d, loop, c->timeout, 0 };
+        g_unix_signal_add(SIGTERM, on_signal, loop);
+        g_unix_signal_add(SIGINT, on_signal, loop);
+        if (c->timeout > 0)
+            g_timeout_add_seconds(1, on_second, &idle);
+        daemon_autostart(d);
+        g_main_loop_run(loop);
+    }
+    daemon_free(d);
+    return !ok;
+}
+
+int main(int argc, char **argv)
+{
+    Command c = { 0 };
+    const GOptionEntry entries[] = {
+        { "session", 0, 0, G_OPTION_ARG_NONE, &c.session, "serve this user (what a plain user always gets), not the host", NULL },
+        { "config-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.config_dir, "definitions (/etc/atoll)", "DIR" },
+        { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.state_dir, "images and firmware variables (/var/lib/atoll)", "DIR" },
+        { "runtime-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.runtime_dir, "sockets (/run/atoll)", "DIR" },
+        { "log-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.log_dir, "logs of machines (/var/log/atoll)", "DIR" },
+        { "emulator", 0, 0, G_OPTION_ARG_FILENAME, &c.emulator, "program that runs machines (atoll-vm)", "PATH" },
+        { "socket", 0, 0, G_OPTION_ARG_FILENAME, &c.socket, "where clients connect; read-only ones at the same name with -ro (RUNTIME/atoll-sock)", "PATH" },
+        { "timeout", 't', 0, G_OPTION_ARG_INT, &c.timeout, "end after so many seconds without clients and machines", "S" },
+        { "coverage", 0, 0, G_OPTION_ARG_NONE, &c.coverage, "print which procedures of libvirt's protocol are answered", NULL },
+        { "version", 'V', 0, G_OPTION_ARG_NONE, &c.version, "print the version", NULL },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GError) err = NULL;
+    g_option_context_set_summary(context, "Keeps the machines, networks and storage of a host; libvirt's clients connect to it:\n"
+                                          "  virsh -c 'qemu:///system?socket=/run/atoll/atoll-sock' list --all");
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &err)) {
+        fprintf(stderr, "atolld: %s; see atolld --help\n", err->message);
+        return 1;
+    }
+    if (c.version) {
+        puts("atolld " ATOLL_VERSION);
+        return 0;
+    }
+    if (c.coverage) {
+        g_autofree char *table = daemon_coverage();
+        fputs(table, stdout);
+        return 0;
+    }
+    int status = serve(&c, &err);
+    if (err)
+        fprintf(stderr, "atolld: %s\n", err->message);
+    return status;
+}
