@@ -78,7 +78,7 @@ bool board_plug(Board *b, Device *d, const char *bus, const char *addr, GError *
     return device_plug(d, bus, addr, err) && map_card(d, err) && b->ops->plugged(b, d, err);
 }
 
-bool board_set_boot_order(Board *b, const char *order, GError **err) { return b->ops->set_boot_order(b, order, err); }
+bool board_set_boot_order(Board *b, const BootOrder *order, GError **err) { return b->ops->set_boot_order(b, order, err); }
 
 bool board_add_file(Board *b, const char *name, const void *data, size_t n, GError **err)
 {

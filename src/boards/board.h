@@ -1,4 +1,5 @@
 #pragma once
+#include "boards/boot_order.h"
 #include "machine/machine.h"
 /*
  * board.h - main boards: which devices a machine has and how they are wired.  No behaviour of its own.
@@ -21,7 +22,7 @@ typedef struct BoardConfig {
     const char *serial[4];     /* chardev ids of COM1 to COM4; NULL: no such port */
     const char *ide[4];        /* drive ids: primary master and slave, secondary master and slave; NULL: empty */
     bool ide_cdrom[4];         /* an ATAPI drive; with ide[n] NULL it has no disc */
-    const char *boot_order;    /* as -boot order=: letters a c d n; NULL: the firmware's own order */
+    BootOrder boot;
     bool boot_menu;
     unsigned boot_menu_timeout_ms; /* 0: the firmware's default */
     int reboot_timeout_ms;     /* when nothing boots; -1: stay */
@@ -52,8 +53,8 @@ void board_destroy(Board *b); /* after machine_destroy(); NULL is fine */
  * failure the device is still the caller's to destroy. */
 bool board_plug(Board *b, Device *d, const char *bus, const char *addr, GError **err);
 
-/* Another order of boot devices from the next start on (-boot once=); NULL: the firmware's own. */
-bool board_set_boot_order(Board *b, const char *order, GError **err);
+/* The order of boot devices from the next start on: after devices were added or their bootindex changed, and once -boot once= is over. */
+bool board_set_boot_order(Board *b, const BootOrder *order, GError **err);
 
 /* An extra fw_cfg file (-fw_cfg name=...,file=...); the bytes are copied. */
 bool board_add_file(Board *b, const char *name, const void *data, size_t n, GError **err);

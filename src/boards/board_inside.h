@@ -5,7 +5,7 @@ typedef struct BoardOps {
     void (*destroy)(Board *b);
     IrqLine (*isa_irq)(Board *b, unsigned n);
     bool (*add_file)(Board *b, const char *name, const void *data, size_t n, GError **err);
-    bool (*set_boot_order)(Board *b, const char *order, GError **err);
+    bool (*set_boot_order)(Board *b, const BootOrder *order, GError **err);
     bool (*attach)(Board *b, Device *d, GError **err);  /* a place for a device that is neither PCI nor ISA; before realize */
     bool (*plugged)(Board *b, Device *d, GError **err); /* a device of the user's has been realized */
     bool (*start_direct)(Board *b, BoardStart *ret, GError **err);

@@ -32,21 +32,28 @@ static void set_memory_bytes(Pc *pc)
 }
 
 /* Nibbles 1 floppy, 2 disk, 3 CD, 4 network: 3dh low first and high second, 38h high third; bit 0: no floppy check. */
-bool pc_set_boot_order(Board *b, const char *order, GError **err)
+static bool set_boot_nibbles(Pc *pc, const char *order, GError **err)
 {
-    Pc *pc = (Pc *)b;
     static const char letters[] = "acdn";
     uint8_t code[3] = { 0 };
     order = order ? order : "cad";
-    for (unsigned i = 0; order[i]; i++) {
-        const char *found = strchr(letters, order[i]);
-        if (!found || i >= 3)
-            return error_set(err, ERR_INVALID, "boot order '%s' is not up to three of the letters a (floppy), c (disk), d (CD-ROM), n (network)", order);
-        code[i] = found - letters + 1;
-    }
+    if (!boot_order_check(order, err))
+        return false;
+    for (unsigned i = 0; order[i]; i++)
+        code[i] = strchr(letters, order[i]) - letters + 1;
     rtc_set_cmos(pc->rtc, 0x3d, code[1] << 4 | code[0]);
     rtc_set_cmos(pc->rtc, 0x38, code[2] << 4 | 1);
     return true;
+}
+
+bool pc_set_boot_order(Board *b, const BootOrder *order, GError **err)
+{
+    Pc *pc = (Pc *)b;
+    static const char name[] = "bootorder";
+    g_autoptr(GString) file = NULL;
+    if (!set_boot_nibbles(pc, order->letters, err) || !(file = boot_order_build(b->machine, order, err)))
+        return false;
+    return (!file->len && !fw_cfg_file(pc->fw_cfg, name)) || fw_cfg_add_file(pc->fw_cfg, name, file->str, file->len, err);
 }
 
 static bool set_cmos(Pc *pc, const BoardConfig *c, GError **err)
@@ -56,7 +63,7 @@ static bool set_cmos(Pc *pc, const BoardConfig *c, GError **err)
     rtc_set_cmos(pc->rtc, 0x14, FPU | PS2_MOUSE);
     rtc_set_cmos(pc->rtc, 0x39, ALL_LBA); /* translation of the four disks */
     rtc_set_cmos(pc->rtc, 0x5f, pc->board.machine->config.cpus - 1);
-    return pc_set_boot_order(&pc->board, c->boot_order, err);
+    return set_boot_nibbles(pc, c->boot.letters, err);
 }
 
 /* ---- fw_cfg */

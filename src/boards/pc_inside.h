@@ -52,7 +52,7 @@ bool pc_map_memory(Pc *pc, const BoardConfig *config, GError **err);
 unsigned pc_e820(const Pc *pc, E820Entry ret[32]);
 /* pc_firmware.c: CMOS, fw_cfg, ACPI and SMBIOS files.  pc_publish_tables() again after a device was added. */
 bool pc_tell_firmware(Pc *pc, const BoardConfig *config, GError **err);
-bool pc_set_boot_order(Board *b, const char *order, GError **err);
+bool pc_set_boot_order(Board *b, const BootOrder *order, GError **err);
 bool pc_publish_tables(Pc *pc, GError **err);
 AcpiTables *pc_acpi_tables(const Pc *pc);
 struct Smbios *pc_smbios(const Pc *pc);

@@ -100,12 +100,60 @@ static void test_cmos(void)
         { 0x15, 0x80 }, { 0x16, 0x02 }, { 0x17, 0xff }, { 0x18, 0xff }, { 0x34, 0x00 }, { 0x35, 0xbf }, { 0x5b, 0x00 }, { 0x5c, 0x80 },
         { 0x5d, 0x00 }, { 0x5f, 1 }, { 0x3d, 0x32 }, { 0x38, 0x41 },
     };
-    BoardConfig c = { .boot_order = "cdn" };
+    BoardConfig c = { .boot.letters = "cdn" };
     Board *b = make_board(make_machine(5 * GIB), &c);
     for (unsigned i = 0; i < G_N_ELEMENTS(want); i++) {
         out(b->machine->ports, 0x70, 1, want[i].at);
         g_assert_cmphex(in(b->machine->ports, 0x71, 1), ==, want[i].value);
     }
+    destroy(b);
+}
+
+/* ---- the order of booting */
+
+static void plug(Board *b, const char *type, const char *id, const char *addr, const char *property, const char *value)
+{
+    g_autoptr(GError) err = NULL;
+    Device *d = device_new(b->machine, device_type_find(device_types, type, NULL), id, (const char *[]){ property, value, NULL }, &err);
+    g_assert_no_error(err);
+    board_plug(b, d, NULL, addr, &err);
+    g_assert_no_error(err);
+}
+
+static void expect_order(Board *b, const char *letters, bool strict, const char *want)
+{
+    g_autoptr(GError) err = NULL;
+    g_assert_true(board_set_boot_order(b, &(BootOrder){ letters, strict }, &err));
+    GBytes *file = fw_cfg_file(((Pc *)b)->fw_cfg, "bootorder");
+    gsize n = 0;
+    const char *text = file ? g_bytes_get_data(file, &n) : NULL;
+    g_assert_cmpuint(n, ==, want ? strlen(want) + 1 : 0);
+    g_assert_cmpstr(n ? text : NULL, ==, want);
+}
+
+static void test_boot_order(void)
+{
+    g_autoptr(GError) err = NULL;
+    Board *b = make_board(make_machine(64 * MIB), &(BoardConfig){ .ide_cdrom = { false, false, true } });
+    expect_order(b, NULL, false, NULL);
+    plug(b, "virtio-net-pci", "net0", "5", "bootindex", "9");
+    plug(b, "virtio-net-pci", "net1", "6.1", NULL, NULL);
+    plug(b, "virtio-scsi-pci", "scsi0", "7", NULL, NULL);
+    plug(b, "scsi-cd", "cd", NULL, "lun", "3");
+#define NET0 "/pci@i0cf8/ethernet@5/ethernet-phy@0"
+#define NET1 "/pci@i0cf8/ethernet@6,1/ethernet-phy@0"
+#define IDE "/pci@i0cf8/ide@1,1/drive@1/disk@0"
+#define SCSI "/pci@i0cf8/scsi@7/channel@0/disk@0,3"
+    expect_order(b, NULL, false, NET0);
+    expect_order(b, NULL, true, NET0 "\nHALT");
+    expect_order(b, "nd", false, NET0 "\n" NET1 "\n" IDE "\n" SCSI);
+    expect_order(b, "d", false, NET0 "\n" IDE "\n" SCSI "\n" NET1);
+    expect_order(b, "d", true, NET0 "\n" IDE "\n" SCSI "\nHALT");
+    plug(b, "ide-cd", "late", NULL, "bootindex", "2");
+    expect_order(b, NULL, false, "/pci@i0cf8/ide@1,1/drive@0/disk@0\n" NET0);
+    plug(b, "scsi-cd", "same", NULL, "bootindex", "2");
+    g_assert_false(board_set_boot_order(b, &(BootOrder){ 0 }, &err));
+    g_assert_cmpstr(err->message, ==, "same: bootindex 2 is late's already");
     destroy(b);
 }
 
@@ -266,8 +314,8 @@ static void test_bad_config(void)
     expect_failure(16 * MIB, &(BoardConfig){ .firmware = "/" }, "'/'");
     expect_failure(16 * MIB, &(BoardConfig){ .firmware = odd }, "multiple of 64 KiB");
     expect_failure(16 * MIB, &(BoardConfig){ .firmware = empty }, "0 bytes");
-    expect_failure(16 * MIB, &(BoardConfig){ .boot_order = "cx" }, "boot order");
-    expect_failure(16 * MIB, &(BoardConfig){ .boot_order = "acdn" }, "boot order");
+    expect_failure(16 * MIB, &(BoardConfig){ .boot.letters = "cx" }, "boot devices");
+    expect_failure(16 * MIB, &(BoardConfig){ .boot.letters = "acdn" }, "boot devices");
     expect_failure(16 * MIB, &(BoardConfig){ .serial = { "nobody" } }, "nobody");
     expect_failure(16 * MIB, &(BoardConfig){ .ide = { "nodrive" } }, "nodrive");
     g_unlink(odd);
@@ -304,6 +352,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pc/map", test_map);
     g_test_add_func("/pc/cmos", test_cmos);
+    g_test_add_func("/pc/boot-order", test_boot_order);
     g_test_add_func("/pc/two-machines", test_two_machines);
     g_test_add_func("/pc/save-load", test_save_load);
     g_test_add_func("/pc/direct-start", test_direct);

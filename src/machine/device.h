@@ -45,6 +45,13 @@ struct Window {
     char name[48];
 };
 
+/* How firmware finds a device to boot from: Open Firmware's path, as in "/pci@i0cf8/ide@1,1/drive@0/disk@0", of QEMU's
+ * names, which SeaBIOS and OVMF know; letter as in -boot order: a floppy, c disk, d CD-ROM, n network. */
+typedef struct BootPlace {
+    char letter;
+    char *path;
+} BootPlace;
+
 typedef enum ResetKind { RESET_COLD, RESET_WARM } ResetKind;
 
 typedef struct DeviceType {
@@ -64,6 +71,7 @@ typedef struct DeviceType {
     void (*pre_save)(Device *d);
     bool (*post_load)(Device *d, GError **err); /* recompute derived fields; touch no other device */
     void (*medium)(Device *d, struct Medium *ret); /* a drive with removable media: storage/medium.h */
+    bool (*boot_place)(Device *d, BootPlace *ret); /* realized; the caller frees ret->path; false: not to boot from now */
     void (*resumed)(Device *d); /* the machine goes on after a stop */
     void (*set_irq)(Device *d, unsigned n, bool level); /* an interrupt controller's inputs: device_irq_input() */
 } DeviceType;

@@ -115,6 +115,27 @@ void pci_bus_msi(PciBus *b, uint64_t address, uint32_t data)
         b->ops->msi(b->opaque, address, data);
 }
 
+/* Open Firmware's PCI binding, 2.5, with QEMU's names of classes: what firmware looks for. */
+char *pci_boot_path(const PciDevice *p)
+{
+    static const struct { uint16_t class_code; const char *name; } names[] = {
+        { 0x0100, "scsi" }, { 0x0101, "ide" }, { 0x0102, "fdc" }, { 0x0200, "ethernet" }, { 0x0604, "pci-bridge" }, { 0x0c03, "usb" },
+    };
+    GString *path = g_string_new("/pci@i0cf8/");
+    const char *name = NULL;
+    for (unsigned i = 0; !name && i < G_N_ELEMENTS(names); i++)
+        if (names[i].class_code == pci_get16(p, PCI_CLASS + 1))
+            name = names[i].name;
+    if (name)
+        g_string_append(path, name);
+    else
+        g_string_append_printf(path, "pci%04x,%04x", pci_get16(p, PCI_VENDOR_ID), pci_get16(p, PCI_DEVICE_ID));
+    g_string_append_printf(path, "@%x", p->devfn >> 3);
+    if (p->devfn & 7)
+        g_string_append_printf(path, ",%x", p->devfn & 7);
+    return g_string_free(path, FALSE);
+}
+
 bool pci_devfn_parse(const char *addr, uint8_t *ret, GError **err)
 {
     char *end = NULL;

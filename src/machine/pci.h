@@ -57,6 +57,7 @@ PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void 
 void pci_bus_destroy(PciBus *b); /* after its functions; NULL is fine */
 /* Before device_realize().  devfn -1: the first free slot.  Error names the holder of a taken slot. */
 bool pci_plug(PciDevice *p, PciBus *b, int devfn, GError **err);
+char *pci_boot_path(const PciDevice *p); /* for BootPlace: "/pci@i0cf8/scsi@4", "/pci@i0cf8/pci8086,2922@1f,2" */
 PciDevice *pci_find(PciBus *b, uint8_t devfn); /* NULL: empty */
 bool pci_devfn_parse(const char *addr, uint8_t *ret, GError **err); /* "3", "0x3.1": slot and function, hexadecimal or not */
 /* Configuration accesses of a host bridge; size 1, 2, 4; all ones where nothing is.  Not with a function's lock held. */

@@ -301,11 +301,33 @@ static bool add_files(Vm *vm, GError **err)
     return true;
 }
 
+/* SeaBIOS tells the format by the name. */
+static bool add_splash(Vm *vm, GError **err)
+{
+    g_autofree char *data = NULL;
+    gsize n = 0;
+    const char *path = vm->config->boot_splash;
+    if (!path)
+        return true;
+    if (!g_file_get_contents(path, &data, &n, err))
+        return false;
+    bool bmp = n > 2 && memcmp(data, "BM", 2) == 0, jpeg = n > 2 && memcmp(data, "\xff\xd8", 2) == 0;
+    if (!bmp && !jpeg)
+        return error_set(err, ERR_INVALID, "-boot splash: '%s' is neither a JPEG nor a BMP picture", path);
+    return board_add_file(vm->board, bmp ? "bootsplash.bmp" : "bootsplash.jpg", data, n, err);
+}
+
+bool vm_set_boot_order(Vm *vm, bool first, GError **err)
+{
+    const VmConfig *c = vm->config;
+    return board_set_boot_order(vm->board, &(BootOrder){ first && c->boot_once ? c->boot_once : c->boot_order, c->boot_strict }, err);
+}
+
 static void fill_board_config(Vm *vm, BoardConfig *bc)
 {
     const VmConfig *c = vm->config;
     memcpy(bc->pflash, c->pflash, sizeof(bc->pflash));
-    bc->boot_order = c->boot_once ? c->boot_once : c->boot_order;
+    bc->boot = (BootOrder){ c->boot_once ? c->boot_once : c->boot_order, c->boot_strict };
     bc->boot_menu = c->boot_menu;
     bc->boot_menu_timeout_ms = c->boot_menu_timeout_ms;
     bc->reboot_timeout_ms = c->reboot_timeout_ms;
@@ -333,7 +355,7 @@ static bool assemble(Vm *vm, const char *firmware, GError **err)
         return false;
     fill_board_config(vm, &bc);
     vm->board = board_create(vm->config->board, vm->machine, &bc, err);
-    return vm->board && plug_devices(vm, devices, err) && plug_debugcons(vm, err) && add_files(vm, err);
+    return vm->board && plug_devices(vm, devices, err) && plug_debugcons(vm, err) && add_files(vm, err) && add_splash(vm, err) && vm_set_boot_order(vm, true, err);
 }
 
 bool vm_start_kernel(Vm *vm, GError **err)

@@ -82,8 +82,8 @@ typedef struct VmConfig {
     GPtrArray *firmware_dirs; /* -L, then the usual ones; NULL-terminated by config_finish() */
     char *firmware, *kernel, *initrd, *append;
     char *pflash[FLASH_CHIPS]; /* drive ids */
-    char *boot_order, *boot_once;
-    bool boot_menu;
+    char *boot_order, *boot_once, *boot_splash;
+    bool boot_menu, boot_strict;
     unsigned boot_menu_timeout_ms;
     int reboot_timeout_ms;
     GArray *files; /* FileConfig */

@@ -243,40 +243,37 @@ bool config_rtc(VmConfig *c, const char *arg, GError **err)
 
 /* ---- starting up */
 
-static bool check_boot_letters(const char *letters, GError **err)
+static void replace(char **at, const char *text)
 {
-    for (const char *p = letters; *p; p++)
-        if (!strchr("acdn", *p) || strchr(letters, *p) != p || p - letters >= 3)
-            return error_set(err, ERR_INVALID,
-                             "-boot: '%s' is no order of devices; write up to three of a floppy, c disk, d CD-ROM, n network, each once", letters);
-    return true;
+    if (!text)
+        return;
+    g_free(*at);
+    *at = g_strdup(text);
 }
 
 bool config_boot(VmConfig *c, const char *arg, GError **err)
 {
     g_autoptr(KeyVals) kv = keyvals_parse(arg, "order", "-boot", err);
-    bool strict = false;
-    uint64_t splash_ms = 0, reboot_ms = UINT64_MAX;
+    uint64_t splash_ms = c->boot_menu_timeout_ms, reboot_ms = UINT64_MAX;
     if (!kv)
         return false;
-    const char *order = keyvals_take(kv, "order"), *once = keyvals_take(kv, "once"), *reboot = keyvals_take(kv, "reboot-timeout");
-    if (!keyvals_take_bool(kv, "menu", &c->boot_menu, err) || !keyvals_take_bool(kv, "strict", &strict, err) ||
+    const char *order = keyvals_take(kv, "order"), *once = keyvals_take(kv, "once"), *reboot = keyvals_take(kv, "reboot-timeout"),
+               *splash = keyvals_take(kv, "splash");
+    if (!keyvals_take_bool(kv, "menu", &c->boot_menu, err) || !keyvals_take_bool(kv, "strict", &c->boot_strict, err) ||
         !keyvals_take_number(kv, "splash-time", 0, 65535, &splash_ms, err) || !keyvals_end(kv, err))
         return false;
     if (reboot && !g_str_equal(reboot, "-1") && (!parse_size(reboot, 1, &reboot_ms) || reboot_ms > 65535))
         return error_set(err, ERR_INVALID, "-boot: reboot-timeout is -1 or a number of milliseconds up to 65535, not '%s'", reboot);
-    if ((order && !check_boot_letters(order, err)) || (once && !check_boot_letters(once, err)))
+    if ((order && !boot_order_check(order, err)) || (once && !boot_order_check(once, err))) {
+        g_prefix_error(err, "-boot: ");
         return false;
-    if (order) {
-        g_free(c->boot_order);
-        c->boot_order = g_strdup(order);
     }
-    if (once) {
-        g_free(c->boot_once);
-        c->boot_once = g_strdup(once);
-    }
+    replace(&c->boot_order, order);
+    replace(&c->boot_once, once);
+    replace(&c->boot_splash, splash);
     c->boot_menu_timeout_ms = splash_ms;
-    c->reboot_timeout_ms = reboot_ms == UINT64_MAX ? -1 : (int)reboot_ms;
+    if (reboot)
+        c->reboot_timeout_ms = reboot_ms == UINT64_MAX ? -1 : (int)reboot_ms;
     return true;
 }
 

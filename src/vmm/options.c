@@ -37,7 +37,7 @@ const VmOption vm_options[] = {
     { "kernel", NULL, "FILE", "start this without firmware: Linux bzImage, ELF with a PVH note, or multiboot", TEXT(kernel) },
     { "initrd", NULL, "FILE", "initial RAM disk of -kernel; for multiboot: \"FILE ARGS,FILE ARGS\"", TEXT(initrd) },
     { "append", NULL, "TEXT", "command line of -kernel", TEXT(append) },
-    { "boot", NULL, "[order=]LETTERS[,once=LETTERS][,menu=on|off][,splash-time=MS][,reboot-timeout=MS]", "order of boot devices: a floppy, c disk, d CD-ROM, n network; once= is the order of the first start only", config_boot },
+    { "boot", NULL, "[order=]LETTERS[,once=LETTERS][,menu=on|off][,strict=on|off][,splash=FILE][,splash-time=MS][,reboot-timeout=MS]", "order of boot devices: a floppy, c disk, d CD-ROM, n network; once= is the order of the first start only; strict=on: nothing else; splash= is a JPEG or BMP picture for menu=on", config_boot },
     { "fw_cfg", NULL, "[name=]NAME,file=FILE|string=TEXT", "a file for the firmware", config_fw_cfg },
     { "S", NULL, NULL, "do not start the CPUs", FLAG(start_paused) },
     { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },

@@ -67,8 +67,7 @@ void vm_reset(Vm *vm, bool guest, const char *reason)
     bool ran = vm->status == VM_RUNNING;
     machine_stop(vm->machine);
     machine_reset(vm->machine, RESET_WARM);
-    bool ordered = !vm->config->boot_once || board_set_boot_order(vm->board, vm->config->boot_order, &err); /* once= is over */
-    if (!ordered || !vm_start_kernel(vm, &err)) {
+    if (!vm_set_boot_order(vm, false, &err) || !vm_start_kernel(vm, &err)) {
         g_printerr("atoll-vm: cannot start the machine again: %s\n", err->message);
         vm_quit(vm, 1, "host-error");
         return;

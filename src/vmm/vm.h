@@ -34,6 +34,7 @@ bool vm_open_vncs(Vm *vm, GError **err); /* vnc.c */
 void vm_close_vncs(Vm *vm);
 /* After machine_reset(): what firmware and boot loader would do, where a kernel is given. */
 bool vm_start_kernel(Vm *vm, GError **err);
+bool vm_set_boot_order(Vm *vm, bool first, GError **err); /* first: as -boot once= says */
 
 /* Runs until the machine or somebody outside ends it; returns the exit status. */
 int vm_run(Vm *vm);

@@ -56,6 +56,13 @@ void net_card_unrealize(NetCard *c, Device *d)
     c->host = NULL;
 }
 
+bool net_card_boot_place(Device *d, BootPlace *ret)
+{
+    g_autofree char *function = pci_boot_path((PciDevice *)d);
+    *ret = (BootPlace){ 'n', g_strconcat(function, "/ethernet-phy@0", NULL) };
+    return true;
+}
+
 bool net_card_link(const NetCard *c) { return c->host && hostnet_link(c->host); }
 
 bool net_card_may_receive(const Device *d)

@@ -187,4 +187,4 @@ VIRTIO_PCI_TYPES(virtio_net_pci_type, "virtio-net-pci",
     .summary = "virtio network card", .spec = "Virtio 1.2, 5.1",
     .size = sizeof(VirtioNet), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load,
-    .resumed = resumed);
+    .boot_place = net_card_boot_place, .resumed = resumed);

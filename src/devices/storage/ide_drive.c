@@ -188,16 +188,26 @@ static void resumed(Device *d)
     g_mutex_unlock(&p->controller->lock);
 }
 
+static bool boot_place(Device *d, BootPlace *ret)
+{
+    IdePlug *p = (IdePlug *)d;
+    if (!p->place)
+        return false;
+    g_autofree char *controller = pci_boot_path((PciDevice *)p->controller);
+    *ret = (BootPlace){ p->medium.cd ? 'd' : 'c', g_strdup_printf("%s/drive@%x/disk@%x", controller, p->channel, p->unit) };
+    return true;
+}
+
 void ide_drive_let_go(Device *plugged) { ((IdePlug *)plugged)->place = NULL; }
 
 const DeviceType ide_hd_type = {
     .name = "ide-hd", .summary = "IDE disk", .spec = "ATA8-ACS (T13/1699D)",
     .size = sizeof(IdePlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize,
-    .resumed = resumed,
+    .boot_place = boot_place, .resumed = resumed,
 };
 
 const DeviceType ide_cd_type = {
     .name = "ide-cd", .summary = "IDE CD-ROM drive", .spec = "ATA/ATAPI-6 (T13/1410D), MMC-6",
     .size = sizeof(IdePlug), .version = 1, .fields = cd_fields, .realize = realize, .unrealize = unrealize,
-    .resumed = resumed, .medium = medium,
+    .boot_place = boot_place, .resumed = resumed, .medium = medium,
 };

@@ -186,13 +186,23 @@ static void resumed(Device *d)
     g_mutex_unlock(p->disk.lock);
 }
 
+static bool boot_place(Device *d, BootPlace *ret)
+{
+    ScsiPlug *p = (ScsiPlug *)d;
+    if (!p->on || !p->on->bus.owner->type->pci)
+        return false;
+    g_autofree char *adapter = pci_boot_path((PciDevice *)p->on->bus.owner);
+    *ret = (BootPlace){ d->type == &scsi_cd_type ? 'd' : 'c', g_strdup_printf("%s/channel@%x/disk@%x,%x", adapter, p->channel, p->scsi_id, p->lun) };
+    return true;
+}
+
 const DeviceType scsi_hd_type = {
     .name = "scsi-hd", .summary = "SCSI disk", .spec = "SPC-3, SBC-3 (T10)", .bus = "SCSI",
-    .size = sizeof(ScsiPlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize, .reset = reset, .resumed = resumed,
+    .size = sizeof(ScsiPlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize, .reset = reset, .boot_place = boot_place, .resumed = resumed,
 };
 
 const DeviceType scsi_cd_type = {
     .name = "scsi-cd", .summary = "SCSI CD-ROM drive", .spec = "SPC-3, MMC-6 (T10)", .bus = "SCSI",
-    .size = sizeof(ScsiPlug), .version = 1, .fields = cd_fields, .realize = realize, .unrealize = unrealize, .reset = reset, .resumed = resumed,
+    .size = sizeof(ScsiPlug), .version = 1, .fields = cd_fields, .realize = realize, .unrealize = unrealize, .reset = reset, .boot_place = boot_place, .resumed = resumed,
     .medium = medium,
 };

@@ -365,8 +365,15 @@ static void resumed(Device *d) { disk_resumed(&((VirtioBlk *)d)->disk); }
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(0x1001, 0x010000, MAX_QUEUES + 1);
 
+static bool boot_place(Device *d, BootPlace *ret)
+{
+    g_autofree char *function = pci_boot_path((PciDevice *)d);
+    *ret = (BootPlace){ 'c', g_strconcat(function, "/disk@0,0", NULL) };
+    return true;
+}
+
 VIRTIO_PCI_TYPES(virtio_blk_pci_type, "virtio-blk-pci",
     .summary = "virtio disk", .spec = "Virtio 1.2, 5.2",
     .size = sizeof(VirtioBlk), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load,
-    .resumed = resumed);
+    .boot_place = boot_place, .resumed = resumed);
