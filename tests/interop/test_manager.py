@@ -1,20 +1,28 @@
 #!/usr/bin/env python3
-"""Stock virsh and python3-libvirt on atolld: the test driver's whole life of a domain, definitions that outlive the daemon, rights, events."""
+"""Stock virsh on atolld: the life of domains of the test driver, of atoll-vm and of QEMU; what outlives the daemon; rights, events."""
 import concurrent.futures
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import unittest
 
 import guest
+import guests
 import manager
 import tap
 
 TEST = "test:///default"
 DOMAIN = """<domain type='{kind}'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='pc'>hvm</type></os>
 <devices><disk type='file'><source file='/images/{name}.qcow2'/><target dev='vda'/></disk></devices><seclabel type='none'/></domain>"""
+
+MACHINE = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>console=ttyS0 atoll.mode=shell</cmdline></os>
+<features><acpi/></features><devices>{emulator}<serial type='file'><source path='{log}'/></serial><graphics type='vnc' port='-1' autoport='yes'/>
+<video><model type='vga'/></video><interface type='user'><model type='virtio'/></interface></devices></domain>"""
 
 
 @unittest.skipUnless(shutil.which("virsh"), "virsh is not installed")
@@ -73,6 +81,63 @@ class Manager(unittest.TestCase):
         self.virsh("undefine", "kept")
         self.daemon.kill()
         self.daemon.start()
+        self.assertEqual(self.virsh("list", "--all", "--name"), "")
+
+    def machine(self, name, emulator=None):
+        """A real guest with a shell on its serial line; returns its definition's path."""
+        path = os.path.join(self.daemon.folder, name + ".xml")
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(MACHINE.format(name=name, kernel=guests.kernel("cloud"), initrd=guests.initramfs("cloud"), log=os.path.join(self.daemon.folder, name + ".log"),
+                                     emulator=f"<emulator>{emulator}</emulator>" if emulator else ""))
+        return path
+
+    def wait_for(self, name, words):
+        end = time.monotonic() + 120 * guest.PATIENCE
+        while True:
+            with contextlib.suppress(OSError), open(os.path.join(self.daemon.folder, name + ".log"), encoding="utf-8", errors="replace") as log:
+                if words in log.read():
+                    return
+            self.assertLess(time.monotonic(), end, f"{name} does not say '{words}': {self.daemon.said()[-2000:]}")
+            time.sleep(0.1)
+
+    def life_of(self, name, emulator=None):
+        self.virsh("define", self.machine(name, emulator))
+        self.addCleanup(self.virsh, "destroy", name, check=False)
+        self.virsh("start", name)
+        self.wait_for(name, "A shell in the guest")
+        self.virsh("suspend", name)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.virsh("domstate", name), "paused")
+        self.virsh("resume", name)
+        self.assertEqual(self.virsh("domstate", name), "running")
+        self.assertRegex(self.virsh("dumpxml", name), "<graphics type='vnc' port='59[0-9]{2}'")
+        self.virsh("destroy", name)
+        self.assertEqual(self.virsh("domstate", name), "shut off")
+        self.assertEqual(os.listdir(os.path.join(self.daemon.folder, "run", "domains")), [])
+
+    def test_machine(self):
+        self.life_of("real")
+
+    @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "qemu-system-x86_64 is not installed")
+    def test_machine_of_qemu(self):
+        self.life_of("peer", "/usr/bin/qemu-system-x86_64")
+
+    def test_machine_that_cannot_start(self):
+        self.virsh("define", self.xml("broken"))
+        self.refused("/images/broken.qcow2", "start", "broken")
+        self.assertEqual(self.virsh("domstate", "broken"), "shut off")
+        self.assertEqual(os.listdir(os.path.join(self.daemon.folder, "run", "domains")), [])
+
+    def test_machine_that_dies(self):
+        self.virsh("create", self.machine("mortal"))
+        self.wait_for("mortal", "A shell in the guest")
+        (uuid,) = {f.split(".")[0] for f in os.listdir(os.path.join(self.daemon.folder, "run", "domains"))}
+        with open(os.path.join(self.daemon.folder, "run", "domains", uuid + ".pid"), encoding="utf-8") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+        end = time.monotonic() + 20
+        while "mortal" in self.virsh("list", "--all", "--name") and time.monotonic() < end:
+            time.sleep(0.05)
         self.assertEqual(self.virsh("list", "--all", "--name"), "")
 
     def test_wrong_definitions(self):

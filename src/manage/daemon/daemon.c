@@ -95,6 +95,19 @@ static void mark_autostart(const char *name, const char *text, void *opaque)
         m->autostart = true;
 }
 
+static void read_record(const char *name, const char *text, void *opaque)
+{
+    Daemon *d = opaque;
+    g_autoptr(GError) err = NULL;
+    Domain *live = record_read_xml(&domain_type, text, RECORD_LIVE | RECORD_SECRET, NULL, &err);
+    if (!live) {
+        g_warning("the record of the running machine '%s' cannot be read: %s", name, err->message);
+        return;
+    }
+    ManagedDomain *m = domain_by_uuid(d->machines, live->uuid);
+    domain_reattach(m ? m : domain_add(d->machines, record_copy(live), false), live);
+}
+
 static const char test_domain[] = "<domain type='test'><name>test</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><memory>8388608</memory>"
                                   "<currentMemory>2097152</currentMemory><vcpu>2</vcpu><os><type>hvm</type></os></domain>";
 
@@ -120,8 +133,10 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     d->test = realm_new(d, "test", true);
     d->server = rpc_server_new(&handlers, d);
     g_autofree char *domains = g_build_filename(d->config_dir, "domains", NULL), *autostart = g_build_filename(d->config_dir, "autostart", NULL);
+    g_autofree char *records = g_build_filename(d->runtime_dir, "domains", NULL);
     store_each(domains, read_domain, d);
     store_each(autostart, mark_autostart, d);
+    store_each(records, read_record, d);
     domain_start(domain_add(d->test, record_read_xml(&domain_type, test_domain, 0, NULL, NULL), true), false, NULL, false);
     return d;
 }

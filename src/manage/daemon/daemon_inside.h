@@ -85,6 +85,7 @@ static inline Domain *domain_now(const ManagedDomain *d) { return d->live ? d->l
 GVariant *domain_handle(const ManagedDomain *d); /* (ssi); floating */
 /* The domain that the call's first argument names; NULL: the call has been answered with an error. */
 ManagedDomain *domain_of_call(Client *c, RpcCall *call, GVariant *args);
+Domain *domain_read(const Realm *r, const char *xml, GError **err); /* a definition that this realm can run */
 bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new, GError **err);
 /* Sets the state and tells who wants to know. */
 void domain_set_state(ManagedDomain *d, DomainState state, int reason);
@@ -93,6 +94,8 @@ void domain_set_state(ManagedDomain *d, DomainState state, int reason);
 void domain_start(ManagedDomain *d, bool paused, RpcCall *call, bool with_handle);
 /* Of a definition that is in no file (takes it); `d` goes with it when it stops, or when the start fails. */
 void domain_start_transient(ManagedDomain *d, Domain *def, bool paused, RpcCall *call);
+/* Takes up a machine that an earlier daemon started; takes the definition, which has its id. */
+void domain_reattach(ManagedDomain *d, Domain *live);
 void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call);
 void domain_pause(ManagedDomain *d, bool paused, RpcCall *call);
 

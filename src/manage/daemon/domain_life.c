@@ -43,6 +43,23 @@ static bool needs(const ManagedDomain *d, bool active, GError **err)
     return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, active ? "domain '%s' is not running" : "domain '%s' is already running", d->name);
 }
 
+/* ---- the record of a running machine, by which a later daemon finds it: written before the machine starts */
+static char *records_folder(const ManagedDomain *d) { return g_build_filename(d->realm->daemon->runtime_dir, "domains", NULL); }
+
+static bool write_record(const ManagedDomain *d, const Domain *live, GError **err)
+{
+    g_autofree char *folder = records_folder(d), *xml = record_write_xml(live, RECORD_LIVE | RECORD_SECRET);
+    return d->realm->in_memory || store_write(folder, d->uuid, xml, err);
+}
+
+static void remove_record(const ManagedDomain *d)
+{
+    g_autofree char *folder = records_folder(d);
+    g_autoptr(GError) err = NULL;
+    if (!d->realm->in_memory && !store_remove(folder, d->uuid, &err))
+        g_warning("%s", err->message);
+}
+
 /* ---- letting go, behind the job that may be at work with it */
 typedef struct Release {
     const HvDriver *driver;
@@ -83,6 +100,7 @@ static void stopped(ManagedDomain *d, HvStop how)
     domain_set_state(d, DOMAIN_SHUTOFF, reasons[how]);
     domain_lifecycle(d, EVENT_STOPPED, how);
     d->id = -1;
+    remove_record(d);
     d->updated = false;
     g_clear_pointer((void **)&d->live, record_free);
     if (!d->config)
@@ -168,7 +186,8 @@ static bool start_begin(Job *j, GError **err)
     if (!v->live)
         v->live = record_copy(v->domain->config);
     v->driver = hv_driver_for(v->live);
-    return true;
+    v->live->id = v->domain->realm->next_id++;
+    return write_record(v->domain, v->live, err);
 }
 
 static bool start_run(Job *j, GError **err)
@@ -176,12 +195,17 @@ static bool start_run(Job *j, GError **err)
     Verb *v = j->data;
     const HvHost *host = &v->domain->realm->daemon->host;
     LaunchPlan *plan = launch_plan_new();
+    if (v->driver->prepare)
+        v->driver->prepare(v->live);
     if (v->driver->plan(host, v->live, plan, err))
         v->hv = v->driver->start(host, v->live, plan, notify, v->domain, err);
     launch_plan_free(plan);
     if (!v->hv)
         return false;
-    return v->paused || v->driver->pause(v->hv, false, err);
+    if (v->paused || v->driver->pause(v->hv, false, err))
+        return true;
+    v->driver->stop(v->hv, HV_NOW, NULL);
+    return false;
 }
 
 static void start_done(Job *j, GError *err)
@@ -191,17 +215,19 @@ static void start_done(Job *j, GError *err)
     if (v->hv && (err || d->gone)) {
         v->driver->release(v->hv);
     } else if (v->hv) {
-        d->id = d->realm->next_id++;
+        d->id = v->live->id;
         d->hv = v->hv;
         d->driver = v->driver;
         record_free(d->live);
         d->live = g_steal_pointer(&v->live);
-        d->live->id = d->id;
+        write_record(d, d->live, NULL);
         d->started_us = g_get_monotonic_time();
         domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : RUNNING_BOOTED);
         domain_lifecycle(d, EVENT_STARTED, 0);
         domain_lifecycle(d, v->paused ? EVENT_SUSPENDED : EVENT_RESUMED, 0);
     }
+    if (err && !domain_active(d))
+        remove_record(d);
     if (err && !d->config && !d->gone && !domain_active(d))
         domain_remove(d);
     verb_end(v, err);
@@ -262,5 +288,41 @@ void domain_pause(ManagedDomain *d, bool paused, RpcCall *call)
     static const JobType type = { "pause", running_begin, pause_run, verb_done };
     Verb *v = verb_new(d, call);
     v->paused = paused;
+    lane_push(d->lane, &type, v);
+}
+
+/* ---- after a restart of the daemon: the machine of a record, if it still runs */
+static bool reattach_run(Job *j, GError **err)
+{
+    Verb *v = j->data;
+    v->hv = v->driver->reattach(&v->domain->realm->daemon->host, v->live, notify, v->domain, &v->paused, err);
+    return v->hv;
+}
+
+static void reattach_done(Job *j, GError *err)
+{
+    Verb *v = j->data;
+    ManagedDomain *d = v->domain;
+    if (err) {
+        g_info("domain '%s' ended while no daemon ran: %s", d->name, err->message);
+        stopped(d, HV_STOP_FAILED);
+    } else {
+        d->hv = v->hv;
+        domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : RUNNING_UNPAUSED);
+    }
+    verb_end(v, NULL);
+}
+
+void domain_reattach(ManagedDomain *d, Domain *live)
+{
+    static const JobType type = { "reattach", NULL, reattach_run, reattach_done };
+    Verb *v = verb_new(d, NULL);
+    record_free(d->live);
+    d->live = record_copy(live);
+    d->id = live->id;
+    d->realm->next_id = MAX(d->realm->next_id, d->id + 1);
+    d->driver = v->driver = hv_driver_for(live);
+    v->live = live;
+    domain_set_state(d, DOMAIN_RUNNING, RUNNING_UNPAUSED);
     lane_push(d->lane, &type, v);
 }

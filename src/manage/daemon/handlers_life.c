@@ -34,7 +34,7 @@ static void create_xml(Client *c, RpcCall *call, GVariant *args)
     guint flags;
     g_autoptr(GError) err = NULL;
     g_variant_get(args, "(&su)", &xml, &flags);
-    Domain *def = record_read_xml(&domain_type, xml, RECORD_SECRET, NULL, &err);
+    Domain *def = domain_read(c->realm, xml, &err);
     ManagedDomain *named = def ? domain_by_name(c->realm, def->name) : NULL;
     if (!def) {
         rpc_fail(call, RPC_ERR_XML_ERROR, "%s", err->message);

@@ -17,8 +17,12 @@ void realm_free(Realm *r)
     if (!r)
         return;
     g_autoptr(GList) all = g_hash_table_get_values(r->domains);
-    for (GList *l = all; l; l = l->next)
-        domain_remove(l->data);
+    for (GList *l = all; l; l = l->next) {
+        ManagedDomain *d = l->data;
+        if (d->hv)
+            d->driver->leave(g_steal_pointer(&d->hv));
+        domain_remove(d);
+    }
     g_hash_table_unref(r->domains);
     g_free(r);
 }
@@ -109,10 +113,26 @@ static bool name_and_uuid_agree(const Realm *r, const Domain *d, GError **err)
     return true;
 }
 
+static bool of_this_realm(const Realm *r, const Domain *d, GError **err)
+{
+    if ((d->type == DOMAIN_TEST) == r->in_memory)
+        return true;
+    return error_set(err, ERR_UNSUPPORTED, r->in_memory ? "test:/// runs <domain type='test'> only, not '%s'" : "<domain type='%s'> belongs to test:///default",
+                     record_word(d, "type"));
+}
+
+Domain *domain_read(const Realm *r, const char *xml, GError **err)
+{
+    Domain *d = record_read_xml(&domain_type, xml, RECORD_SECRET, NULL, err);
+    if (d && !of_this_realm(r, d, err))
+        g_clear_pointer((void **)&d, record_free);
+    return d;
+}
+
 /* Without a UUID it is the one of that name. */
 static Domain *read_definition(const Realm *r, const char *xml, GError **err)
 {
-    Domain *d = record_read_xml(&domain_type, xml, RECORD_SECRET, NULL, err);
+    Domain *d = domain_read(r, xml, err);
     const ManagedDomain *named = d ? domain_by_name(r, d->name) : NULL;
     if (named && !strstr(xml, "<uuid>")) {
         g_free(d->uuid);

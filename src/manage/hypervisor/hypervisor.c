@@ -3,11 +3,15 @@
 
 #include <stdarg.h>
 
-const HvDriver *const hv_drivers[] = { &test_driver, NULL };
+const HvDriver *const hv_drivers[] = { &atoll_driver, &qemu_driver, &test_driver, NULL };
 
 const HvDriver *hv_driver_for(const Domain *d)
 {
-    return hv_drivers[0];
+    const char *emulator = d->devices->emulator;
+    g_autofree char *name = emulator ? g_path_get_basename(emulator) : NULL;
+    if (d->type == DOMAIN_TEST)
+        return &test_driver;
+    return name && g_str_has_prefix(name, "qemu-system-") ? &qemu_driver : &atoll_driver;
 }
 
 static void launch_file_free(gpointer data)

@@ -7,7 +7,7 @@
  * hypervisor.h - what runs machines, behind one interface.  A driver never parses or prints XML; it gets definitions as
  * structs and gives facts back.
  *
- * Every function but plan() may block and runs on a worker thread, one at a time for a machine.  plan() is pure: the same
+ * Verbs may block and run on a worker thread, one at a time for a machine.  plan() is pure: the same
  * definition and host give the same plan, so golden tests need no hypervisor.
  */
 typedef struct HvDomain HvDomain; /* a running machine, as its driver knows it */
@@ -75,14 +75,16 @@ typedef struct HvStats {
 
 struct HvDriver {
     const char *name, *summary; /* atoll, qemu, test */
+    void (*prepare)(Domain *d); /* gives devices their aliases; before plan() */
     bool (*plan)(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err);
     /* `d` gets what only a running machine has: ports, terminals, aliases.  The machine is paused until resume(). */
     HvDomain *(*start)(const HvHost *h, Domain *d, const LaunchPlan *p, HvNotify *notify, void *opaque, GError **err);
-    HvDomain *(*reattach)(const HvHost *h, Domain *d, HvNotify *notify, void *opaque, GError **err); /* after a restart of the daemon */
-    void (*release)(HvDomain *d); /* forgets it; it lives on if it lives */
+    HvDomain *(*reattach)(const HvHost *h, Domain *d, HvNotify *notify, void *opaque, bool *ret_paused, GError **err); /* after a restart of the daemon */
+    void (*release)(HvDomain *d); /* it has ended: on the main thread */
+    void (*leave)(HvDomain *d);   /* the daemon ends and the machine lives on */
     bool (*stop)(HvDomain *d, HvStopMode mode, GError **err);
     bool (*pause)(HvDomain *d, bool paused, GError **err);
-    bool (*stats)(HvDomain *d, HvStats *ret, GError **err);
+    bool (*stats)(HvDomain *d, HvStats *ret, GError **err); /* never waits: on any thread */
     /* Optional. */
     bool (*attach)(HvDomain *d, void *device, GError **err); /* a record of domain.h; gets its alias and address */
     bool (*detach)(HvDomain *d, void *device, GError **err); /* the guest is asked; HV_DEVICE_REMOVED says when */
@@ -94,6 +96,6 @@ struct HvDriver {
     int (*open_graphics)(HvDomain *d, unsigned index, GError **err); /* a socket, or -1 */
 };
 
-extern const HvDriver test_driver;
+extern const HvDriver test_driver, atoll_driver, qemu_driver;
 extern const HvDriver *const hv_drivers[]; /* ends with NULL */
 const HvDriver *hv_driver_for(const Domain *d); /* by type and emulator; never NULL */

@@ -56,6 +56,6 @@ static bool test_set_memory(HvDomain *d, uint64_t bytes, GError **err)
 }
 
 const HvDriver test_driver = {
-    .name = "test", .summary = "machines in memory only", .plan = test_plan, .start = test_start, .release = test_release, .stop = test_stop,
+    .name = "test", .summary = "machines in memory only", .plan = test_plan, .start = test_start, .release = test_release, .leave = test_release, .stop = test_stop,
     .pause = test_pause, .stats = test_stats, .attach = test_device, .detach = test_detach, .set_memory = test_set_memory,
 };

@@ -1,0 +1,466 @@
+/* plan_devices.c - devices as options. */
+#include <string.h>
+
+#include "base/error.h"
+#include "manage/hypervisor/plan_inside.h"
+
+Json *json_with(const char *name, const char *value)
+{
+    Json *o = json_object_new();
+    json_object_set_string_member(o, name, value);
+    return o;
+}
+
+void json_text(Json *o, const char *name, const char *value)
+{
+    if (value)
+        json_object_set_string_member(o, name, value);
+}
+
+void json_number(Json *o, const char *name, uint64_t value)
+{
+    if (value != RECORD_NONE)
+        json_object_set_int_member(o, name, value);
+}
+
+char *json_end(Json *o)
+{
+    g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), o);
+    json_object_unref(o);
+    return json_to_string(node, FALSE);
+}
+
+/* Only a root bus can be named without knowing the controllers: others place their device themselves. */
+void json_address(Json *o, const Address *a)
+{
+    if (!a || a->type != ADDRESS_PCI || a->slot == RECORD_NONE || (a->bus != 0 && a->bus != RECORD_NONE))
+        return;
+    uint64_t function = a->function == RECORD_NONE ? 0 : a->function;
+    g_autofree char *addr = function ? g_strdup_printf("0x%x.0x%x", (unsigned)a->slot, (unsigned)function) : g_strdup_printf("0x%x", (unsigned)a->slot);
+    json_text(o, "addr", addr);
+}
+
+static void add_json(LaunchPlan *p, const char *option, char *json)
+{
+    launch_plan_add(p, option, json, NULL);
+    g_free(json);
+}
+
+/* ---- names */
+static void set_alias(char **alias, const char *prefix, guint n)
+{
+    g_free(*alias);
+    *alias = g_strdup_printf("%s%u", prefix, n);
+}
+
+/* vda is 0, sdb 1, hdab 27. */
+static unsigned target_index(const char *target)
+{
+    const char *digits = target + strlen(target);
+    while (digits > target && g_ascii_islower(digits[-1]))
+        digits--;
+    digits = g_str_has_prefix(target, "xvd") ? target + 3 : strlen(target) > 2 ? target + 2 : digits;
+    unsigned n = 0;
+    for (; g_ascii_islower(*digits); digits++)
+        n = n * 26 + *digits - 'a' + 1;
+    return n ? n - 1 : 0;
+}
+
+static void disk_alias(Disk *d)
+{
+    unsigned n = target_index(d->target);
+    g_free(d->alias);
+    switch (d->bus) {
+    case BUS_IDE:
+        d->alias = g_strdup_printf("ide0-%u-%u", n / 2, n % 2);
+        break;
+    case BUS_SATA:
+        d->alias = g_strdup_printf("sata0-0-%u", n);
+        break;
+    case BUS_SCSI:
+        d->alias = g_strdup_printf("scsi0-0-0-%u", n);
+        break;
+    case BUS_FDC:
+        d->alias = g_strdup_printf("fdc0-0-%u", n);
+        break;
+    default:
+        d->alias = g_strdup_printf("virtio-disk%u", n);
+    }
+}
+
+#define FOR_EACH(T, item, list) for (guint item##_n = 0; (list) && item##_n < (list)->len; item##_n++) for (T *item = (list)->pdata[item##_n]; item; item = NULL)
+
+void plan_aliases(Domain *d)
+{
+    Devices *v = d->devices;
+    FOR_EACH(Disk, disk, v->disks)
+        disk_alias(disk);
+    FOR_EACH(Interface, i, v->interfaces)
+        set_alias(&i->alias, "net", i_n);
+    FOR_EACH(Character, s, v->serials)
+        set_alias(&s->alias, "serial", s_n);
+    FOR_EACH(Character, c, v->consoles)
+        set_alias(&c->alias, c_n || !v->serials ? "console" : "serial", c_n);
+    FOR_EACH(Character, c, v->channels)
+        set_alias(&c->alias, "channel", c_n);
+    FOR_EACH(Input, i, v->inputs)
+        set_alias(&i->alias, "input", i_n);
+    FOR_EACH(Video, i, v->videos)
+        set_alias(&i->alias, "video", i_n);
+    FOR_EACH(Simple, r, v->rngs)
+        set_alias(&r->alias, "rng", r_n);
+    FOR_EACH(Simple, w, v->watchdogs)
+        set_alias(&w->alias, "watchdog", w_n);
+    if (v->balloon)
+        set_alias(&v->balloon->alias, "balloon", 0);
+}
+
+/* ---- disks */
+static void cache_options(Json *o, const Disk *d)
+{
+    bool direct = d->cache && (!strcmp(d->cache, "none") || !strcmp(d->cache, "directsync"));
+    bool no_flush = d->cache && !strcmp(d->cache, "unsafe");
+    if (!direct && !no_flush)
+        return;
+    Json *cache = json_object_new();
+    json_object_set_boolean_member(cache, "direct", direct);
+    json_object_set_boolean_member(cache, "no-flush", no_flush);
+    json_object_set_object_member(o, "cache", cache);
+}
+
+static Json *nbd_storage(const Disk *d)
+{
+    const Host *h = d->hosts && d->hosts->len ? d->hosts->pdata[0] : NULL;
+    Json *o = json_with("driver", "nbd"), *server = json_with("type", h && h->socket ? "unix" : "inet");
+    if (h && h->socket) {
+        json_text(server, "path", h->socket);
+    } else {
+        json_text(server, "host", h && h->name ? h->name : "localhost");
+        json_text(server, "port", h && h->port ? h->port : "10809");
+    }
+    json_object_set_object_member(o, "server", server);
+    json_text(o, "export", d->source_name);
+    return o;
+}
+
+static Json *url_storage(const Disk *d)
+{
+    const Host *h = d->hosts && d->hosts->len ? d->hosts->pdata[0] : NULL;
+    const char *name = d->source_name ? d->source_name : "";
+    g_autofree char *url = g_strdup_printf("%s://%s%s%s/%s", d->protocol, h && h->name ? h->name : "localhost", h && h->port ? ":" : "", h && h->port ? h->port : "",
+                                           *name == '/' ? name + 1 : name);
+    Json *o = json_with("driver", d->protocol);
+    json_text(o, "url", url);
+    return o;
+}
+
+static Json *storage(const Disk *d)
+{
+    const char *path = d->type == DISK_FILE ? d->file : d->type == DISK_BLOCK ? d->dev : NULL;
+    Json *o;
+    if (d->type == DISK_NETWORK)
+        return !strcmp(d->protocol, "nbd") ? nbd_storage(d) : url_storage(d);
+    if (!path)
+        return NULL;
+    o = json_with("driver", d->type == DISK_BLOCK ? "host_device" : "file");
+    json_text(o, "filename", path);
+    if (d->io && !strcmp(d->io, "io_uring"))
+        json_text(o, "aio", "io_uring");
+    return o;
+}
+
+void plan_disk_nodes(const Disk *d, char **ret_storage, char **ret_format)
+{
+    *ret_storage = *ret_format = NULL;
+    Json *below = storage(d);
+    if (!below)
+        return;
+    g_autofree char *storage_name = g_strconcat(d->alias, "-storage", NULL), *format_name = g_strconcat(d->alias, "-format", NULL);
+    bool readonly = d->readonly || d->device == DISK_CDROM;
+    json_text(below, "node-name", storage_name);
+    json_object_set_boolean_member(below, "read-only", readonly);
+    json_text(below, "discard", d->discard);
+    cache_options(below, d);
+    Json *above = json_with("driver", d->format ? d->format : "raw");
+    json_text(above, "node-name", format_name);
+    json_text(above, "file", storage_name);
+    json_object_set_boolean_member(above, "read-only", readonly);
+    json_text(above, "discard", d->discard);
+    *ret_storage = json_end(below);
+    *ret_format = json_end(above);
+}
+
+/* A row is a bus: the devices of disk and CD-ROM drive; bus NULL: PCI. */
+static const struct DiskPlace {
+    DiskBus bus;
+    const char *disk, *cdrom, *name;
+} places[] = {
+    { BUS_VIRTIO, "virtio-blk-pci", NULL, NULL }, { BUS_IDE, "ide-hd", "ide-cd", "ide" }, { BUS_SATA, "ide-hd", "ide-cd", "sata" },
+    { BUS_SCSI, "scsi-hd", "scsi-cd", "scsi0.0" }, { BUS_FDC, "floppy", NULL, NULL },
+};
+
+static bool is_q35(const Domain *d) { return d->machine && strstr(d->machine, "q35"); }
+
+static void place_disk(Json *o, const Domain *d, const Disk *disk)
+{
+    unsigned n = target_index(disk->target);
+    g_autofree char *bus = NULL;
+    if (disk->bus == BUS_IDE) {
+        bus = g_strdup_printf("ide.%u", n / 2);
+        json_number(o, "unit", n % 2);
+    } else if (disk->bus == BUS_SATA) {
+        bus = g_strdup_printf(is_q35(d) ? "ide.%u" : "sata0.%u", n);
+    } else if (disk->bus == BUS_SCSI) {
+        bus = g_strdup("scsi0.0");
+        json_number(o, "scsi-id", n);
+    }
+    json_text(o, "bus", bus);
+}
+
+char *plan_disk_device(const Domain *d, const Disk *disk, GError **err)
+{
+    const struct DiskPlace *place = NULL;
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++)
+        if (places[i].bus == (DiskBus)disk->bus)
+            place = &places[i];
+    const char *driver = place ? disk->device == DISK_CDROM ? place->cdrom : place->disk : NULL;
+    if (!driver) {
+        error_set(err, ERR_UNSUPPORTED, "disk '%s': there is no %s on bus '%s' here", disk->target, disk_devices[disk->device - 1], disk_buses[disk->bus - 1]);
+        return NULL;
+    }
+    Json *o = json_with("driver", driver);
+    json_text(o, "id", disk->alias);
+    if (disk->file || disk->dev || disk->type == DISK_NETWORK) {
+        g_autofree char *node = g_strconcat(disk->alias, "-format", NULL);
+        json_text(o, "drive", node);
+    }
+    place_disk(o, d, disk);
+    if (disk->bus == BUS_VIRTIO)
+        json_address(o, disk->address);
+    json_text(o, "serial", disk->serial);
+    json_number(o, "bootindex", disk->boot);
+    if (disk->queues != RECORD_NONE)
+        json_number(o, "num-queues", disk->queues);
+    return json_end(o);
+}
+
+static bool has_bus(const Domain *d, DiskBus bus)
+{
+    FOR_EACH(Disk, disk, d->devices->disks)
+        if (disk->bus == bus)
+            return true;
+    return false;
+}
+
+static bool add_disks(const Domain *d, LaunchPlan *p, GError **err)
+{
+    if (has_bus(d, BUS_SCSI))
+        launch_plan_add(p, "-device", "{\"driver\":\"virtio-scsi-pci\",\"id\":\"scsi0\"}", NULL);
+    if (has_bus(d, BUS_SATA) && !is_q35(d))
+        launch_plan_add(p, "-device", "{\"driver\":\"ich9-ahci\",\"id\":\"sata0\"}", NULL);
+    FOR_EACH(Disk, disk, d->devices->disks) {
+        char *below, *above, *device = plan_disk_device(d, disk, err);
+        if (!device)
+            return false;
+        plan_disk_nodes(disk, &below, &above);
+        if (below) {
+            add_json(p, "-blockdev", below);
+            add_json(p, "-blockdev", above);
+        }
+        add_json(p, "-device", device);
+    }
+    return true;
+}
+
+/* ---- network cards */
+char *plan_interface_device(const Interface *i, GError **err)
+{
+    const char *model = i->model ? i->model : "virtio";
+    Json *o = json_with("driver", !strcmp(model, "virtio") ? "virtio-net-pci" : model);
+    g_autofree char *netdev = g_strconcat("host", i->alias, NULL);
+    json_text(o, "netdev", netdev);
+    json_text(o, "id", i->alias);
+    json_text(o, "mac", i->mac);
+    json_number(o, "bootindex", i->boot);
+    json_address(o, i->address);
+    return json_end(o);
+}
+
+char *plan_interface_backend(const Interface *i, GError **err)
+{
+    if (i->type != IF_USER) {
+        error_set(err, ERR_UNSUPPORTED, "interface '%s': type '%s' is not built yet; 'user' is", i->alias, interface_types[i->type - 1]);
+        return NULL;
+    }
+    Json *o = json_with("type", "user");
+    g_autofree char *id = g_strconcat("host", i->alias, NULL);
+    json_text(o, "id", id);
+    return json_end(o);
+}
+
+static bool add_interfaces(const Domain *d, LaunchPlan *p, GError **err)
+{
+    FOR_EACH(Interface, i, d->devices->interfaces) {
+        char *backend = plan_interface_backend(i, err);
+        if (!backend)
+            return false;
+        add_json(p, "-netdev", backend);
+        add_json(p, "-device", plan_interface_device(i, err));
+    }
+    return true;
+}
+
+/* ---- lines */
+static char *chardev(const Character *c, GError **err)
+{
+    bool listens = !c->mode || strcmp(c->mode, "connect");
+    switch (c->type) {
+    case CHAR_PTY:
+    case CHAR_NULL:
+        return g_strdup_printf("%s,id=char%s", c->type == CHAR_PTY ? "pty" : "null", c->alias);
+    case CHAR_FILE:
+        return g_strdup_printf("file,id=char%s,path=%s%s", c->alias, c->path ? c->path : "/dev/null", c->append && !strcmp(c->append, "on") ? ",append=on" : "");
+    case CHAR_UNIX:
+        return g_strdup_printf("socket,id=char%s,path=%s%s", c->alias, c->path ? c->path : "", listens ? ",server=on,wait=off" : "");
+    case CHAR_TCP:
+        return g_strdup_printf("socket,id=char%s,host=%s,port=%s%s", c->alias, c->host ? c->host : "127.0.0.1", c->service ? c->service : "0", listens ? ",server=on,wait=off" : "");
+    default:
+        error_set(err, ERR_UNSUPPORTED, "%s: type '%s' is not built; pty, file, unix, tcp, null are", c->alias, char_types[c->type - 1]);
+        return NULL;
+    }
+}
+
+static bool add_line(const Character *c, const char *driver, guint n, LaunchPlan *p, GError **err)
+{
+    char *host = chardev(c, err);
+    if (!host)
+        return false;
+    g_autofree char *id = g_strconcat("char", c->alias, NULL);
+    Json *o = json_with("driver", driver);
+    json_text(o, "chardev", id);
+    json_text(o, "id", c->alias);
+    if (!strcmp(driver, "isa-serial"))
+        json_number(o, "index", n);
+    else
+        json_text(o, "name", c->target_name);
+    add_json(p, "-chardev", host);
+    add_json(p, "-device", json_end(o));
+    return true;
+}
+
+static bool is_virtio(const Character *c) { return c->target_type && !strcmp(c->target_type, "virtio"); }
+
+/* The first console is the first serial line, unless it is virtio's. */
+static bool add_lines(const Domain *d, LaunchPlan *p, GError **err)
+{
+    const Devices *v = d->devices;
+    bool virtio = v->channels && v->channels->len;
+    FOR_EACH(Character, c, v->consoles)
+        virtio |= is_virtio(c);
+    if (virtio)
+        launch_plan_add(p, "-device", "{\"driver\":\"virtio-serial-pci\",\"id\":\"virtio-serial0\"}", NULL);
+    FOR_EACH(Character, s, v->serials)
+        if (!add_line(s, "isa-serial", s_n, p, err))
+            return false;
+    FOR_EACH(Character, c, v->consoles) {
+        bool same = !is_virtio(c) && v->serials && v->serials->len;
+        if (!same && !add_line(c, is_virtio(c) ? "virtconsole" : "isa-serial", c_n, p, err))
+            return false;
+    }
+    FOR_EACH(Character, c, v->channels)
+        if (!add_line(c, "virtserialport", c_n, p, err))
+            return false;
+    return true;
+}
+
+/* ---- screen and input */
+static const struct {
+    const char *model, *driver;
+} videos[] = { { "vga", "VGA" }, { "cirrus", "VGA" }, { "qxl", "VGA" }, { "bochs", "VGA" }, { "virtio", "virtio-vga" }, { "ramfb", "ramfb" } };
+
+static void add_videos(const Domain *d, LaunchPlan *p)
+{
+    FOR_EACH(Video, v, d->devices->videos)
+        for (unsigned i = 0; i < G_N_ELEMENTS(videos); i++)
+            if (!strcmp(videos[i].model, v->model)) {
+                Json *o = json_with("driver", videos[i].driver);
+                json_text(o, "id", v->alias);
+                json_address(o, v->address);
+                add_json(p, "-device", json_end(o));
+            }
+}
+
+static const char *listens_on(const Graphics *g)
+{
+    FOR_EACH(Listen, l, g->listens)
+        if (l->type == 1 && l->address)
+            return l->address;
+    return g->listen ? g->listen : "127.0.0.1";
+}
+
+static bool add_graphics(const Domain *d, LaunchPlan *p, GError **err)
+{
+    FOR_EACH(Graphics, g, d->devices->graphics) {
+        if (g->type != GRAPHICS_VNC)
+            return error_set(err, ERR_UNSUPPORTED, "graphics of type '%s' are not built: use type='vnc'", graphics_types[g->type - 1]);
+        int port = g->port ? atoi(g->port) : -1;
+        const char *password = g->password ? ",password=on" : "";
+        g_autofree char *where = g->socket ? g_strdup_printf("unix:%s%s", g->socket, password)
+                                 : port >= 5900 ? g_strdup_printf("%s:%d%s", listens_on(g), port - 5900, password)
+                                                : g_strdup_printf("%s:0,to=999%s", listens_on(g), password);
+        launch_plan_add(p, "-vnc", where, NULL);
+    }
+    return true;
+}
+
+/* PS/2 is there anyway. */
+static void add_inputs(const Domain *d, LaunchPlan *p)
+{
+    bool usb = false;
+    FOR_EACH(Input, i, d->devices->inputs) {
+        const char *type = record_word(i, "type"), *bus = record_word(i, "bus");
+        if (!bus || strcmp(bus, "ps2") == 0 || strcmp(bus, "xen") == 0)
+            continue;
+        bool is_usb = !strcmp(bus, "usb");
+        if (is_usb && !usb)
+            launch_plan_add(p, "-device", "{\"driver\":\"qemu-xhci\",\"id\":\"usb\"}", NULL);
+        usb |= is_usb;
+        g_autofree char *driver = is_usb ? g_strdup_printf("usb-%s", strcmp(type, "keyboard") ? type : "kbd") : g_strdup_printf("virtio-%s-pci", type);
+        Json *o = json_with("driver", driver);
+        json_text(o, "id", i->alias);
+        add_json(p, "-device", json_end(o));
+    }
+}
+
+static void add_rest(const Domain *d, LaunchPlan *p)
+{
+    FOR_EACH(Simple, r, d->devices->rngs) {
+        g_autofree char *object = g_strdup_printf("rng-%s,id=obj%s%s%s", r->backend_model ? r->backend_model : "random", r->alias,
+                                                  r->backend && r->backend_model && !strcmp(r->backend_model, "random") ? ",filename=" : "",
+                                                  r->backend && r->backend_model && !strcmp(r->backend_model, "random") ? r->backend : "");
+        g_autofree char *id = g_strconcat("obj", r->alias, NULL);
+        Json *o = json_with("driver", "virtio-rng-pci");
+        json_text(o, "rng", id);
+        json_text(o, "id", r->alias);
+        launch_plan_add(p, "-object", object, NULL);
+        add_json(p, "-device", json_end(o));
+    }
+    FOR_EACH(Simple, w, d->devices->watchdogs) {
+        Json *o = json_with("driver", w->model ? w->model : "ib700");
+        json_text(o, "id", w->alias);
+        add_json(p, "-device", json_end(o));
+    }
+    const Simple *b = d->devices->balloon;
+    if (b && b->model && strcmp(b->model, "none"))
+        launch_plan_add(p, "-device", "{\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\"}", NULL);
+}
+
+bool plan_devices(const Domain *d, LaunchPlan *p, GError **err)
+{
+    if (!add_disks(d, p, err) || !add_interfaces(d, p, err) || !add_lines(d, p, err) || !add_graphics(d, p, err))
+        return false;
+    add_videos(d, p);
+    add_inputs(d, p);
+    add_rest(d, p);
+    return true;
+}

@@ -1,0 +1,25 @@
+#pragma once
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+/*
+ * qmp.h - a client of a machine's monitor (QMP, QEMU's docs/interop/qmp-spec).  What the machine sends is read on the main
+ * thread; commands are given on workers, which wait.  A machine that answers nonsense, or nothing, costs its caller an error
+ * and no other machine anything.
+ */
+typedef struct Qmp Qmp;
+enum { QMP_TIMEOUT_S = 30, QMP_LINE_MAX = 64 << 20 /* bytes */ };
+
+typedef struct QmpListener {
+    void (*event)(const char *name, JsonObject *data, void *opaque); /* data: never NULL; on the main thread */
+    void (*closed)(void *opaque);                                    /* once; on the main thread */
+} QmpListener;
+
+/* Connects to a unix socket, takes the greeting and negotiates.  On a worker. */
+Qmp *qmp_connect(const char *path, const QmpListener *l, void *opaque, GError **err);
+/* On the main thread; the listener hears no more. */
+void qmp_free(Qmp *q);
+/* `args` (may be NULL) is taken.  ret NULL: not wanted; else the caller frees it.  On a worker. */
+bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err);
+/* The same with arguments as JSON in printf's way; values must need no escaping. */
+bool qmp_executef(Qmp *q, JsonNode **ret, GError **err, const char *command, const char *format, ...) G_GNUC_PRINTF(5, 6);

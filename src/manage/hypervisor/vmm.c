@@ -1,0 +1,350 @@
+/* vmm.c - machines that atoll-vm or qemu-system-x86_64 runs: started as processes of their own, driven over QMP. */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "manage/hypervisor/plan.h"
+#include "manage/hypervisor/qmp.h"
+
+enum { QUIT_WAIT_MS = 5000, POLL_MS = 20 };
+
+struct HvDomain {
+    Qmp *qmp;
+    int pid;
+    char *name, *pid_path, *monitor_path;
+    HvNotify *notify;
+    void *opaque;
+    int how;      /* HvStop, once the machine has said why it ends */
+    bool said_how;
+    uint64_t memory;
+};
+
+/* ---- what a machine tells */
+static void tell(HvDomain *d, HvEventKind kind, int detail, int64_t value, const char *name)
+{
+    d->notify(&(HvEvent){ .kind = kind, .detail = detail, .value = value, .name = name }, d->opaque);
+}
+
+static void on_shutdown(HvDomain *d, JsonObject *data)
+{
+    const char *reason = json_object_get_string_member_with_default(data, "reason", "");
+    if (!d->said_how)
+        d->how = !strcmp(reason, "guest-panic") ? HV_STOP_CRASHED : HV_STOP_SHUTDOWN;
+    d->said_how = true;
+    tell(d, HV_SHUTDOWN, 0, 0, NULL);
+}
+
+static void on_stop(HvDomain *d, JsonObject *data) { tell(d, HV_PAUSED, 0, 0, NULL); }
+static void on_resume(HvDomain *d, JsonObject *data) { tell(d, HV_RESUMED, 0, 0, NULL); }
+static void on_reset(HvDomain *d, JsonObject *data) { tell(d, HV_REBOOT, 0, 0, NULL); }
+static void on_panic(HvDomain *d, JsonObject *data) { d->how = HV_STOP_CRASHED; d->said_how = true; }
+static void on_deleted(HvDomain *d, JsonObject *data) { tell(d, HV_DEVICE_REMOVED, 0, 0, json_object_get_string_member_with_default(data, "device", "")); }
+static void on_tray(HvDomain *d, JsonObject *data)
+{
+    tell(d, HV_TRAY, json_object_get_boolean_member_with_default(data, "tray-open", FALSE), 0, json_object_get_string_member_with_default(data, "id", ""));
+}
+static void on_balloon(HvDomain *d, JsonObject *data)
+{
+    d->memory = json_object_get_int_member_with_default(data, "actual", 0);
+    tell(d, HV_BALLOON, 0, d->memory, NULL);
+}
+static void on_rtc(HvDomain *d, JsonObject *data) { tell(d, HV_RTC, 0, json_object_get_int_member_with_default(data, "offset", 0), NULL); }
+static void on_port(HvDomain *d, JsonObject *data) { tell(d, HV_AGENT, json_object_get_boolean_member_with_default(data, "open", FALSE), 0, NULL); }
+static void on_io_error(HvDomain *d, JsonObject *data) { tell(d, HV_IO_ERROR, 0, 0, json_object_get_string_member_with_default(data, "device", "")); }
+
+static const struct {
+    const char *event;
+    void (*told)(HvDomain *d, JsonObject *data);
+} events[] = {
+    { "SHUTDOWN", on_shutdown }, { "STOP", on_stop }, { "RESUME", on_resume }, { "RESET", on_reset }, { "GUEST_PANICKED", on_panic }, { "DEVICE_DELETED", on_deleted },
+    { "DEVICE_TRAY_MOVED", on_tray }, { "BALLOON_CHANGE", on_balloon }, { "RTC_CHANGE", on_rtc }, { "VSERPORT_CHANGE", on_port }, { "BLOCK_IO_ERROR", on_io_error },
+};
+
+static void on_event(const char *name, JsonObject *data, void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(events); i++)
+        if (!strcmp(events[i].event, name))
+            events[i].told(opaque, data);
+}
+
+/* A machine that went without a word crashed. */
+static void on_closed(void *opaque)
+{
+    HvDomain *d = opaque;
+    tell(d, HV_STOPPED, d->said_how ? d->how : HV_STOP_CRASHED, 0, NULL);
+}
+
+static const QmpListener listener = { on_event, on_closed };
+
+/* ---- start */
+static bool make_runtime(const HvHost *h, GError **err)
+{
+    g_autofree char *folder = g_build_filename(h->runtime_dir, "domains", NULL);
+    return !g_mkdir_with_parents(folder, 0700) || error_set_errno(err, errno, "cannot make the folder '%s'", folder);
+}
+
+/* The last line that the program said. */
+static const char *last_line(char *text)
+{
+    g_strchomp(text);
+    char *line = strrchr(text, '\n');
+    return line ? line + 1 : text;
+}
+
+/* Returns when the machine is made and in the background, or with what was wrong. */
+static bool launch(const LaunchPlan *p, GError **err)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    g_autofree char *out = NULL, *said = NULL;
+    int status;
+    for (guint i = 0; i < p->argv->len; i++)
+        g_ptr_array_add(argv, p->argv->pdata[i]);
+    g_ptr_array_add(argv, NULL);
+    if (!g_spawn_sync("/", (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &said, &status, err)) {
+        g_prefix_error(err, "cannot start '%s': ", (char *)p->argv->pdata[0]);
+        return false;
+    }
+    if (status)
+        return error_set(err, ERR_INVALID, "%s", *last_line(said) ? last_line(said) : "the emulator failed without a word");
+    return true;
+}
+
+static int read_pid(const char *path)
+{
+    g_autofree char *text = NULL;
+    return g_file_get_contents(path, &text, NULL, NULL) ? atoi(text) : 0;
+}
+
+static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, void *opaque, GError **err)
+{
+    HvDomain *d = g_new0(HvDomain, 1);
+    d->pid_path = plan_pid_path(h, def);
+    d->monitor_path = plan_monitor_path(h, def);
+    d->pid = read_pid(d->pid_path);
+    d->name = g_strdup(def->name);
+    d->memory = def->current_memory;
+    d->notify = notify;
+    d->opaque = opaque;
+    d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
+    return d;
+}
+
+static void forget(HvDomain *d)
+{
+    qmp_free(d->qmp);
+    g_free(d->name);
+    g_free(d->pid_path);
+    g_free(d->monitor_path);
+    g_free(d);
+}
+
+/* A member of each element of an answer's array whose `key` is `is`. */
+static const char *find_member(JsonNode *answer, const char *key, const char *is, const char *member)
+{
+    JsonArray *list = answer && JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
+    for (guint i = 0; list && i < json_array_get_length(list); i++) {
+        JsonNode *node = json_array_get_element(list, i);
+        JsonObject *o = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+        if (o && !g_strcmp0(json_object_get_string_member_with_default(o, key, NULL), is))
+            return json_object_get_string_member_with_default(o, member, NULL);
+    }
+    return NULL;
+}
+
+static void learn_terminals(GPtrArray *lines, JsonNode *chardevs)
+{
+    for (guint i = 0; lines && i < lines->len; i++) {
+        Character *c = lines->pdata[i];
+        g_autofree char *label = g_strconcat("char", c->alias, NULL);
+        const char *file = c->type == CHAR_PTY ? find_member(chardevs, "label", label, "filename") : NULL;
+        if (!file || !g_str_has_prefix(file, "pty:"))
+            continue;
+        g_free(c->tty);
+        g_free(c->path);
+        c->tty = g_strdup(file + strlen("pty:"));
+        c->path = g_strdup(c->tty);
+    }
+}
+
+static void learn_port(HvDomain *d, const Domain *def)
+{
+    Graphics *g = def->devices->graphics && def->devices->graphics->len ? def->devices->graphics->pdata[0] : NULL;
+    g_autoptr(JsonNode) vnc = NULL;
+    if (!g || g->socket || !qmp_execute(d->qmp, "query-vnc", NULL, &vnc, NULL) || !JSON_NODE_HOLDS_OBJECT(vnc))
+        return;
+    const char *port = json_object_get_string_member_with_default(json_node_get_object(vnc), "service", NULL);
+    if (port) {
+        g_free(g->port);
+        g->port = g_strdup(port);
+    }
+}
+
+static bool set_password(HvDomain *d, const Domain *def, GError **err)
+{
+    Graphics *g = def->devices->graphics && def->devices->graphics->len ? def->devices->graphics->pdata[0] : NULL;
+    if (!g || !g->password)
+        return true;
+    JsonObject *o = json_object_new();
+    json_object_set_string_member(o, "protocol", "vnc");
+    json_object_set_string_member(o, "password", g->password);
+    JsonNode *args = json_node_init_object(json_node_alloc(), o);
+    json_object_unref(o);
+    return qmp_execute(d->qmp, "set_password", args, NULL, err);
+}
+
+static void learn(HvDomain *d, Domain *def)
+{
+    g_autoptr(JsonNode) chardevs = NULL;
+    if (qmp_execute(d->qmp, "query-chardev", NULL, &chardevs, NULL)) {
+        learn_terminals(def->devices->serials, chardevs);
+        learn_terminals(def->devices->consoles, chardevs);
+        learn_terminals(def->devices->channels, chardevs);
+    }
+    learn_port(d, def);
+}
+
+static HvDomain *vmm_start(const HvHost *h, Domain *def, const LaunchPlan *p, HvNotify *notify, void *opaque, GError **err)
+{
+    if (!make_runtime(h, err) || !launch(p, err))
+        return NULL;
+    HvDomain *d = adopt(h, def, notify, opaque, err);
+    if (d->qmp && set_password(d, def, err)) {
+        learn(d, def);
+        return d;
+    }
+    if (d->pid > 0)
+        kill(d->pid, SIGKILL);
+    forget(d);
+    return NULL;
+}
+
+static HvDomain *vmm_reattach(const HvHost *h, Domain *def, HvNotify *notify, void *opaque, bool *ret_paused, GError **err)
+{
+    HvDomain *d = adopt(h, def, notify, opaque, err);
+    g_autoptr(JsonNode) status = NULL;
+    if (d->qmp && qmp_execute(d->qmp, "query-status", NULL, &status, err) && JSON_NODE_HOLDS_OBJECT(status)) {
+        *ret_paused = !json_object_get_boolean_member_with_default(json_node_get_object(status), "running", TRUE);
+        return d;
+    }
+    forget(d);
+    return NULL;
+}
+
+static void vmm_release(HvDomain *d)
+{
+    g_unlink(d->monitor_path); /* of a machine that lives on the daemon's end never comes here: see vmm_leave() */
+    g_unlink(d->pid_path);
+    forget(d);
+}
+
+static void vmm_leave(HvDomain *d) { forget(d); }
+
+/* ---- verbs */
+static bool gone(const HvDomain *d) { return d->pid <= 0 || (kill(d->pid, 0) < 0 && errno == ESRCH); }
+
+static bool wait_gone(const HvDomain *d)
+{
+    for (int ms = 0; ms < QUIT_WAIT_MS; ms += POLL_MS) {
+        if (gone(d))
+            return true;
+        g_usleep(POLL_MS * 1000);
+    }
+    return false;
+}
+
+static bool destroy(HvDomain *d, GError **err)
+{
+    d->how = HV_STOP_DESTROYED;
+    d->said_how = true;
+    kill(d->pid, SIGTERM);
+    if (wait_gone(d))
+        return true;
+    kill(d->pid, SIGKILL);
+    return wait_gone(d) || error_set(err, ERR_BUSY, "process %d of domain '%s' does not end, not even by SIGKILL: it waits for its disks", d->pid, d->name);
+}
+
+static bool vmm_stop(HvDomain *d, HvStopMode mode, GError **err)
+{
+    if (mode == HV_NOW)
+        return destroy(d, err);
+    return qmp_execute(d->qmp, mode == HV_ASK ? "system_powerdown" : "system_reset", NULL, NULL, err);
+}
+
+static bool vmm_pause(HvDomain *d, bool paused, GError **err) { return qmp_execute(d->qmp, paused ? "stop" : "cont", NULL, NULL, err); }
+
+/* From /proc: never waits. */
+static bool vmm_stats(HvDomain *d, HvStats *ret, GError **err)
+{
+    g_autofree char *stat = NULL, *statm = NULL, *stat_path = g_strdup_printf("/proc/%d/stat", d->pid), *statm_path = g_strdup_printf("/proc/%d/statm", d->pid);
+    unsigned long long user, system, pages;
+    *ret = (HvStats){ 0, d->memory, RECORD_NONE };
+    const char *rest = g_file_get_contents(stat_path, &stat, NULL, NULL) ? strrchr(stat, ')') : NULL;
+    if (rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) == 2)
+        ret->cpu_ns = (user + system) * (1000000000ULL / sysconf(_SC_CLK_TCK));
+    if (g_file_get_contents(statm_path, &statm, NULL, NULL) && sscanf(statm, "%*u %llu", &pages) == 1)
+        ret->memory_rss = pages * sysconf(_SC_PAGESIZE);
+    return true;
+}
+
+static bool vmm_set_memory(HvDomain *d, uint64_t bytes, GError **err) { return qmp_executef(d->qmp, NULL, err, "balloon", "{\"value\": %" G_GUINT64_FORMAT "}", bytes); }
+
+static bool vmm_monitor(HvDomain *d, const char *command, bool hmp, char **ret, GError **err)
+{
+    JsonNode *args = NULL;
+    g_autoptr(JsonNode) answer = NULL;
+    g_autofree char *name = g_strdup("human-monitor-command");
+    JsonObject *o = json_object_new();
+    if (hmp) {
+        json_object_set_string_member(o, "command-line", command);
+        args = json_node_init_object(json_node_alloc(), o);
+    } else {
+        g_autoptr(JsonNode) given = json_from_string(command, err);
+        if (!given || !JSON_NODE_HOLDS_OBJECT(given)) {
+            json_object_unref(o);
+            return given ? error_set(err, ERR_INVALID, "the command is no JSON object") : false;
+        }
+        g_free(name);
+        name = g_strdup(json_object_get_string_member_with_default(json_node_get_object(given), "execute", ""));
+        JsonNode *inner = json_object_get_member(json_node_get_object(given), "arguments");
+        args = inner ? json_node_copy(inner) : NULL;
+    }
+    json_object_unref(o);
+    if (!qmp_execute(d->qmp, name, args, &answer, err))
+        return false;
+    if (hmp) {
+        *ret = g_strdup(json_node_get_string(answer));
+    } else {
+        g_autofree char *text = json_to_string(answer, FALSE);
+        *ret = g_strdup_printf("{\"return\":%s}", text);
+    }
+    return true;
+}
+
+static bool vmm_screenshot(HvDomain *d, unsigned screen, char **ret_path, GError **err)
+{
+    g_autofree char *path = g_strconcat(d->monitor_path, ".png", NULL);
+    JsonObject *o = json_object_new();
+    json_object_set_string_member(o, "filename", path);
+    json_object_set_string_member(o, "format", "png");
+    JsonNode *args = json_node_init_object(json_node_alloc(), o);
+    json_object_unref(o);
+    if (!qmp_execute(d->qmp, "screendump", args, NULL, err))
+        return false;
+    *ret_path = g_steal_pointer(&path);
+    return true;
+}
+
+static bool atoll_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err) { return plan_machine(&plan_atoll, h, d, ret, err); }
+static bool qemu_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err) { return plan_machine(&plan_qemu, h, d, ret, err); }
+
+#define VMM(NAME, SUMMARY, PLAN)                                                                                                                       \
+    { .name = NAME, .summary = SUMMARY, .prepare = plan_aliases, .plan = PLAN, .start = vmm_start, .reattach = vmm_reattach, .release = vmm_release,   \
+      .leave = vmm_leave, .stop = vmm_stop, .pause = vmm_pause, .stats = vmm_stats, .set_memory = vmm_set_memory, .monitor = vmm_monitor,              \
+      .screenshot = vmm_screenshot }
+const HvDriver atoll_driver = VMM("atoll", "machines that atoll-vm runs", atoll_plan);
+const HvDriver qemu_driver = VMM("qemu", "machines that qemu-system-x86_64 runs", qemu_plan);
