@@ -55,6 +55,7 @@ const DeviceType *const device_types[] = {
     &scsi_hd_type,
     &scsi_cd_type,
     VIRTIO_PCI_ENTRIES(virtio_net_pci_type),
+    &e1000_type,
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &vga_pci_type,
     &virtio_keyboard_pci_type,

@@ -23,6 +23,7 @@ struct PciInfo {
      * vector: the table is at its start, the pending bits at its middle. */
     uint8_t msix_vectors, msix_bar;
     const char *romfile; /* optional: the expansion ROM that it has where romfile= names no other */
+    bool rom_optional;   /* it works without, so that a machine starts where the file is not installed */
     /* Optional hooks, with the device's lock held.  The generic part has masked read-only bits and remapped BARs; `value`
      * is what stands in the bytes now, `old` what stood there before. */
     void (*config_written)(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value);

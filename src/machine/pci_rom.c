@@ -45,6 +45,8 @@ bool pci_rom_realize(PciDevice *p, GError **err)
     g_autoptr(GError) why = NULL;
     g_autofree char *data = NULL, *path = machine_find_data(p->dev.machine, name, &why);
     gsize n;
+    if (!path && !p->romfile && p->dev.type->pci->rom_optional)
+        return true;
     if (!path || !g_file_get_contents(path, &data, &n, &why))
         return error_set(err, ERR_NOT_FOUND, "%s: cannot read romfile: %s; name another with romfile=, or none by romfile= alone",
                          p->dev.path, why->message);

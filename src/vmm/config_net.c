@@ -8,7 +8,7 @@
 #include "devices/devices.h"
 #include "hostnet/hostnet.h"
 
-#define DEFAULT_CARD "virtio-net-pci"
+#define DEFAULT_CARD "e1000" /* what every guest has a driver for; QEMU's choice for pc too */
 
 /* ---- life */
 
@@ -78,10 +78,10 @@ static void append_pair(GString *to, const char *key, const char *value)
     g_string_append_printf(to, ",%s=%s", key, doubled);
 }
 
-/* What nobody took is the host end's; returns its id. */
+/* kv: what nobody took is the host end's; NULL: nothing.  Returns its id. */
 static char *add_host_end(VmConfig *c, KeyVals *kv, const char *type, const char *id)
 {
-    g_autofree const char **rest = keyvals_rest(kv);
+    g_autofree const char **rest = kv ? keyvals_rest(kv) : NULL;
     char *own = id ? g_strdup(id) : g_strdup_printf("#net%u", c->net->next_id++);
     GString *spec = g_string_new(type);
     append_pair(spec, "id", own);
@@ -238,23 +238,6 @@ static bool join_legacy(VmConfig *c, GError **err)
     return true;
 }
 
-static bool file_exists(const VmConfig *c, const char *name)
-{
-    for (unsigned i = 0; i < c->firmware_dirs->len && c->firmware_dirs->pdata[i]; i++) {
-        g_autofree char *path = g_build_filename(c->firmware_dirs->pdata[i], name, NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
-            return true;
-    }
-    return false;
-}
-
-/* A card that nobody named a ROM for works without one, where none is installed. */
-static void leave_out_rom(const VmConfig *c, NicConfig *n, const DeviceType *t)
-{
-    if (t->pci && t->pci->romfile && !file_exists(c, t->pci->romfile))
-        add_prop(n, "romfile", "");
-}
-
 static bool plug(VmConfig *c, NicConfig *n, GError **err)
 {
     const DeviceType *t = device_type_find(device_types, model_device(n->model ? n->model : DEFAULT_CARD), err);
@@ -262,7 +245,6 @@ static bool plug(VmConfig *c, NicConfig *n, GError **err)
         return false;
     if (!is_card(t))
         return error_set(err, ERR_INVALID, "model=%s is no network card; model=help lists those", n->model);
-    leave_out_rom(c, n, t);
     if (n->netdev)
         add_prop(n, "netdev", n->netdev);
     g_ptr_array_add(n->props, NULL);
@@ -271,8 +253,16 @@ static bool plug(VmConfig *c, NicConfig *n, GError **err)
     return true;
 }
 
+/* What a machine has where nobody said anything: a card on user networking. */
+static void add_default(VmConfig *c)
+{
+    if (!c->net->chosen && !c->nodefaults && !c->no_board)
+        add_nic(c, NULL)->netdev = add_host_end(c, NULL, "user", NULL);
+}
+
 bool config_net_finish(VmConfig *c, GError **err)
 {
+    add_default(c);
     if (!join_legacy(c, err))
         return false;
     for (unsigned i = 0; i < c->net->nics->len; i++)

@@ -162,6 +162,9 @@ class User(unittest.TestCase):
     def test_virtio(self):
         self.check("-device", "virtio-net-pci,netdev=n0")
 
+    def test_e1000(self):
+        self.check("-device", "e1000,netdev=n0", kernel="amd64", driver="e1000")
+
     @NEEDS_LONG
     def test_virtio_smp(self):
         self.check("-device", "virtio-net-pci,netdev=n0,mq=on,queues=2", "-smp", "2")

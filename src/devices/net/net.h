@@ -2,3 +2,4 @@
 #include "devices/virtio/virtio_pci.h"
 /* net.h - network cards, for the table of devices. */
 VIRTIO_PCI_DECLARE(virtio_net_pci_type);
+extern const DeviceType e1000_type;

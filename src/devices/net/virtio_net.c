@@ -181,7 +181,7 @@ static void resumed(Device *d)
         hostnet_kick(n->card.host, i);
 }
 
-static const PciInfo pci_info = VIRTIO_PCI_INFO(TRANSITIONAL_ID, CLASS_ETHERNET, 2 * NET_PAIRS + 2);
+static const PciInfo pci_info = VIRTIO_PCI_INFO(TRANSITIONAL_ID, CLASS_ETHERNET, 2 * NET_PAIRS + 2, .romfile = "pxe-virtio.rom", .rom_optional = true);
 
 VIRTIO_PCI_TYPES(virtio_net_pci_type, "virtio-net-pci",
     .summary = "virtio network card", .spec = "Virtio 1.2, 5.1",

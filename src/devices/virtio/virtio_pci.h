@@ -9,7 +9,7 @@
  *     VIRTIO_PCI_TYPES(virtio_rng_pci_type, "virtio-rng-pci", .fields = fields, .windows = virtio_pci_windows, .pci = &info, ...,
  *         .realize = (calls virtio_pci_realize), .reset = virtio_pci_reset, .post_load = virtio_pci_post_load);
  *
- * PciInfo comes from VIRTIO_PCI_INFO.
+ * PciInfo comes from VIRTIO_PCI_INFO; more of its members may follow.
  */
 typedef struct VirtioPci {
     PciDevice pci;
@@ -33,10 +33,10 @@ enum { VIRTIO_PCI_VENDOR = 0x1af4, VIRTIO_PCI_MSIX_BAR = 1 };
       .sub = virtio_fields, .doc = "what all virtio devices share" }
 
 /* The transitional ids; a device without legacy interface gets its own in realize.  vectors: queues and one. */
-#define VIRTIO_PCI_INFO(transitional_id, class, vectors)                                                               \
+#define VIRTIO_PCI_INFO(transitional_id, class, vectors, ...)                                                          \
     { .vendor = VIRTIO_PCI_VENDOR, .device = (transitional_id), .class_code = (class), .interrupt_pin = 1,             \
       .msix_vectors = (vectors), .msix_bar = VIRTIO_PCI_MSIX_BAR,                                                      \
-      .config_read = virtio_pci_config_read, .config_written = virtio_pci_config_written }
+      .config_read = virtio_pci_config_read, .config_written = virtio_pci_config_written, __VA_ARGS__ }
 
 /* The names under which each virtio device stands in devices/table.c: NAME, NAME-transitional, NAME-non-transitional. */
 #define VIRTIO_PCI_NON_TRANSITIONAL "-non-transitional"
