@@ -17,6 +17,7 @@
 #include "devices/storage/scsi_bus.h"
 #include "devices/storage/pflash.h"
 #include "devices/timer/timer.h"
+#include "devices/usb/usb.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
 #include "devices/virtio/virtio_scsi.h"
@@ -61,6 +62,11 @@ const DeviceType *const device_types[] = {
     &virtio_keyboard_pci_type,
     &virtio_mouse_pci_type,
     &virtio_tablet_pci_type,
+    &qemu_xhci_type,
+    &nec_usb_xhci_type,
+    &usb_tablet_type,
+    &usb_mouse_type,
+    &usb_kbd_type,
     &pflash_type,
     NULL,
 };
