@@ -149,8 +149,8 @@ def module_depends(path):
     return [name for name in found.group(1).decode().split(",") if name] if found else []
 
 
-def module_files(name):
-    """Paths of MODULES and what they depend on, in the order of loading."""
+def module_files(name, more=()):
+    """Paths of MODULES, of more and of what they depend on, in the order of loading."""
     package, arch = kernel_package(name)
     paths = {}
     for path in glob.glob(os.path.join(unpacked(package, arch), "lib/modules/*/kernel/**/*.ko"), recursive=True):
@@ -164,7 +164,7 @@ def module_files(name):
                 add(need)
             order.append(paths[module])
 
-    for module in MODULES:
+    for module in [*MODULES, *more]:
         add(module)
     return order
 
@@ -177,8 +177,8 @@ def cpio_entry(name, mode, data):
     return body + b"\0" * (-len(body) % 4)
 
 
-def initramfs(name, init=INIT, files=None):
-    """files: more programs, as {path: bytes}."""
+def initramfs(name, init=INIT, files=None, more=()):
+    """files: more programs, as {path: bytes}; more: names of modules besides MODULES."""
     arch = KERNELS[name][1]
     with open(os.path.join(unpacked("busybox-static", arch), "bin/busybox"), "rb") as file:
         busybox = file.read()
@@ -186,7 +186,7 @@ def initramfs(name, init=INIT, files=None):
     archive += cpio_entry("init", 0o100755, init.encode()) + cpio_entry("bin/busybox", 0o100755, busybox)
     for path, data in (files or {}).items():
         archive += cpio_entry(path, 0o100755, data)
-    modules = module_files(name)
+    modules = module_files(name, more)
     for path in modules:
         with open(path, "rb") as file:
             archive += cpio_entry("modules/" + os.path.basename(path), 0o100644, file.read())
