@@ -1,5 +1,5 @@
 #pragma once
 #include "machine/accel.h"
 /* accel.h - the accelerators of this build. */
-extern const AccelOps accel_interp, accel_dbt, accel_kvm;
+extern const AccelOps accel_interp, accel_dbt, accel_kvm, accel_qtest;
 const AccelOps *accel_find(const char *name); /* as -accel spells it; NULL: none of that name */

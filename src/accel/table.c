@@ -9,6 +9,7 @@ const AccelOps *const accel_table[] = {
     &accel_kvm,
     &accel_dbt,
     &accel_interp,
+    &accel_qtest,
     NULL,
 };
 

@@ -36,6 +36,7 @@ typedef struct IoEvent {
 typedef struct AccelOps {
     const char *name, *summary;
     size_t vcpu_size; /* of the struct that has Vcpu as its first member */
+    bool manual_clock; /* time does not pass: whoever drives the machine moves it */
     bool in_kernel_irqchip; /* PIC, IOAPIC, local APICs and PIT are the accelerator's: boards make none */
     /* Required. */
     bool (*probe)(GError **err); /* can this host run it?  No side effects. */

@@ -240,6 +240,14 @@ void clock_advance(Clock *c, int64_t ns)
     g_mutex_unlock(&c->lock);
 }
 
+int64_t clock_next(Clock *c)
+{
+    g_mutex_lock(&c->lock);
+    int64_t next = c->heap->len ? heap_at(c, 0)->deadline : INT64_MAX;
+    g_mutex_unlock(&c->lock);
+    return next;
+}
+
 /* ---- timers */
 
 void timer_init(Timer *t, Clock *c, void (*fire)(void *), void *opaque, GMutex *lock)

@@ -29,6 +29,8 @@ void clock_stop(Clock *c);
 void clock_set(Clock *c, int64_t now); /* stopped clock only: loading saved state */
 void clock_advance(Clock *c, int64_t ns); /* manual clock: fires what falls due, in order */
 
+int64_t clock_next(Clock *c); /* ns, when the next timer falls due; INT64_MAX: none is armed */
+
 /* `lock`, usually &device->lock, is held around fire(), so a timer that was disarmed under it never fires. */
 void timer_init(Timer *t, Clock *c, void (*fire)(void *), void *opaque, GMutex *lock);
 void timer_finish(Timer *t); /* disarms; does not return while fire() runs, so call it without `lock` */

@@ -211,6 +211,9 @@ static void set_input(void *sink, unsigned n, bool level)
     Device *d = sink;
     g_mutex_lock(&d->lock);
     d->type->set_irq(d, n, level);
+    IrqLine watch = d->watch;
+    if (watch.set)
+        watch.set(watch.sink, n, level);
     g_mutex_unlock(&d->lock);
 }
 

@@ -84,6 +84,7 @@ struct Device {
     GMutex lock;
     Bus *bus;        /* that it is plugged into; NULL: soldered on */
     bool hotplugged; /* came while the machine was there */
+    IrqLine watch;   /* told of every change of an input (device_irq_input()), too: for tests */
     IrqLine *irq;    /* n_irqs outputs; set by the board before realize or any time while stopped */
     Window *windows; /* as declared */
     bool realized;

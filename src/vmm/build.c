@@ -14,6 +14,7 @@
 #include "vmm/monitor/monitor.h"
 #include "vmm/net.h"
 #include "vmm/objects.h"
+#include "vmm/qtest/qtest.h"
 #include "vmm/vm.h"
 
 /* ---- memory */
@@ -97,6 +98,7 @@ static bool make_machine(Vm *vm, GError **err)
     MachineConfig mc = { .ram_size = c->no_board ? 0 : c->ram_bytes, .cpus = c->no_board ? 0 : c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
                          .max_cpus = c->cpus, .name = c->name, .data_dirs = (const char *const *)c->firmware_dirs->pdata, .accel_options = c->accel_options };
     const AccelOps *ops = choose_accel(c, err);
+    mc.manual_clock = ops && ops->manual_clock;
     if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))
         return false;
     vm->machine->screens = vm->screens = screens_create();
@@ -245,6 +247,16 @@ static bool open_gdb(Vm *vm, GError **err)
         return false;
     vm->gdb = c ? gdb_open(vm, c) : NULL;
     return true;
+}
+
+static bool open_qtest(Vm *vm, GError **err)
+{
+    Chardev *c = NULL;
+    if (!vm->config->qtest)
+        return true;
+    if (!line_chardev(vm, vm->config->qtest, "qtest", &c, err))
+        return false;
+    return !c || (vm->qtest = qtest_open(vm, c, vm->config->qtest_log, err));
 }
 
 /* ---- devices of the command line: checked first, plugged in once the board is there */
@@ -397,12 +409,13 @@ static bool build(Vm *vm, GError **err)
         return false;
     if (c->no_board)
         return make_machine(vm, err) && write_pidfile(vm, err) && open_named_chardevs(vm, err) && open_monitors(vm, err);
-    if (!c->kernel && !c->pflash[0] && !(firmware = find_firmware(c, err)))
+    bool optional = !c->firmware && ((const AccelOps *)c->accels->pdata[0])->manual_clock; /* nobody would execute it */
+    if (!c->kernel && !c->pflash[0] && !(firmware = find_firmware(c, optional ? NULL : err)) && !optional)
         return false;
     if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;
     machine_reset(vm->machine, RESET_COLD);
-    return vm_start_kernel(vm, err) && open_monitors(vm, err) && vm_open_vncs(vm, err) && open_gdb(vm, err);
+    return vm_start_kernel(vm, err) && open_monitors(vm, err) && vm_open_vncs(vm, err) && open_gdb(vm, err) && open_qtest(vm, err);
 }
 
 Vm *vm_build(const VmConfig *config, GError **err)
@@ -424,6 +437,7 @@ void vm_destroy(Vm *vm)
 {
     if (!vm)
         return;
+    qtest_close(vm->qtest);
     gdb_close(vm->gdb);
     vm_close_vncs(vm);
     monitors_free(vm->monitors);

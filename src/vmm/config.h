@@ -99,6 +99,7 @@ typedef struct VmConfig {
     GArray *fds;      /* FdConfig */
     GArray *monitors; /* MonitorConfig */
     char *gdb;        /* chardev spelling, or NULL */
+    char *qtest, *qtest_log; /* the same; a file, "none", or NULL: standard error */
     struct NetConfig *net; /* config_net.h */
     bool no_text_monitor; /* -monitor none */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */

@@ -68,6 +68,8 @@ const VmOption vm_options[] = {
     { "qmp-pretty", NULL, "DEV", "the same with line breaks", config_qmp_pretty },
     { "gdb", NULL, "DEV", "let gdb drive the machine: tcp:HOST:PORT, unix:PATH, or a chardev spelled as after -serial", config_gdb },
     { "s", NULL, NULL, "the same as -gdb tcp:127.0.0.1:1234", config_gdb_here },
+    { "qtest", NULL, "DEV", "read and write ports and memory by lines of text (QEMU's qtest protocol), with -accel qtest instead of a CPU", TEXT(qtest) },
+    { "qtest-log", NULL, "FILE|none", "what passes there (default: to standard error)", TEXT(qtest_log) },
     { "mon", NULL, "chardev=ID[,mode=readline|control][,pretty=on]", "text monitor or (control) QMP at a chardev of that id", config_mon },
     { "netdev", NULL, "TYPE,id=ID[,OPTION=VALUE...]", "host end of a network card, by name for -device CARD,netdev=ID; help lists types and their options", config_netdev, .section = "Networks" },
     { "nic", NULL, "TYPE|none[,model=CARD][,mac=ADDRESS][,OPTION=VALUE...]", "a card (default virtio) and its host end in one", config_nic },

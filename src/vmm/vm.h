@@ -20,6 +20,7 @@ typedef struct Vm {
     GPtrArray *nets;      /* HostNet: net.h */
     struct Monitors *monitors;
     struct Gdb *gdb;      /* NULL: none */
+    struct Qtest *qtest;  /* NULL: none */
     GMainLoop *loop;
     VmStatus status;
     bool ending;
