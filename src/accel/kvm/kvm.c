@@ -26,7 +26,7 @@ static bool no_permission(GError **err)
     const struct group *g = stat(DEVICE, &st) == 0 ? getgrgid(st.st_gid) : NULL;
     return error_set(err, ERR_DENIED,
                      "cannot use KVM: no permission for %s (group '%s', mode %04o); add your user to that group "
-                     "(usermod -aG %s USER, then log in again), or use -accel interp",
+                     "(usermod -aG %s USER, then log in again), or use -accel dbt (kvm:dbt takes it only where KVM cannot)",
                      DEVICE, g ? g->gr_name : "?", st.st_mode & 07777, g ? g->gr_name : "kvm");
 }
 
@@ -40,7 +40,7 @@ static int open_kvm(GError **err)
     else if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
         error_set(err, ERR_UNSUPPORTED,
                   "cannot use KVM: %s is missing; load kvm_intel or kvm_amd, switch virtualization on in the firmware, or use "
-                  "-accel interp", DEVICE);
+                  "-accel dbt (kvm:dbt takes it only where KVM cannot)", DEVICE);
     else
         error_set_errno(err, errno, "cannot use KVM: %s", DEVICE);
     return -1;
@@ -59,7 +59,7 @@ static bool check_capabilities(int fd, GError **err)
         return error_set(err, ERR_UNSUPPORTED, "cannot use KVM: its interface has version %d, Atoll speaks %d", version, KVM_API_VERSION);
     for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++)
         if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-            return error_set(err, ERR_UNSUPPORTED, "cannot use KVM: this kernel lacks %s; use a newer one, or -accel interp", needed[i].name);
+            return error_set(err, ERR_UNSUPPORTED, "cannot use KVM: this kernel lacks %s; use a newer one, or -accel dbt", needed[i].name);
     return true;
 }
 

@@ -108,7 +108,7 @@ static bool handle_exit(KvmVcpu *v, RunExit *ret)
         *ret = RUN_DEBUG;
         return false;
     case KVM_EXIT_INTERNAL_ERROR:
-        *ret = broken(v, "KVM could not emulate an instruction (internal error %u); try -accel interp", v->run->internal.suberror);
+        *ret = broken(v, "KVM could not emulate an instruction (internal error %u); try -accel dbt", v->run->internal.suberror);
         return false;
     case KVM_EXIT_FAIL_ENTRY:
         *ret = broken(v, "the processor refused to enter the guest (hardware reason %#llx)",
