@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmark of disks: virtio-blk and IDE, the same guest in our machine and in QEMU's.
 
-    disk.py [--rounds N] [--seconds S] [--emulators NAME,...] [--json FILE]
+    disk.py [--rounds N] [--seconds S] [--only WORKLOAD] [--devices vda,sda] [--emulators NAME,...] [--json FILE]
     disk.py --doc [--json FILE]        write the last table into docs/performance.md
 
 A round boots each emulator once, one after the other; figures are medians over rounds.  Both have the same image files,
@@ -63,11 +63,11 @@ def make_image(name):
                 out.write(b"\x5a" * (1 << 20))
 
 
-def one_run(emulator, seconds, kernel, initramfs):
+def one_run(emulator, options, kernel, initramfs):
     """Boots once: {"vda read-4k-1": nanoseconds an operation}, and what went wrong."""
     args = [word.replace("@", OUT) for word in EMULATORS[emulator]]
-    devices = ",".join("/dev/" + name for name in DEVICES)
-    args += ["-kernel", kernel, "-initrd", initramfs, "-append", f"console=ttyS0 quiet panic=-1 bench={seconds},{devices}"]
+    words = ",".join([str(options.seconds), options.only, *("/dev/" + name for name in options.devices.split(","))])
+    args += ["-kernel", kernel, "-initrd", initramfs, "-append", f"console=ttyS0 quiet panic=-1 bench={words}"]
     stream, figures, wrong = run.Stream(args), {}, []
     while True:
         line = stream.line(BOOT_SECONDS)
@@ -96,7 +96,7 @@ def measure(options):
     for n in range(options.rounds):
         for emulator in options.emulators:
             print(f"round {n + 1}: {emulator}", flush=True)
-            figures, bad = one_run(emulator, options.seconds, kernel, initramfs)
+            figures, bad = one_run(emulator, options, kernel, initramfs)
             wrong += bad
             for name, ns in figures.items():
                 results[emulator].setdefault(name, []).append(ns)
@@ -138,6 +138,8 @@ def main(words):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--only", default="all", help="one workload of guest/disk.c")
+    parser.add_argument("--devices", default=",".join(DEVICES))
     parser.add_argument("--emulators", default="dbt,tcg")
     parser.add_argument("--json", default=os.path.join(OUT, "disks.json"))
     parser.add_argument("--doc", action="store_true")

@@ -1,7 +1,7 @@
 /*
  * disk.c - how fast the disks of a machine are, past the page cache.
  *
- *     disk SECONDS DEVICE...     for each prints "DISK device workload operations nanoseconds"
+ *     disk SECONDS WORKLOAD|all DEVICE...     for each prints "DISK device workload operations nanoseconds"
  *
  * A workload keeps `depth` requests of `bytes` each under way, by the kernel's own asynchronous I/O, for that long.
  * Writes hold their place and a number, and are read back at the end: "DISK device wrong" where that is not so.
@@ -163,13 +163,14 @@ int main(int argc, char **argv)
             give_up("memory");
     if (syscall(SYS_io_setup, DEPTH_MAX, &r.aio))
         give_up("io_setup");
-    for (int i = 2; i < argc; i++) {
+    for (int i = 3; i < argc; i++) {
         r.device = argv[i];
         if ((r.fd = open(argv[i], O_RDWR | O_DIRECT)) < 0)
             give_up(argv[i]);
         for (unsigned w = 0; w < sizeof(workloads) / sizeof(workloads[0]); w++) {
             r.w = &workloads[w];
-            measure(&r, atof(argv[1]));
+            if (!strcmp(argv[2], "all") || !strcmp(argv[2], r.w->name))
+                measure(&r, atof(argv[1]));
         }
         close(r.fd);
     }
