@@ -34,6 +34,7 @@ struct BlkReq {
     void (*done)(BlkReq *r, int status); /* 0 or -errno; exactly once, on a thread of ours, with no lock held */
     void *owner;
     BlkNode *node; /* set by blk_submit */
+    struct IoThread *thread; /* on which done() had best be called (io_thread.h), by whom it is submitted; NULL: any */
 };
 
 typedef struct BlkInfo {

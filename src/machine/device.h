@@ -25,6 +25,8 @@ typedef struct WindowOps {
     uint64_t (*read)(Device *d, uint64_t off, unsigned size);
     void (*write)(Device *d, uint64_t off, unsigned size, uint64_t value);
     uint8_t min, max; /* access sizes that the callbacks take; machine/ splits and widens the rest.  0: 1 and 8 */
+    /* Optional: a write that needs no lock, as a doorbell that wakes a thread; false: write() is to do it. */
+    bool (*unlocked_write)(Device *d, uint64_t off, unsigned size, uint64_t value);
 } WindowOps;
 
 /* For PCI, the n-th declaration with SPACE_PCI_BAR is not BAR n unless .bar says so. */

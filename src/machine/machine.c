@@ -264,10 +264,11 @@ void machine_powerdown(Machine *m) { irq_pulse(&m->power_button); }
 typedef struct BackendEntry {
     void *backend;
     Device *holder;
+    unsigned sharers;
 } BackendEntry;
 
 static const char *const backend_words[BACKEND_KINDS] = {
-    [BACKEND_CHARDEV] = "chardev", [BACKEND_DRIVE] = "drive", [BACKEND_NETDEV] = "netdev", [BACKEND_RNG] = "rng object",
+    [BACKEND_CHARDEV] = "chardev", [BACKEND_DRIVE] = "drive", [BACKEND_NETDEV] = "netdev", [BACKEND_RNG] = "rng object", [BACKEND_IOTHREAD] = "iothread",
 };
 
 void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *backend)
@@ -303,6 +304,28 @@ void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device
     return backend;
 }
 
+void *machine_share_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err)
+{
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = g_hash_table_lookup(m->backends[kind], id);
+    if (e)
+        e->sharers++;
+    else
+        no_such_backend(m, kind, id, by, err);
+    void *backend = e ? e->backend : NULL;
+    g_mutex_unlock(&m->lock);
+    return backend;
+}
+
+void machine_unshare_backend(Machine *m, BackendKind kind, const char *id)
+{
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = g_hash_table_lookup(m->backends[kind], id);
+    if (e)
+        e->sharers--;
+    g_mutex_unlock(&m->lock);
+}
+
 bool machine_remove_backend(Machine *m, BackendKind kind, const char *id, GError **err)
 {
     g_mutex_lock(&m->lock);
@@ -310,10 +333,13 @@ bool machine_remove_backend(Machine *m, BackendKind kind, const char *id, GError
     bool held = e && e->holder;
     if (held)
         error_set(err, ERR_BUSY, "%s '%s' is used by device '%s'; unplug that first", backend_words[kind], id, e->holder->path);
-    else
+    bool shared = e && e->sharers;
+    if (shared)
+        error_set(err, ERR_BUSY, "%s '%s' is used by %u devices; unplug them first", backend_words[kind], id, e->sharers);
+    if (!held && !shared)
         g_hash_table_remove(m->backends[kind], id);
     g_mutex_unlock(&m->lock);
-    return !held;
+    return !held && !shared;
 }
 
 void machine_release_backend(Machine *m, BackendKind kind, const char *id)

@@ -11,7 +11,7 @@
 typedef enum RunState { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_SHUTDOWN, MACHINE_BROKEN } RunState;
 typedef enum StopCause { CAUSE_NONE, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CAUSE_GUEST_PANIC, CAUSE_HOST_QUIT, CAUSE_HOST_RESET, CAUSE_TRIPLE_FAULT, CAUSE_DEBUG_EXIT, CAUSE_DEBUG_STOP, CAUSE_BROKEN, CAUSE_IO_ERROR } StopCause;
 
-typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_RNG, BACKEND_KINDS } BackendKind;
+typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_RNG, BACKEND_IOTHREAD, BACKEND_KINDS } BackendKind;
 
 /* What the machine tells whoever runs it (vmm/); on any thread: post to your own loop. */
 typedef struct MachineListener {
@@ -50,6 +50,7 @@ struct Machine {
     GHashTable *backends[BACKEND_KINDS];
     struct Screens *screens; /* the host's ends of displays, keyboards and pointers (console/), for devices; NULL: none */
     struct InputHub *input;
+    struct IoThread *io_thread; /* that serves disks which name none (block/io_thread.h); NULL: whoever asks does it */
     IrqLine power_button; /* set by the board; machine_powerdown() pulses it */
     struct Exclusive *exclusive;
 };
@@ -86,6 +87,9 @@ void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *bac
 void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err);
 /* The same where the claim may have failed. */
 void machine_release_backend_of(Machine *m, BackendKind kind, const char *id, Device *by);
+/* Of those that several devices may have at once; each gives it back. */
+void *machine_share_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err);
+void machine_unshare_backend(Machine *m, BackendKind kind, const char *id);
 /* In order of names; the machine is not locked meanwhile: main thread. */
 void machine_each_backend(Machine *m, BackendKind kind, void (*fn)(const char *id, void *backend, Device *holder, void *arg), void *arg);
 void machine_release_backend(Machine *m, BackendKind kind, const char *id);

@@ -51,11 +51,11 @@ const QapiType qapi_types[] = {
     OBJECT("CpuModelInfo", "name: str, ?props: any"),
     OBJECT("CpuModelExpansionInfo", "model: CpuModelInfo"),
 
-    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd rng-random rng-builtin"),
+    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd rng-random rng-builtin iothread"),
     UNION("ObjectOptions", "qom-type: ObjectType, id: str", "qom-type",
           "secret: SecretProperties, tls-creds-x509: TlsCredsX509Properties, tls-creds-psk: TlsCredsPskProperties, tls-creds-anon: TlsCredsProperties, "
           "memory-backend-ram: MemoryBackendProperties, memory-backend-memfd: MemoryBackendMemfdProperties, rng-random: RngRandomProperties, "
-          "rng-builtin: RngProperties"),
+          "rng-builtin: RngProperties, iothread: IothreadProperties"),
     ENUM("QCryptoSecretFormat", "raw base64"),
     OBJECT("SecretProperties", "?data: str, ?file: str, ?format: QCryptoSecretFormat"),
     ENUM("QCryptoTLSCredsEndpoint", "client server"),
@@ -66,6 +66,7 @@ const QapiType qapi_types[] = {
     OBJECT("MemoryBackendMemfdProperties", "size: int, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool, ?seal: bool"),
     OBJECT("RngProperties", "?opened: bool"),
     OBJECT("RngRandomProperties", "?filename: str, ?opened: bool"),
+    OBJECT("IothreadProperties", "?poll-max-ns: int, ?poll-grow: int, ?poll-shrink: int, ?aio-max-batch: int"),
     OBJECT("IOThreadInfo", "id: str, thread-id: int, poll-max-ns: int, poll-grow: int, poll-shrink: int, aio-max-batch: int"),
 
     /* what this program can do */

@@ -13,6 +13,7 @@
 #include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/net.h"
+#include "vmm/io_threads.h"
 #include "vmm/objects.h"
 #include "vmm/qtest/qtest.h"
 #include "vmm/vm.h"
@@ -363,7 +364,7 @@ static bool assemble(Vm *vm, const char *firmware, GError **err)
     BoardConfig bc = { .firmware = firmware };
     g_autoptr(GPtrArray) devices = g_ptr_array_new();
     add_rngs(vm);
-    if (!make_devices(vm, devices, err) || !open_drives(vm, err) || !vm_open_nets(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
+    if (!vm_open_io_threads(vm, err) || !make_devices(vm, devices, err) || !open_drives(vm, err) || !vm_open_nets(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
         return false;
     fill_board_config(vm, &bc);
     vm->board = board_create(vm->config->board, vm->machine, &bc, err);
@@ -441,7 +442,10 @@ void vm_destroy(Vm *vm)
     gdb_close(vm->gdb);
     vm_close_vncs(vm);
     monitors_free(vm->monitors);
+    IoThread *disks = vm->machine ? vm->machine->io_thread : NULL;
     machine_destroy(vm->machine);
+    io_thread_free(disks);
+    vm_close_io_threads(vm);
     board_destroy(vm->board);
     screens_destroy(vm->screens);
     input_hub_destroy(vm->input);

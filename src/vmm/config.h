@@ -36,6 +36,7 @@ typedef struct ObjectConfig { /* -object: objects.h */
     const struct ObjectType *type;
     char *id, *filename;
     uint64_t size; /* of memory */
+    uint64_t poll_max_ns; /* of an iothread */
 } ObjectConfig;
 
 typedef struct GlobalConfig { /* -global DRIVER.PROPERTY=VALUE */

@@ -5,6 +5,7 @@
 
 #include "base/keyval.h"
 #include "block/block.h"
+#include "block/io_thread.h"
 #include "schema/qapi.h"
 
 /* ---- types */
@@ -30,6 +31,7 @@ const ObjectType object_types[] = {
     { "memory-backend-memfd", "guest memory that others can map: size=", .check = check_memory },
     { "rng-random", "random numbers of this host: filename=/dev/urandom", .check = check_rng },
     { "rng-builtin", "random numbers of this host", .check = check_rng },
+    { "iothread", "a thread for disks: poll-max-ns=NS that it looks for more before it sleeps", .thread = true },
     { NULL },
 };
 
@@ -77,6 +79,8 @@ static bool take_property(KeyVals *kv, const QapiMember *m, ObjectConfig *o, GEr
     bool flag = false;
     if (g_str_equal(m->type, "bool"))
         return keyvals_take_bool(kv, m->name, &flag, err);
+    if (g_str_equal(m->name, "poll-max-ns"))
+        return keyvals_take_number(kv, m->name, 0, 1000000000, &o->poll_max_ns, err);
     const char *text = keyvals_take(kv, m->name);
     if (text && g_str_equal(m->name, "size") && !parse_size(text, 1, &o->size))
         return error_set(err, ERR_INVALID, "object '%s': size '%s' is no number of bytes", o->id, text);
@@ -122,7 +126,7 @@ bool object_add(VmConfig *c, const char *text, GError **err)
         return error_set(err, ERR_INVALID, "-object %s needs id=", type->name);
     if (object_find(c, id))
         return error_set(err, ERR_BUSY, "attempt to add duplicate property '%s' to object (type 'container')", id);
-    ObjectConfig o = { .type = type, .id = g_strdup(id) };
+    ObjectConfig o = { .type = type, .id = g_strdup(id), .poll_max_ns = IO_THREAD_POLL_NS };
     if (!(type->in_env ? blk_env_add_object(c->env, text, err) : read_properties(kv, &o, err))) {
         object_clear(&o);
         return false;

@@ -9,6 +9,7 @@
 typedef struct ObjectType {
     const char *name, *doc;
     bool in_env; /* the image layer keeps it: block.h, blk_env_add_object() */
+    bool thread; /* an iothread, which the machine has */
     /* Of the others; optional.  false: *err is set. */
     bool (*check)(const ObjectConfig *o, GError **err);
 } ObjectType;

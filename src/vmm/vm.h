@@ -18,6 +18,7 @@ typedef struct Vm {
     GPtrArray *vncs;      /* VncServer, as -vnc names them */
     GPtrArray *drives;    /* BlkNode */
     GPtrArray *nets;      /* HostNet: net.h */
+    GPtrArray *io_threads; /* VmIoThread: io_threads.h */
     struct Monitors *monitors;
     struct Gdb *gdb;      /* NULL: none */
     struct Qtest *qtest;  /* NULL: none */

@@ -147,12 +147,16 @@ static Uring *ring_of(BlkNode *n)
 static bool file_submit(BlkNode *n, BlkReq *r)
 {
     File *f = n->state;
+    if (r->thread && uring_fits(r) && io_thread_take(r->thread, f->fd, r))
+        return true;
     Uring *ring = ring_of(n);
     return ring && uring_submit(ring, f->fd, r);
 }
 
 static bool file_finish(BlkNode *n, BlkReq *r)
 {
+    if (r->thread && io_thread_take(r->thread, -1, r))
+        return true;
     Uring *ring = ring_of(n);
     return ring && uring_finish(ring, r);
 }

@@ -12,23 +12,17 @@
 
 enum { ENTRIES = 256, SECTOR = 512, SPINS = 200 };
 
-/* A request and where its completion finds it. */
-typedef struct Entry {
-    BlkReq *req;
-    int fd; /* -1: it is done already */
-} Entry;
-
 struct Uring {
     struct io_uring ring;
     GMutex lock; /* of the submission side and of free */
-    Entry entries[ENTRIES], *free[ENTRIES];
+    UringEntry entries[ENTRIES], *free[ENTRIES];
     unsigned available;
     GThread *reaper;
 };
 
 /* What the kernel left over, as it may at any moment; rare enough to be done here and now.  A read that ends within a
  * sector met the end of the file, and direct I/O cannot go on from there. */
-static int finish_rest(const Entry *e, uint64_t done)
+static int finish_rest(const UringEntry *e, uint64_t done)
 {
     const BlkReq *r = e->req;
     if (r->op == BLK_READ && done % SECTOR)
@@ -42,7 +36,7 @@ static int finish_rest(const Entry *e, uint64_t done)
     return !status && r->flags & BLK_FUA && fdatasync(e->fd) ? -errno : status;
 }
 
-static int status_of(const Entry *e, int res)
+int uring_status(const UringEntry *e, int res)
 {
     const BlkReq *r = e->req;
     if (e->fd < 0)
@@ -54,10 +48,10 @@ static int status_of(const Entry *e, int res)
     return res >= 0 || res == -EAGAIN || res == -EINTR ? finish_rest(e, MAX(res, 0)) : res;
 }
 
-static void complete(Uring *u, Entry *e, int res)
+static void complete(Uring *u, UringEntry *e, int res)
 {
     BlkReq *r = e->req;
-    int status = status_of(e, res);
+    int status = uring_status(e, res);
     g_mutex_lock(&u->lock);
     u->free[u->available++] = e;
     g_mutex_unlock(&u->lock);
@@ -85,7 +79,7 @@ static void *reap(void *ring)
         int status = next_completion(u, &cqe);
         if (status == -EINTR || status == -EAGAIN)
             continue;
-        Entry *e = status ? NULL : io_uring_cqe_get_data(cqe);
+        UringEntry *e = status ? NULL : io_uring_cqe_get_data(cqe);
         int res = status ? 0 : cqe->res;
         if (!e)
             return NULL;
@@ -137,8 +131,10 @@ void uring_free(Uring *u)
     g_free(u);
 }
 
-static void prepare(struct io_uring_sqe *sqe, int fd, const BlkReq *r)
+void uring_prepare(struct io_uring_sqe *sqe, UringEntry *e)
 {
+    const BlkReq *r = e->req;
+    int fd = e->fd;
     if (fd < 0)
         io_uring_prep_nop(sqe);
     else if (r->op == BLK_FLUSH)
@@ -147,6 +143,7 @@ static void prepare(struct io_uring_sqe *sqe, int fd, const BlkReq *r)
         io_uring_prep_readv(sqe, fd, r->iov, r->niov, r->off);
     else
         io_uring_prep_writev2(sqe, fd, r->iov, r->niov, r->off, r->flags & BLK_FUA ? RWF_DSYNC : 0);
+    io_uring_sqe_set_data(sqe, e);
 }
 
 /* What the kernel does not take now stays in the ring: the next submission takes it along.  So it is taken from us. */
@@ -155,10 +152,9 @@ static bool put(Uring *u, int fd, BlkReq *r)
     g_mutex_lock(&u->lock);
     struct io_uring_sqe *sqe = u->available ? io_uring_get_sqe(&u->ring) : NULL;
     if (sqe) {
-        Entry *e = u->free[--u->available];
-        *e = (Entry){ r, fd };
-        prepare(sqe, fd, r);
-        io_uring_sqe_set_data(sqe, e);
+        UringEntry *e = u->free[--u->available];
+        *e = (UringEntry){ r, fd };
+        uring_prepare(sqe, e);
         int status;
         do
             status = io_uring_submit(&u->ring);
@@ -168,11 +164,11 @@ static bool put(Uring *u, int fd, BlkReq *r)
     return sqe;
 }
 
-bool uring_submit(Uring *u, int fd, BlkReq *r)
+bool uring_fits(const BlkReq *r)
 {
-    if (r->niov > IOV_MAX || r->len > INT_MAX || (r->op != BLK_FLUSH && iov_size(r->iov, r->niov) != r->len))
-        return false;
-    return put(u, fd, r);
+    return r->niov <= IOV_MAX && r->len <= INT_MAX && (r->op == BLK_FLUSH || iov_size(r->iov, r->niov) == r->len);
 }
+
+bool uring_submit(Uring *u, int fd, BlkReq *r) { return uring_fits(r) && put(u, fd, r); }
 
 bool uring_finish(Uring *u, BlkReq *r) { return put(u, -1, r); }

@@ -56,6 +56,18 @@ static bool take_policies(Disk *d, GError **err)
 
 /* ---- life */
 
+static void submit_posted(void *disk);
+
+bool disk_choose_thread(Disk *d, const char *iothread, GError **err)
+{
+    IoThread *t = machine_share_backend(d->dev->machine, BACKEND_IOTHREAD, iothread, d->dev, err);
+    if (!t)
+        return false;
+    d->thread = t;
+    d->thread_id = g_strdup(iothread);
+    return true;
+}
+
 bool disk_insert(Disk *d, const char *drive, GError **err)
 {
     BlkInfo info;
@@ -95,7 +107,10 @@ bool disk_realize(Disk *d, Device *dev, GError **err)
     d->dev = dev;
     d->lock = &dev->lock;
     g_queue_init(&d->held);
+    g_queue_init(&d->posted);
     g_cond_init(&d->idle);
+    d->thread = dev->machine->io_thread;
+    d->work = (IoWork){ .run = submit_posted, .opaque = d };
     return check_sizes(d, err) && take_policies(d, err) && (!d->drive || disk_insert(d, d->drive, err));
 }
 
@@ -104,6 +119,11 @@ void disk_unrealize(Disk *d)
     if (!d->dev)
         return;
     g_free(disk_remove(d));
+    if (d->thread)
+        io_thread_settle(d->thread);
+    if (d->thread_id)
+        machine_unshare_backend(d->dev->machine, BACKEND_IOTHREAD, d->thread_id);
+    g_clear_pointer(&d->thread_id, g_free);
     g_cond_clear(&d->idle);
     d->dev = NULL;
 }
@@ -147,12 +167,32 @@ static void request_done(BlkReq *req, int status)
     g_mutex_unlock(lock);
 }
 
-static void start(Disk *d, DiskReq *r)
+static void submit(Disk *d, DiskReq *r)
 {
     GThread *outer = atomic_load_explicit(&d->submitter, memory_order_relaxed);
     atomic_store_explicit(&d->submitter, g_thread_self(), memory_order_relaxed);
     blk_submit(d->blk, &r->req);
     atomic_store_explicit(&d->submitter, outer, memory_order_relaxed);
+}
+
+static void submit_posted(void *disk)
+{
+    Disk *d = disk;
+    g_mutex_lock(d->lock);
+    for (DiskReq *r; (r = g_queue_pop_head(&d->posted));)
+        submit(d, r);
+    g_mutex_unlock(d->lock);
+}
+
+static void start(Disk *d, DiskReq *r)
+{
+    r->req.thread = d->thread;
+    if (!d->thread || io_thread_is_self(d->thread)) {
+        submit(d, r);
+        return;
+    }
+    g_queue_push_tail(&d->posted, r);
+    io_thread_post(d->thread, &d->work);
 }
 
 void disk_submit(Disk *d, DiskReq *r)

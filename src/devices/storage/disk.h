@@ -1,5 +1,6 @@
 #pragma once
 #include "block/block.h"
+#include "block/io_thread.h"
 #include "machine/device.h"
 /*
  * disk.h - what all devices that hold an image share: properties, requests, and what happens when one fails.
@@ -8,7 +9,8 @@
  *     static const Field fields[] = { ..., DISK_FIELDS(VirtioBlk, disk, true), ... };
  *
  * With rerror= or werror= "stop" a failed request asks for the machine to be stopped, is kept, and is tried again when
- * the machine goes on; its owner hears of it then.  All of it runs with `lock` held.
+ * the machine goes on; its owner hears of it then.  Requests go to an I/O thread, the machine's unless another is chosen, so that
+ * no vCPU waits for the host.  All of it runs with `lock` held.
  */
 typedef enum DiskPolicy { DISK_REPORT, DISK_IGNORE, DISK_STOP, DISK_ENOSPC } DiskPolicy;
 
@@ -29,6 +31,10 @@ typedef struct Disk {
     unsigned in_flight; /* held ones too */
     GCond idle;
     GThread *_Atomic submitter; /* is in blk_submit() with the lock held */
+    IoThread *thread;           /* submits the requests; NULL: who makes them */
+    char *thread_id;            /* of an iothread object, to give back */
+    IoWork work;
+    GQueue posted;              /* DiskReq that the thread has yet to submit */
 } Disk;
 
 typedef struct DiskReq DiskReq;
@@ -61,9 +67,14 @@ struct DiskReq {
     { FO(T, m.held), .role = FIELD_HOST },                                                                                      \
     { FN(T, m.in_flight, "in_flight"), .role = FIELD_HOST },                                                                    \
     { FO(T, m.idle), .role = FIELD_HOST },                                                                                      \
-    { FO(T, m.submitter), .role = FIELD_HOST }
+    { FO(T, m.submitter), .role = FIELD_HOST },                                                                                 \
+    { FO(T, m.thread), .role = FIELD_HOST },                                                                                    \
+    { FO(T, m.thread_id), .role = FIELD_HOST },                                                                                 \
+    { FO(T, m.work), .role = FIELD_HOST },                                                                                      \
+    { FO(T, m.posted), .role = FIELD_HOST }
 
 bool disk_realize(Disk *d, Device *dev, GError **err); /* checks properties and takes the image, if there is one */
+bool disk_choose_thread(Disk *d, const char *iothread, GError **err); /* after that, before requests */
 void disk_unrealize(Disk *d);                          /* without the lock; waits */
 /* Later than this: done().  It may be called before this returns. */
 void disk_submit(Disk *d, DiskReq *r);

@@ -136,7 +136,7 @@ static bool realize(Device *d, GError **err)
     p->unit.disk = &p->disk;
     if (!p->on)
         return error_set(err, ERR_INVALID, "%s: device '%s' needs a SCSI bus; add -device virtio-scsi-pci first", d->path, d->type->name);
-    if (!disk_realize(&p->disk, d, err) || !check(p, err) || !take_place(p->on, p, err))
+    if (!disk_realize(&p->disk, d, err) || (p->on->iothread && !disk_choose_thread(&p->disk, p->on->iothread, err)) || !check(p, err) || !take_place(p->on, p, err))
         return false;
     p->own_serial = g_strdup_printf("AT%03u%03u", p->scsi_id, p->lun);
     p->unit.serial = p->disk.serial ? p->disk.serial : p->own_serial;

@@ -22,6 +22,7 @@ typedef struct ScsiBus {
     Bus bus;
     GPtrArray *plugs; /* ScsiPlug */
     void (*changed)(Device *adapter, ScsiPlug *p, bool there); /* lock held: tell the guest */
+    const char *iothread; /* of the adapter; NULL: the machine's */
 } ScsiBus;
 
 extern const DeviceType scsi_hd_type, scsi_cd_type;

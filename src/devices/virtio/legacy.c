@@ -99,3 +99,8 @@ void virtio_legacy_write(Device *d, uint64_t off, unsigned size, uint64_t value)
     else
         virtio_write_config(&p->virtio, off - header, size, value);
 }
+
+bool virtio_legacy_ring(Device *d, uint64_t off, unsigned size, uint64_t value)
+{
+    return off == L_NOTIFY && virtio_ring(&((VirtioPci *)d)->virtio, value & 0xffff);
+}

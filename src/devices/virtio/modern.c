@@ -198,3 +198,8 @@ void virtio_modern_write(Device *d, uint64_t off, unsigned size, uint64_t value)
         virtio_queue_notify(&p->virtio, (off - MODERN_NOTIFY) / NOTIFY_MULTIPLIER);
     }
 }
+
+bool virtio_modern_ring(Device *d, uint64_t off, unsigned size, uint64_t value)
+{
+    return off >= MODERN_NOTIFY && virtio_ring(&((VirtioPci *)d)->virtio, (off - MODERN_NOTIFY) / NOTIFY_MULTIPLIER);
+}

@@ -201,7 +201,7 @@ static bool wants_interrupt(Virtio *v, Virtqueue *q)
     return !known || passed(word, q->used_idx, old);
 }
 
-void virtq_signal(Virtio *v, unsigned n)
+static void signal_now(Virtio *v, unsigned n)
 {
     Virtqueue *q = &v->queue[n];
     if (!virtq_ready(v, n) || (q->signalled_valid ? q->signalled : 0) == q->used_idx)
@@ -211,4 +211,25 @@ void virtq_signal(Virtio *v, unsigned n)
         return;
     v->isr |= VIRTIO_ISR_QUEUE;
     v->interrupt(v, q->vector);
+}
+
+/* On its thread the answers of a round are signalled at its end. */
+void virtq_signal(Virtio *v, unsigned n)
+{
+    bool later = v->thread && io_thread_is_self(v->thread);
+    if (!v->batch && !later) {
+        signal_now(v, n);
+        return;
+    }
+    v->to_signal |= 1ull << n;
+    if (!v->batch)
+        io_thread_post(v->thread, &v->work);
+}
+
+void virtq_signal_all(Virtio *v)
+{
+    uint64_t queues = v->to_signal;
+    v->to_signal = 0;
+    for (; queues; queues &= queues - 1)
+        signal_now(v, __builtin_ctzll(queues));
 }

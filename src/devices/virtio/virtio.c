@@ -35,6 +35,11 @@ const Field virtio_fields[] = {
     { F(Virtio, config_vector), .reset = VIRTIO_NO_VECTOR, .doc = "MSI-X vector of configuration changes" },
     { FA(Virtio, config), .keep = true, .doc = "configuration space" },
     { FSA(Virtio, queue, queue_fields), .doc = "queues" },
+    { FO(Virtio, thread), .role = FIELD_HOST },
+    { FO(Virtio, work), .role = FIELD_HOST },
+    { FO(Virtio, rung), .role = FIELD_HOST },
+    { F(Virtio, to_signal), .role = FIELD_HOST },
+    { F(Virtio, batch), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 
@@ -146,8 +151,64 @@ bool virtq_ready(const Virtio *v, unsigned n)
 
 void virtio_queue_notify(Virtio *v, unsigned n)
 {
-    if (virtq_ready(v, n))
-        v->type->notified(v, n);
+    bool outer = v->batch;
+    if (!virtq_ready(v, n))
+        return;
+    v->batch = true;
+    v->type->notified(v, n);
+    v->batch = outer;
+    if (!outer)
+        virtq_signal_all(v);
+}
+
+/* ---- queues on a thread */
+
+static void work_off(Virtio *v)
+{
+    v->batch = true;
+    for (uint64_t queues; (queues = atomic_exchange(&v->rung, 0));)
+        for (; queues; queues &= queues - 1)
+            virtio_queue_notify(v, __builtin_ctzll(queues));
+    v->batch = false;
+    virtq_signal_all(v);
+}
+
+static void run_work(void *virtio)
+{
+    Virtio *v = virtio;
+    g_mutex_lock(&v->dev->lock);
+    work_off(v);
+    g_mutex_unlock(&v->dev->lock);
+}
+
+bool virtio_ring(Virtio *v, unsigned n)
+{
+    if (!v->thread || n < v->type->own_queues)
+        return false;
+    if (n < v->n_queues) {
+        atomic_fetch_or(&v->rung, 1ull << n);
+        io_thread_post(v->thread, &v->work);
+    }
+    return true;
+}
+
+void virtio_settle(Virtio *v)
+{
+    if (v->thread)
+        work_off(v);
+}
+
+void virtio_set_thread(Virtio *v, IoThread *t)
+{
+    v->thread = t;
+    v->work = (IoWork){ .run = run_work, .opaque = v };
+}
+
+void virtio_clear_thread(Virtio *v)
+{
+    if (v->thread)
+        io_thread_settle(v->thread);
+    v->thread = NULL;
 }
 
 uint64_t virtio_read_config(const Virtio *v, unsigned off, unsigned size)

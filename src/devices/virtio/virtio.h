@@ -1,4 +1,5 @@
 #pragma once
+#include "block/io_thread.h"
 #include "devices/dma_map.h"
 #include "machine/device.h"
 /*
@@ -14,6 +15,7 @@
  *         virtq_signal(v, n);
  *     }
  *
+ * With virtio_set_thread() notifications are worked off on that thread, and what it answers is signalled once a round.
  * All of it runs with the device's lock held.  A ring that makes no sense breaks the device until the driver resets it.
  */
 enum { VIRTIO_QUEUES = 64, VIRTIO_CONFIG_BYTES = 256, VIRTIO_NO_VECTOR = 0xffff };
@@ -31,6 +33,7 @@ typedef struct Virtio Virtio;
 typedef struct VirtioType {
     uint16_t id;         /* 5 */
     uint8_t n_queues;
+    uint8_t own_queues;  /* the first so many are never a thread's: their handlers may wait for its requests */
     uint16_t queue_size; /* the most that a driver may choose; a power of 2 */
     uint64_t features;   /* the device's own bits */
     uint16_t config_bytes;
@@ -65,6 +68,12 @@ struct Virtio {
     uint16_t config_vector;
     uint8_t config[VIRTIO_CONFIG_BYTES];
     Virtqueue queue[VIRTIO_QUEUES];
+    /* Host. */
+    IoThread *thread;       /* NULL: who notifies a queue works it off */
+    IoWork work;
+    _Atomic uint64_t rung;  /* queues that the thread has yet to look at */
+    uint64_t to_signal;     /* queues with answers that the driver has not been told of */
+    bool batch;             /* it is told at the end of what is going on */
 };
 
 extern const Field virtio_fields[];
@@ -78,6 +87,8 @@ bool virtio_set_queue_size(Virtio *v, Virtqueue *q, uint16_t size);
 void virtio_enable_queue(Virtio *v, Virtqueue *q);
 void virtio_reset_queue(Virtio *v, Virtqueue *q);
 void virtio_queue_notify(Virtio *v, unsigned n);
+bool virtio_ring(Virtio *v, unsigned n); /* without the lock: leaves it to the thread; false: virtio_queue_notify() */
+void virtio_settle(Virtio *v);           /* nothing of what was rung or is to be signalled is left to the thread */
 void virtio_write_config(Virtio *v, unsigned off, unsigned size, uint64_t value);
 uint64_t virtio_read_config(const Virtio *v, unsigned off, unsigned size);
 bool virtio_check(const Virtio *v, GError **err); /* loaded state */
@@ -85,6 +96,8 @@ bool virtio_check(const Virtio *v, GError **err); /* loaded state */
 /* For devices. */
 static inline bool virtio_has(const Virtio *v, unsigned feature) { return v->features >> feature & 1; }
 void virtio_config_changed(Virtio *v);
+void virtio_set_thread(Virtio *v, IoThread *t); /* in realize */
+void virtio_clear_thread(Virtio *v);            /* in unrealize, first; without the lock */
 void virtio_fail(Virtio *v, const char *format, ...) G_GNUC_PRINTF(2, 3); /* the driver broke its promises */
 
 /* A chain of buffers that the driver has made available.  `out` the device reads, `in` it writes. */
@@ -97,4 +110,5 @@ bool virtq_ready(const Virtio *v, unsigned n);           /* set up, and the driv
 bool virtq_pop(Virtio *v, unsigned n, VirtqChain *ret);  /* false: none, or the ring is broken */
 void virtq_push(Virtio *v, unsigned n, VirtqChain *c, uint32_t written); /* gives it back; c is over */
 void virtq_drop(VirtqChain *c);                          /* lets go of a chain without giving it back: reset */
-void virtq_signal(Virtio *v, unsigned n);                /* after pushes: interrupts if the driver wants it */
+void virtq_signal(Virtio *v, unsigned n);                /* after pushes: interrupts, now or soon, if the driver wants it */
+void virtq_signal_all(Virtio *v);                        /* those that wait */

@@ -1,8 +1,8 @@
 /*
  * virtio_blk.c - block device.  Virtio 1.2, section 5.2.
  *
- * Requests go from the ring to the block layer without a copy, as many as there are.  They are answered on its thread,
- * or at once where it has the data at hand: then with one interrupt for all of a notification.
+ * Requests go from the ring to the block layer without a copy, as many as there are, on an I/O thread: that of iothread=, else
+ * the machine's.  What is answered together takes one interrupt.
  */
 #include "devices/virtio/virtio_blk.h"
 
@@ -39,25 +39,23 @@ struct Request {
 typedef struct VirtioBlk {
     VirtioPci base;
     Disk disk;
+    char *iothread;
     uint32_t num_queues, queue_size;
     bool discard, write_zeroes, config_wce;
     /* Host. */
     Request *free;
-    bool batch;           /* notifications are being worked off: their interrupts come at the end */
-    uint64_t to_signal;   /* queues */
 } VirtioBlk;
 
 static const Field fields[] = {
     VIRTIO_PCI_FIELDS(VirtioBlk, base),
     DISK_FIELDS(VirtioBlk, disk, true),
+    { F(VirtioBlk, iothread), .role = FIELD_PROP, .doc = "id of the iothread object that serves it" },
     { FN(VirtioBlk, num_queues, "num-queues"), .role = FIELD_PROP, .max = MAX_QUEUES, .doc = "request queues; 0: as many as CPUs" },
     { FN(VirtioBlk, queue_size, "queue-size"), .role = FIELD_PROP, .reset = 256, .min = 4, .max = 1024, .doc = "entries of a queue, a power of two" },
     { F(VirtioBlk, discard), .role = FIELD_PROP, .reset = 1, .doc = "the guest may discard" },
     { FN(VirtioBlk, write_zeroes, "write-zeroes"), .role = FIELD_PROP, .reset = 1, .doc = "the guest may write zeros without sending them" },
     { FN(VirtioBlk, config_wce, "config-wce"), .role = FIELD_PROP, .reset = 1, .doc = "the guest may switch the write cache" },
     { FO(VirtioBlk, free), .role = FIELD_HOST },
-    { F(VirtioBlk, batch), .role = FIELD_HOST },
-    { F(VirtioBlk, to_signal), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 
@@ -81,21 +79,13 @@ static void request_free(VirtioBlk *b, Request *r)
     b->free = r;
 }
 
-static void signal_queue(VirtioBlk *b, unsigned n)
-{
-    if (b->batch)
-        b->to_signal |= 1ull << n;
-    else
-        virtq_signal(&b->base.virtio, n);
-}
-
 /* The last byte that the device may write is the status. */
 static void answer(VirtioBlk *b, Request *r, uint8_t status, uint32_t written)
 {
     VirtqChain *c = &r->chain;
     iov_write(c->in.iov, c->in.n, c->in.len - 1, &status, 1);
     virtq_push(&b->base.virtio, r->queue, c, written ? c->in.len : 1);
-    signal_queue(b, r->queue);
+    virtq_signal(&b->base.virtio, r->queue);
     request_free(b, r);
 }
 
@@ -253,13 +243,8 @@ static bool take(VirtioBlk *b, unsigned n)
 static void notified(Virtio *v, unsigned n)
 {
     VirtioBlk *b = blk_of(v);
-    b->batch = true;
     while (take(b, n))
         ;
-    b->batch = false;
-    for (uint64_t left = b->to_signal; left; left &= left - 1)
-        virtq_signal(v, __builtin_ctzll(left));
-    b->to_signal = 0;
 }
 
 static void quiesce(Virtio *v) { disk_quiesce(&blk_of(v)->disk); }
@@ -325,18 +310,20 @@ static bool realize(Device *d, GError **err)
     Virtio *v = &b->base.virtio;
     if (b->queue_size & (b->queue_size - 1))
         return error_set(err, ERR_INVALID, "%s: queue-size is a power of two, not %u", d->path, b->queue_size);
-    if (!disk_realize(&b->disk, d, err))
+    if (!disk_realize(&b->disk, d, err) || (b->iothread && !disk_choose_thread(&b->disk, b->iothread, err)))
         return false;
     virtio_pci_prepare(&b->base, &blk_type);
     v->n_queues = b->num_queues ? b->num_queues : CLAMP(d->machine->config.cpus, 1, MAX_QUEUES);
     v->queue_size = b->queue_size;
     v->offered |= features(b);
+    virtio_set_thread(v, b->disk.thread);
     return virtio_pci_realize(&b->base, &blk_type, err);
 }
 
 static void unrealize(Device *d)
 {
     VirtioBlk *b = (VirtioBlk *)d;
+    virtio_clear_thread(&b->base.virtio);
     disk_unrealize(&b->disk);
     for (Request *r; (r = b->free);) {
         b->free = r->next_free;

@@ -13,8 +13,8 @@ enum { CFG_COMMON = 1, CFG_NOTIFY = 2, CFG_ISR = 3, CFG_DEVICE = 4, CFG_PCI = 5 
 enum { CAP_BYTES = 16, CAP_LONG_BYTES = 20, CAP_LEN = 2, CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, CAP_DATA = 16 };
 enum { BAR_LEGACY = 0, BAR_MODERN = 4 };
 
-static const WindowOps legacy_ops = { virtio_legacy_read, virtio_legacy_write, .min = 1, .max = 4 };
-static const WindowOps modern_ops = { virtio_modern_read, virtio_modern_write, .min = 1, .max = 4 };
+static const WindowOps legacy_ops = { virtio_legacy_read, virtio_legacy_write, .min = 1, .max = 4, .unlocked_write = virtio_legacy_ring };
+static const WindowOps modern_ops = { virtio_modern_read, virtio_modern_write, .min = 1, .max = 4, .unlocked_write = virtio_modern_ring };
 
 const WindowDecl virtio_pci_windows[] = {
     { "legacy", SPACE_PCI_BAR, LEGACY_BYTES, &legacy_ops, .bar = BAR_LEGACY, .bar_io = true },
@@ -193,8 +193,10 @@ void virtio_pci_reset(Device *d, ResetKind k)
 void virtio_pci_pre_save(Device *d)
 {
     Virtio *v = &((VirtioPci *)d)->virtio;
+    virtio_settle(v);
     if (v->type->quiesce)
         v->type->quiesce(v);
+    virtio_settle(v); /* what was answered meanwhile is signalled too */
 }
 
 bool virtio_pci_post_load(Device *d, GError **err) { return virtio_check(&((VirtioPci *)d)->virtio, err); }

@@ -64,6 +64,8 @@ uint64_t virtio_legacy_read(Device *d, uint64_t off, unsigned size);
 void virtio_legacy_write(Device *d, uint64_t off, unsigned size, uint64_t value);
 uint64_t virtio_modern_read(Device *d, uint64_t off, unsigned size);
 void virtio_modern_write(Device *d, uint64_t off, unsigned size, uint64_t value);
+bool virtio_legacy_ring(Device *d, uint64_t off, unsigned size, uint64_t value); /* notifications, without the lock */
+bool virtio_modern_ring(Device *d, uint64_t off, unsigned size, uint64_t value);
 enum { MODERN_COMMON = 0, MODERN_ISR = 0x1000, MODERN_CONFIG = 0x2000, MODERN_NOTIFY = 0x3000, MODERN_BYTES = 0x4000 };
 enum { NOTIFY_MULTIPLIER = 4, COMMON_BYTES = 0x3c };
 Virtqueue *virtio_pci_queue(VirtioPci *p); /* the selected one, or NULL */

@@ -44,6 +44,7 @@ typedef struct Request {
 
 typedef struct VirtioScsi {
     VirtioPci base;
+    char *iothread;
     uint32_t num_queues, queue_size;
     bool hotplug;
     bool missed; /* an event found no buffer */
@@ -53,6 +54,7 @@ typedef struct VirtioScsi {
 
 static const Field fields[] = {
     VIRTIO_PCI_FIELDS(VirtioScsi, base),
+    { F(VirtioScsi, iothread), .role = FIELD_PROP, .doc = "id of the iothread object that serves it" },
     { FN(VirtioScsi, num_queues, "num_queues"), .role = FIELD_PROP, .max = MAX_QUEUES, .doc = "request queues; 0: as many as CPUs" },
     { FN(VirtioScsi, queue_size, "virtqueue_size"), .role = FIELD_PROP, .reset = 256, .min = 8, .max = 1024, .doc = "entries of a queue, a power of two" },
     { F(VirtioScsi, hotplug), .role = FIELD_PROP, .reset = 1, .doc = "the guest hears of units that come and go" },
@@ -280,7 +282,7 @@ static void fill_config(VirtioScsi *s)
 static void config_written(Virtio *v, unsigned off, unsigned size) { fill_config(scsi_of(v)); }
 
 static const VirtioType scsi_type = {
-    .id = 8, .n_queues = Q_REQUESTS + 1, .queue_size = 256, .config_bytes = CONFIG_BYTES,
+    .id = 8, .n_queues = Q_REQUESTS + 1, .queue_size = 256, .config_bytes = CONFIG_BYTES, .own_queues = Q_REQUESTS,
     .notified = notified, .quiesce = quiesce, .config_written = config_written,
 };
 
@@ -297,10 +299,20 @@ static bool realize(Device *d, GError **err)
     if (!virtio_pci_realize(&s->base, &scsi_type, err))
         return false;
     scsi_bus_init(&s->bus, d, changed);
-    return true;
+    s->bus.iothread = s->iothread;
+    IoThread *t = s->iothread ? machine_share_backend(d->machine, BACKEND_IOTHREAD, s->iothread, d, err) : d->machine->io_thread;
+    virtio_set_thread(v, t);
+    return t || !s->iothread;
 }
 
-static void unrealize(Device *d) { scsi_bus_finish(&((VirtioScsi *)d)->bus); }
+static void unrealize(Device *d)
+{
+    VirtioScsi *s = (VirtioScsi *)d;
+    if (s->iothread && s->base.virtio.thread)
+        machine_unshare_backend(d->machine, BACKEND_IOTHREAD, s->iothread);
+    virtio_clear_thread(&s->base.virtio);
+    scsi_bus_finish(&s->bus);
+}
 
 static void reset(Device *d, ResetKind k)
 {

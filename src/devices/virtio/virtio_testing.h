@@ -101,7 +101,13 @@ static inline void vt_start(VirtioTest *t, uint64_t features, unsigned n_queues)
 }
 
 static inline uint8_t vt_status(VirtioTest *t) { return vt_get(t, 0x14, 1); }
-static inline void vt_kick(VirtioTest *t, unsigned n) { vt_set(t, MODERN_NOTIFY + n * NOTIFY_MULTIPLIER, 2, n); }
+
+static inline void vt_kick(VirtioTest *t, unsigned n)
+{
+    vt_set(t, MODERN_NOTIFY + n * NOTIFY_MULTIPLIER, 2, n);
+    if (t->machine->io_thread) /* it has looked at the queue */
+        io_thread_settle(t->machine->io_thread);
+}
 
 /* Makes a chain available, without a kick; returns its head. */
 static inline uint16_t vt_add(VirtioTest *t, unsigned n, const VtBuffer *b, unsigned count)

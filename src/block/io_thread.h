@@ -1,0 +1,35 @@
+#pragma once
+#include <glib.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+/*
+ * io_thread.h - a thread that starts and completes the requests of disks, and does what their devices ask it to.
+ *
+ *     IoWork w = { .run = work_off_queue, .opaque = device };
+ *     io_thread_post(t, &w);       from a vCPU that rang a doorbell
+ *     ... work_off_queue() runs on t, and submits requests with req.thread = t
+ *
+ * Such requests go into a ring of the thread's own, all of a round with one system call, and what completes is taken from
+ * it in the same round: no lock, no other thread.  Before it sleeps it looks for more for a moment, at most poll_max_ns.
+ */
+typedef struct IoThread IoThread;
+
+/* One thing to do; the owner's memory.  Posted again before it has run, it runs once. */
+typedef struct IoWork IoWork;
+struct IoWork {
+    void (*run)(void *opaque); /* no lock is held */
+    void *opaque;
+    _Atomic bool queued;
+    IoWork *next;
+};
+
+enum { IO_THREAD_POLL_NS = 32768 };
+
+IoThread *io_thread_new(const char *name, uint64_t poll_max_ns, GError **err);
+void io_thread_free(IoThread *t); /* nothing is posted or under way; NULL is fine */
+void io_thread_post(IoThread *t, IoWork *w); /* any thread; never waits */
+bool io_thread_is_self(const IoThread *t);
+/* Returns when all that was posted until now has run.  From another thread, with no lock held that it takes. */
+void io_thread_settle(IoThread *t);
+int io_thread_id(const IoThread *t); /* of the kernel */

@@ -1,0 +1,52 @@
+/* io_threads.c - see io_threads.h. */
+#include "vmm/io_threads.h"
+
+#include "vmm/objects.h"
+
+static void free_thread(void *io_thread)
+{
+    VmIoThread *t = io_thread;
+    io_thread_free(t->thread);
+    g_free(t->id);
+    g_free(t);
+}
+
+bool vm_add_io_thread(Vm *vm, const ObjectConfig *o, GError **err)
+{
+    IoThread *thread = io_thread_new(o->id, o->poll_max_ns, err);
+    if (!thread)
+        return false;
+    VmIoThread *t = g_new0(VmIoThread, 1);
+    *t = (VmIoThread){ .id = g_strdup(o->id), .poll_max_ns = o->poll_max_ns, .thread = thread };
+    g_ptr_array_add(vm->io_threads, t);
+    machine_add_backend(vm->machine, BACKEND_IOTHREAD, o->id, thread);
+    return true;
+}
+
+bool vm_remove_io_thread(Vm *vm, const char *id, GError **err)
+{
+    if (!machine_remove_backend(vm->machine, BACKEND_IOTHREAD, id, err))
+        return false;
+    for (unsigned i = 0; i < vm->io_threads->len; i++)
+        if (g_str_equal(((VmIoThread *)vm->io_threads->pdata[i])->id, id))
+            g_ptr_array_remove_index(vm->io_threads, i);
+    return true;
+}
+
+bool vm_open_io_threads(Vm *vm, GError **err)
+{
+    vm->io_threads = g_ptr_array_new_with_free_func(free_thread);
+    for (unsigned i = 0; i < vm->config->objects->len; i++) {
+        const ObjectConfig *o = &g_array_index(vm->config->objects, ObjectConfig, i);
+        if (o->type->thread && !vm_add_io_thread(vm, o, err))
+            return false;
+    }
+    vm->machine->io_thread = io_thread_new("disks", IO_THREAD_POLL_NS, err);
+    return vm->machine->io_thread;
+}
+
+void vm_close_io_threads(Vm *vm)
+{
+    if (vm->io_threads)
+        g_ptr_array_unref(vm->io_threads);
+}
