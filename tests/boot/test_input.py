@@ -21,9 +21,9 @@ class Evdev(unittest.TestCase):
                            *devices, terminal=True)
 
     def listen(self, vm, name):
-        """Reads the input device of that name, and shows each event."""
-        vm.send(f"for i in /sys/class/input/event*; do grep -q '{name}' $i/device/name && e=${{i##*/}}; done; echo found=$e; "
-                f"exec {DUMP} < /dev/input/$e\r")
+        """Reads the input device of that name, and shows each event.  What comes just as it is opened, Linux drops."""
+        vm.send(f"for i in /sys/class/input/event*; do grep -q '{name}' $i/device/name && e=${{i##*/}}; done; "
+                f"{DUMP} < /dev/input/$e & sleep 1; echo found=$e\r")
         vm.expect(r"found=event\d+\s", 30)
 
     def events(self, vm, *wanted):
