@@ -255,7 +255,7 @@ bool config_finish(VmConfig *c, GError **err)
         return false;
     name_drives(c);
     add_defaults(c);
-    if (!config_net_finish(c, err) || !config_add_display(c, err))
+    if (!config_net_finish(c, err) || !config_add_usb(c, err) || !config_add_display(c, err))
         return false;
     return check_ids(c->drives, offsetof(DriveConfig, id), "drive", err) && check_ids(c->devices, offsetof(DeviceConfig, id), "device", err) &&
            check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err) && check_memory_backend(c, err);

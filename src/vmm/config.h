@@ -109,6 +109,7 @@ typedef struct VmConfig {
 
     GArray *vncs;          /* VncSetup */
     const char *vga;       /* the device of -vga; NULL: none */
+    bool usb;              /* -usb: there shall be a controller */
     bool vga_chosen, graphics; /* graphics: there is a display adapter */
     bool nographic, display_none, nodefaults, snapshot;
     bool start_paused, no_reboot, no_shutdown, daemonize;
@@ -138,6 +139,8 @@ OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_f
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
 OptionHandler config_device, config_serial, config_chardev, config_debugcon;
 OptionHandler config_netdev, config_nic, config_net; /* config_net.c */
+OptionHandler config_usbdevice; /* config_usb.c */
+bool config_add_usb(VmConfig *c, GError **err);
 OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
 OptionHandler config_overcommit, config_msg, config_sandbox, config_audiodev, config_global, config_add_fd; /* config_compat.c */
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */

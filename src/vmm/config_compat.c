@@ -38,7 +38,6 @@ static bool only_fixed(const char *option, const char *arg, const char *implied,
 bool config_machine_fixed(KeyVals *kv, GError **err)
 {
     static const Fixed fixed[] = {
-        { "usb", false, "USB controllers are added with -device" },
         { "vmport", false, "VMware's port is not built" },
         { "nvdimm", false, "non-volatile memory is not built" },
         { "smm", false, "system management mode is not the board's business yet" },
