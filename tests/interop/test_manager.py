@@ -3,7 +3,9 @@
 import concurrent.futures
 import contextlib
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -122,6 +124,53 @@ class Manager(unittest.TestCase):
     @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "qemu-system-x86_64 is not installed")
     def test_machine_of_qemu(self):
         self.life_of("peer", "/usr/bin/qemu-system-x86_64")
+
+    def test_console(self):
+        path = self.machine("typed").replace("typed.xml", "typed2.xml")
+        with open(self.machine("typed"), encoding="utf-8") as file, open(path, "w", encoding="utf-8") as out:
+            out.write(re.sub("<serial.*</serial>", "<serial type='pty'/><console type='pty'/>", file.read()))
+        self.virsh("create", path)
+        self.addCleanup(self.virsh, "destroy", "typed", check=False)
+        main, terminal = pty.openpty()
+        console = subprocess.Popen(["virsh", "-q", "-c", self.daemon.uri("qemu:///session"), "console", "typed"], stdin=terminal, stdout=terminal, stderr=terminal,
+                                   start_new_session=True)
+        os.close(terminal)
+        self.addCleanup(console.wait)
+        self.addCleanup(console.kill)
+        seen, end = b"", time.monotonic() + 120 * guest.PATIENCE
+        while b"guest-42" not in seen and time.monotonic() < end:
+            if not select.select([main], [], [], 1)[0]:
+                os.write(main, b"echo guest-$((6*7))\r")
+                continue
+            seen += os.read(main, 4096)
+        self.assertIn(b"guest-42", seen)
+        os.write(main, b"\x1d")
+        console.wait(20 * guest.PATIENCE)
+        os.close(main)
+        self.assertIn("running", self.virsh("qemu-monitor-command", "typed", "--hmp", "info status"))
+
+    def test_changes_of_definitions(self):
+        self.virsh("define", self.xml("changed"))
+        self.virsh("attach-disk", "changed", "/images/second.qcow2", "vdb", "--config")
+        self.refused("already", "attach-disk", "changed", "/images/second.qcow2", "vdb", "--config")
+        self.assertEqual(len(self.virsh("domblklist", "changed").splitlines()), 2)
+        self.virsh("detach-disk", "changed", "vdb", "--config")
+        self.virsh("setvcpus", "changed", "3", "--config", "--maximum")
+        self.virsh("setvcpus", "changed", "2", "--config")
+        self.virsh("setmaxmem", "changed", "128M", "--config")
+        self.virsh("setmem", "changed", "100M", "--config")
+        self.refused("more than memory", "setmem", "changed", "200M", "--config")
+        self.virsh("desc", "changed", "--title", "--new-desc", "A title", "--config")
+        self.virsh("metadata", "changed", "http://example.org/x", "--set", "<a>b</a>", "--key", "k", "--config")
+        xml = self.virsh("dumpxml", "changed")
+        for piece in ("<vcpu placement='static' current='2'>3</vcpu>", "<memory unit='KiB'>131072</memory>", "<currentMemory unit='KiB'>102400</currentMemory>",
+                      "<title>A title</title>", "<k:a xmlns:k='http://example.org/x'>b</k:a>"):
+            self.assertIn(piece, xml)
+        self.virsh("domrename", "changed", "renamed")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.virsh("dumpxml", "renamed"), xml.replace("<name>changed<", "<name>renamed<"))
+        self.assertEqual(self.virsh("list", "--all", "--name"), "renamed")
 
     def test_machine_that_cannot_start(self):
         self.virsh("define", self.xml("broken"))

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "manage/daemon/daemon_inside.h"
 
-static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, event_handlers };
+static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, event_handlers };
 
 static const Handler *handler_for(const char *procedure)
 {
@@ -77,6 +77,12 @@ static void find_host(Daemon *d)
     d->uuid = id && strlen(id) >= 32 ? g_strdup_printf("%.8s-%.4s-%.4s-%.4s-%.12s", id, id + 8, id + 12, id + 16, id + 20) : g_uuid_string_random();
 }
 
+static void twice(Daemon *d, Domain *config)
+{
+    g_warning("the definition '%s' is left alone: domain '%s' has its UUID", config->name, domain_by_uuid(d->machines, config->uuid)->name);
+    record_free(config);
+}
+
 static void read_domain(const char *name, const char *text, void *opaque)
 {
     Daemon *d = opaque;
@@ -84,6 +90,8 @@ static void read_domain(const char *name, const char *text, void *opaque)
     Domain *config = record_read_xml(&domain_type, text, RECORD_SECRET, NULL, &err);
     if (!config)
         g_warning("the definition of domain '%s' cannot be read, and is left as it is: %s", name, err->message);
+    else if (domain_by_uuid(d->machines, config->uuid)) /* a crash while it was renamed */
+        twice(d, config);
     else
         domain_add(d->machines, config, true);
 }

@@ -31,6 +31,7 @@ typedef struct ManagedDomain {
     const HvDriver *driver; /* while it runs */
     HvDomain *hv;
     Lane *lane;
+    RpcStream *console;     /* who has it open, or NULL */
 } ManagedDomain;
 
 struct Daemon {
@@ -64,7 +65,7 @@ typedef struct Handler {
     const char *procedure;
     void (*run)(Client *c, RpcCall *call, GVariant *args);
 } Handler;
-extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], event_handlers[]; /* end with a NULL procedure */
+extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], change_handlers[], console_handlers[], machine_handlers[], event_handlers[]; /* end with a NULL procedure */
 
 /* ---- realms and domains */
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory);
@@ -87,7 +88,9 @@ GVariant *domain_handle(const ManagedDomain *d); /* (ssi); floating */
 ManagedDomain *domain_of_call(Client *c, RpcCall *call, GVariant *args);
 Domain *domain_read(const Realm *r, const char *xml, GError **err); /* a definition that this realm can run */
 bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new, GError **err);
-/* Sets the state and tells who wants to know. */
+bool domain_write(const Realm *r, const Domain *def, GError **err); /* its definition's file */
+bool domain_rename(ManagedDomain *d, const char *name, GError **err); /* one that does not run */
+/* Its event is the caller's. */
 void domain_set_state(ManagedDomain *d, DomainState state, int reason);
 
 /* ---- verbs that take time; each answers the call (which may be NULL) */

@@ -143,7 +143,7 @@ static Domain *read_definition(const Realm *r, const char *xml, GError **err)
     return d;
 }
 
-static bool write_definition(const Realm *r, const Domain *d, GError **err)
+bool domain_write(const Realm *r, const Domain *d, GError **err)
 {
     if (r->in_memory)
         return true;
@@ -156,7 +156,7 @@ bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new
     Domain *config = read_definition(r, xml, err);
     if (!config)
         return false;
-    if (!write_definition(r, config, err)) {
+    if (!domain_write(r, config, err)) {
         record_free(config);
         return false;
     }
@@ -171,4 +171,29 @@ bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new
     }
     *ret = d;
     return true;
+}
+
+/* The new file is there before the old one goes: a crash between leaves both, of which the reader takes one. */
+bool domain_rename(ManagedDomain *d, const char *name, GError **err)
+{
+    Realm *r = d->realm;
+    g_autofree char *folder = g_build_filename(r->daemon->config_dir, "domains", NULL), *old = g_strdup(d->name);
+    if (domain_active(d) || !d->config)
+        return error_set(err, ERR_INVALID, "domain '%s' cannot be renamed while it runs", d->name);
+    if (domain_by_name(r, name))
+        return error_set(err, ERR_INVALID, "domain '%s' already exists", name);
+    Domain *renamed = record_copy(d->config);
+    g_free(renamed->name);
+    renamed->name = g_strdup(name);
+    if (!record_field(&domain_type, "name")->check(name, err) || !domain_write(r, renamed, err)) {
+        record_free(renamed);
+        return false;
+    }
+    record_free(d->config);
+    d->config = renamed;
+    g_hash_table_steal(r->domains, d->name);
+    g_free(d->name);
+    d->name = g_strdup(name);
+    g_hash_table_insert(r->domains, d->name, d);
+    return r->in_memory || store_remove(folder, old, err);
 }
