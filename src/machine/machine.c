@@ -61,8 +61,12 @@ static void destroy_vcpus(Machine *m)
     g_ptr_array_unref(m->vcpus);
 }
 
+/* Cards first: they may have been made before the board, and let their lines fall when they go. */
 static void destroy_devices(Machine *m)
 {
+    for (unsigned i = m->devices->len; i-- > 0;)
+        if (i < m->devices->len && ((Device *)m->devices->pdata[i])->bus)
+            device_destroy(m->devices->pdata[i]);
     while (m->devices->len)
         device_destroy(m->devices->pdata[m->devices->len - 1]);
     g_ptr_array_unref(m->devices);
