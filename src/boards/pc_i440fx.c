@@ -2,6 +2,7 @@
 #include "boards/pc.h"
 
 #include "boards/pc_inside.h"
+#include "devices/acpi/pci_hotplug.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
 #include "devices/storage/ide.h"
@@ -28,9 +29,19 @@ static bool add_power_management(Pc *pc, GError **err)
     if (!(pc->pm = pc_new_device(pc, &piix4_pm_type, err)))
         return false;
     pc->pm->irq[0] = pc_shared_line(pc, ISA_SOURCE_SCI, PM_SCI_IRQ);
-    pc->board.machine->power_button = device_irq_input(pc->pm, 0);
+    pc->board.machine->power_button = device_irq_input(pc->pm, PM_INPUT_BUTTON);
     return pc_plug_function(pc, pc->pm, BRIDGE_SLOT, 3, err) && device_map(pc->pm, PM_WINDOW_GPE, PM_GPE_PORT, err) &&
            device_map(pc->pm, PM_WINDOW_APM, PM_APM_PORT, err);
+}
+
+static bool add_hotplug(Pc *pc, GError **err)
+{
+    Device *d = pc_new_device(pc, &acpi_pci_hotplug_type, err);
+    if (!d)
+        return false;
+    d->irq[0] = device_irq_input(pc->pm, PM_INPUT_GPE + ACPI_HOTPLUG_GPE);
+    acpi_pci_hotplug_set_bus(d, pc->board.pci);
+    return device_realize(d, err) && device_map(d, 0, ACPI_HOTPLUG_PORT, err);
 }
 
 static bool add_drive(Pc *pc, unsigned n, const BoardConfig *c, GError **err)
@@ -52,7 +63,7 @@ static bool add_ide(Pc *pc, const BoardConfig *c, GError **err)
 
 static bool add(Pc *pc, const BoardConfig *c, GError **err)
 {
-    return add_host_bridge(pc, err) && add_south_bridge(pc, err) && add_ide(pc, c, err) && add_power_management(pc, err);
+    return add_host_bridge(pc, err) && add_south_bridge(pc, err) && add_ide(pc, c, err) && add_power_management(pc, err) && add_hotplug(pc, err);
 }
 
 static void set_up(Pc *pc)
@@ -76,7 +87,7 @@ static const PcChips chips = {
     .bus_name = "pci.0",
     .low_ram_max = 3ull << 30,
     .bus = { .set_intx = set_intx, .msi = pc_send_msi },
-    .acpi = { .pm_port = PM_PORT, .gpe_port = PM_GPE_PORT, .gpe_bytes = 4, .isa_slot = BRIDGE_SLOT, .links = 4, .pirq = piix3_pirq },
+    .acpi = { .pm_port = PM_PORT, .gpe_port = PM_GPE_PORT, .gpe_bytes = 4, .hotplug_port = ACPI_HOTPLUG_PORT, .isa_slot = BRIDGE_SLOT, .links = 4, .pirq = piix3_pirq },
     .pam0 = 0x59,
     .add = add,
     .set_up = set_up,

@@ -2,6 +2,7 @@
 #include "devices/devices.h"
 
 #include "devices/acpi/fw_cfg.h"
+#include "devices/acpi/pci_hotplug.h"
 #include "devices/char/char.h"
 #include "devices/display/display.h"
 #include "devices/input/input.h"
@@ -24,6 +25,7 @@
 
 const DeviceType *const device_types[] = {
     &fw_cfg_type,
+    &acpi_pci_hotplug_type,
     &i440fx_ports_type,
     &i440fx_type,
     &piix3_type,

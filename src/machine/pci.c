@@ -17,6 +17,8 @@ struct PciBus {
     Bus bus;
     const PciBusOps *ops;
     void *opaque;
+    const PciHotplugOps *hotplug;
+    void *hotplug_opaque;
     GMutex lock; /* of function[] */
     PciDevice *function[256];
 };
@@ -71,7 +73,20 @@ bool pci_bus_master(const PciDevice *p) { return p->config[PCI_COMMAND] & PCI_CO
 static bool plug_into_bus(Bus *b, Device *d, const char *addr, GError **err);
 static bool bus_full(const Bus *b);
 
+static void tell_plugged(Bus *bus, Device *d)
+{
+    PciBus *b = (PciBus *)bus;
+    b->hotplug->plugged(b->hotplug_opaque, (PciDevice *)d);
+}
+
+static bool ask_to_unplug(Bus *bus, Device *d, GError **err)
+{
+    PciBus *b = (PciBus *)bus;
+    return b->hotplug->unplug_request(b->hotplug_opaque, (PciDevice *)d, err);
+}
+
 static const BusType pci_bus_type = { .kind = "PCI", .plug = plug_into_bus, .full = bus_full };
+static const BusType pci_hotplug_bus_type = { .kind = "PCI", .plug = plug_into_bus, .full = bus_full, .plugged = tell_plugged, .unplug_request = ask_to_unplug };
 
 PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void *opaque)
 {
@@ -81,6 +96,13 @@ PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void 
     bus_init(&b->bus, m, &pci_bus_type, name, NULL);
     g_mutex_init(&b->lock);
     return b;
+}
+
+void pci_bus_set_hotplug(PciBus *b, const PciHotplugOps *ops, void *opaque)
+{
+    b->bus.type = &pci_hotplug_bus_type;
+    b->hotplug = ops;
+    b->hotplug_opaque = opaque;
 }
 
 void pci_bus_destroy(PciBus *b)
@@ -98,6 +120,15 @@ PciDevice *pci_find(PciBus *b, uint8_t devfn)
     PciDevice *p = b->function[devfn];
     g_mutex_unlock(&b->lock);
     return p;
+}
+
+void pci_hide(PciDevice *p)
+{
+    PciDevice **place = &p->bus->function[p->devfn];
+    g_mutex_lock(&p->bus->lock);
+    if (*place == p) /* another may have come since */
+        *place = NULL;
+    g_mutex_unlock(&p->bus->lock);
 }
 
 void pci_bus_each(PciBus *b, void (*fn)(PciDevice *p, void *arg), void *arg)
@@ -335,9 +366,7 @@ void pci_unrealize(PciDevice *p)
     if (!p->bus)
         return;
     pci_set_intx(p, false);
-    g_mutex_lock(&p->bus->lock);
-    p->bus->function[p->devfn] = NULL;
-    g_mutex_unlock(&p->bus->lock);
+    pci_hide(p);
     p->bus = NULL;
 }
 

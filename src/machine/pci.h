@@ -54,10 +54,21 @@ typedef struct PciBusOps {
     void (*msi)(void *opaque, uint64_t address, uint32_t data);
 } PciBusOps;
 
+/* Who brings a bus's functions to the guest's notice while the machine runs: a controller beside the bus, or the bridge that it is
+ * behind.  As in BusType; main thread. */
+typedef struct PciHotplugOps {
+    void (*plugged)(void *opaque, PciDevice *p);
+    bool (*unplug_request)(void *opaque, PciDevice *p, GError **err);
+} PciHotplugOps;
+
 PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void *opaque);
 void pci_bus_destroy(PciBus *b); /* after its functions; NULL is fine */
 /* Before device_realize().  devfn -1: the first free slot.  Error names the holder of a taken slot. */
 bool pci_plug(PciDevice *p, PciBus *b, int devfn, GError **err);
+/* Without it functions come and go at the start only. */
+void pci_bus_set_hotplug(PciBus *b, const PciHotplugOps *ops, void *opaque);
+/* Out of the guest's sight, and its place free for another: what it has been let go of.  Any thread, without p's lock. */
+void pci_hide(PciDevice *p);
 char *pci_boot_path(const PciDevice *p); /* for BootPlace: "/pci@i0cf8/scsi@4", "/pci@i0cf8/pci8086,2922@1f,2" */
 PciDevice *pci_find(PciBus *b, uint8_t devfn); /* NULL: empty */
 bool pci_devfn_parse(const char *addr, uint8_t *ret, GError **err); /* "3", "0x3.1": slot and function, hexadecimal or not */

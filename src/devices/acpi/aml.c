@@ -6,8 +6,8 @@
 enum { /* 20.3 */
     OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d,
     OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_VAR_PACKAGE = 0x13, OP_METHOD = 0x14,
-    OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_LOCAL0 = 0x60, OP_ARG0 = 0x68, OP_STORE = 0x70, OP_AND = 0x7b,
-    OP_OR = 0x7d, OP_DWORD_FIELD = 0x8a, OP_IF = 0xa0, OP_RETURN = 0xa4,
+    OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_LOCAL0 = 0x60, OP_ARG0 = 0x68, OP_STORE = 0x70, OP_SHIFT_LEFT = 0x79, OP_AND = 0x7b,
+    OP_OR = 0x7d, OP_NOTIFY = 0x86, OP_DWORD_FIELD = 0x8a, OP_IF = 0xa0, OP_RETURN = 0xa4,
     EXT_REGION = 0x80, EXT_FIELD = 0x81, EXT_DEVICE = 0x82,
 };
 
@@ -221,17 +221,29 @@ Aml *aml_region(const char *path, AmlSpace space, uint64_t offset, uint64_t leng
     return a;
 }
 
-Aml *aml_byte_field(const char *region, const AmlField *fields, unsigned n)
+static Aml *field_of(const char *region, uint8_t flags, const AmlField *fields, unsigned n)
 {
-    enum { BYTE_ACCESS = 1, NO_LOCK_PRESERVE = 0 };
     Aml *body = aml_ref(region);
-    byte(body, BYTE_ACCESS | NO_LOCK_PRESERVE);
+    byte(body, flags);
     for (unsigned i = 0; i < n; i++) {
         g_assert(fields[i].bits < 0x40);
         name_segment(body, fields[i].name, strlen(fields[i].name));
         package_length(body, fields[i].bits - 1); /* a field's length does not count itself */
     }
     return enclose(start_extended(EXT_FIELD), body);
+}
+
+/* FieldFlags: access in bits 3-0, lock in 4, update rule in 6-5. */
+Aml *aml_byte_field(const char *region, const AmlField *fields, unsigned n)
+{
+    enum { BYTE_ACCESS = 1, NO_LOCK_PRESERVE = 0 };
+    return field_of(region, BYTE_ACCESS | NO_LOCK_PRESERVE, fields, n);
+}
+
+Aml *aml_dword_field(const char *region, const AmlField *fields, unsigned n)
+{
+    enum { DWORD_ACCESS = 3, NO_LOCK_ZEROS = 2 << 5 };
+    return field_of(region, DWORD_ACCESS | NO_LOCK_ZEROS, fields, n);
 }
 
 Aml *aml_dword_of(Aml *buffer, unsigned offset, const char *name)
@@ -267,6 +279,25 @@ static Aml *binary(uint8_t op, Aml *x, Aml *y, Aml *to)
 
 Aml *aml_and(Aml *a, Aml *b, Aml *to) { return binary(OP_AND, a, b, to); }
 Aml *aml_or(Aml *a, Aml *b, Aml *to) { return binary(OP_OR, a, b, to); }
+Aml *aml_shift_left(Aml *value, Aml *bits, Aml *to) { return binary(OP_SHIFT_LEFT, value, bits, to); }
+
+Aml *aml_notify(Aml *device, Aml *value)
+{
+    Aml *a = start(OP_NOTIFY);
+    aml_append(a, device);
+    aml_append(a, value);
+    return a;
+}
+
+Aml *aml_call(const char *method, Aml *first, ...)
+{
+    va_list rest;
+    Aml *a = aml_ref(method);
+    va_start(rest, first);
+    append_list(a, first, rest);
+    va_end(rest);
+    return a;
+}
 
 Aml *aml_if(Aml *condition, Aml *first, ...)
 {

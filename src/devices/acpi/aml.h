@@ -33,6 +33,7 @@ Aml *aml_method(const char *path, unsigned args, bool serialized, Aml *first, ..
 typedef enum AmlSpace { AML_MEMORY, AML_IO, AML_PCI_CONFIG } AmlSpace;
 Aml *aml_region(const char *path, AmlSpace space, uint64_t offset, uint64_t length);
 typedef struct AmlField { const char name[5]; unsigned bits; } AmlField;
+Aml *aml_dword_field(const char *region, const AmlField *fields, unsigned n); /* aligned 32-bit accesses, other bits written as zeros */
 Aml *aml_byte_field(const char *region, const AmlField *fields, unsigned n); /* byte accesses, other bits preserved */
 Aml *aml_dword_of(Aml *buffer, unsigned offset, const char *name);           /* CreateDWordField */
 
@@ -43,6 +44,9 @@ Aml *aml_local(unsigned n);
 Aml *aml_store(Aml *value, Aml *to);
 Aml *aml_and(Aml *a, Aml *b, Aml *to); /* to NULL: value only */
 Aml *aml_or(Aml *a, Aml *b, Aml *to);
+Aml *aml_shift_left(Aml *value, Aml *bits, Aml *to);
+Aml *aml_notify(Aml *device, Aml *value);
+Aml *aml_call(const char *method, Aml *first, ...) G_GNUC_NULL_TERMINATED; /* without arguments: aml_ref() */
 Aml *aml_if(Aml *condition, Aml *first, ...) G_GNUC_NULL_TERMINATED;
 Aml *aml_return(Aml *value);
 

@@ -2,7 +2,8 @@
  * dsdt.c - the differentiated description of a PC: processors, the PCI bus with its windows and interrupt
  * routing, ISA devices.  ACPI Specification 6.4, chapter 6 for _HID, _CRS, _PRT and their kin.
  */
-#include "devices/acpi/acpi_tables.h"
+#include "devices/acpi/dsdt.h"
+#include "devices/acpi/pci_hotplug.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/pirq.h"
 
@@ -111,6 +112,7 @@ static Aml *chip_set_ports(const AcpiBoard *b)
     const AcpiChips *c = b->chips;
     return aml_device("MBRD", hid("PNP0C02"),
         crs(aml_resources(aml_io(c->pm_port, 0x40), aml_io(c->gpe_port, c->gpe_bytes), aml_io(PM_APM_PORT, 2), aml_io(0x92, 1),
+                          c->hotplug_port ? aml_io(c->hotplug_port, ACPI_HOTPLUG_PORTS) : aml_nothing(),
                           b->ecam ? aml_memory(b->ecam, ECAM_BYTES, true) : aml_nothing(), NULL)), NULL);
 }
 
@@ -176,8 +178,9 @@ Aml *acpi_pc_dsdt(const AcpiBoard *b)
     Aml *dsdt = aml_nothing();
     aml_append(dsdt, aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)));
     aml_append(dsdt, aml_scope("\\_SB",
-        aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), NULL),
+        aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), acpi_hotplug_slots(b), NULL),
         aml_byte_field("PCI0.ISA.P40C", route_fields, b->chips->links == 8 ? 9 : 4),
         interrupt_links(b), hpet_device(b), processors(b), NULL));
+    aml_append(dsdt, acpi_hotplug_event(b));
     return dsdt;
 }

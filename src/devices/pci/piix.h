@@ -10,8 +10,9 @@ enum { PIIX3_ROUTE = 0x60 }; /* PIRQRC[A:D] */
 /* Which PIRQ (0-3) a slot's pin (0-3) is wired to on this board: each slot is rotated by one, and slot 1 begins at A. */
 static inline unsigned piix3_pirq(unsigned slot, unsigned pin) { return (slot + 3 + pin) & 3; }
 
-/* PIIX4 power management.  Output 0: SCI.  Input 0: the power button.  Windows: 0 the PM block (placed by PMBASE), 1
+/* PIIX4 power management.  Output 0: SCI.  Inputs: the power button, and general-purpose events by their number.  Windows: 0 the PM block (placed by PMBASE), 1
  * GPE0 at afe0h, 2 APM ports at b2h, 3 SMBus (placed by SMBBA). */
+enum { PM_INPUT_BUTTON, PM_INPUT_GPE };
 enum { PM_WINDOW, PM_WINDOW_GPE, PM_WINDOW_APM, PM_WINDOW_SMBUS };
 /* Configuration registers PMBASE, PMREGMISC, SMBBA, SMBHSTCFG; the last and the second have an enable bit 0. */
 enum { PM_BASE = 0x40, PM_BASE_ENABLE_REG = 0x80, PM_SMBUS_BASE = 0x90, PM_SMBUS_CONFIG = 0xd2 };

@@ -21,8 +21,11 @@ typedef struct PiixPm {
 
 static void set_input(Device *d, unsigned n, bool level)
 {
-    if (level)
-        acpi_pm_press_button(&((PiixPm *)d)->pm);
+    AcpiPm *pm = &((PiixPm *)d)->pm;
+    if (level && n == PM_INPUT_BUTTON)
+        acpi_pm_press_button(pm);
+    else if (level && n >= PM_INPUT_GPE)
+        acpi_pm_raise_gpe(pm, n - PM_INPUT_GPE);
 }
 
 static uint64_t pm_read(Device *d, uint64_t off, unsigned size) { return off < ACPI_PM_BLOCK ? acpi_pm_read(&((PiixPm *)d)->pm, off, size) : 0; }
