@@ -28,7 +28,7 @@ static void exclusive_destroy(Exclusive *ex)
 
 Machine *machine_create(const MachineConfig *config, GError **err)
 {
-    RamBlock *ram = config->ram_size ? ram_create("ram", config->ram_size, err) : NULL;
+    RamBlock *ram = config->ram_size ? ram_create_private("ram", config->ram_size, err) : NULL;
     if (config->ram_size && !ram)
         return NULL;
     Machine *m = g_new0(Machine, 1);
@@ -156,7 +156,7 @@ RamBlock *machine_create_ram(Machine *m, const char *name, uint64_t size, GError
 void machine_release_ram(RamBlock *ram)
 {
     if (ram)
-        madvise(ram->host, ram->size, MADV_REMOVE); /* a failure costs memory, no more */
+        ram_release(ram);
 }
 
 bool machine_take_dirty(Machine *m, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap, GError **err)

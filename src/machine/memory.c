@@ -6,10 +6,7 @@
  */
 #include "machine/memory.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -34,58 +31,6 @@ struct AddressSpace {
     void (*notify)(void *opaque, const FlatView *old, const FlatView *now);
     void *notify_opaque;
 };
-
-/* ---- RAM */
-
-RamBlock *ram_create(const char *name, uint64_t size, GError **err)
-{
-    g_autofree char *label = g_strdup_printf("atoll-%s", name);
-    int fd = memfd_create(label, MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, size) < 0) {
-        error_set_errno(err, errno, "cannot get %" G_GUINT64_FORMAT " MiB of memory for '%s'", size >> 20, name);
-        if (fd >= 0)
-            close(fd);
-        return NULL;
-    }
-    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (host == MAP_FAILED) {
-        error_set_errno(err, errno, "cannot map %" G_GUINT64_FORMAT " MiB of memory for '%s'", size >> 20, name);
-        close(fd);
-        return NULL;
-    }
-    RamBlock *ram = g_new0(RamBlock, 1);
-    *ram = (RamBlock){ .name = g_strdup(name), .fd = fd, .host = host, .size = size };
-    ram->page_flags = (_Atomic uint8_t *)g_malloc0((size + 4095) / 4096);
-    return ram;
-}
-
-bool ram_any_dirty(const RamBlock *ram, uint64_t first_page, uint64_t n_pages)
-{
-    for (uint64_t n = 0; n < n_pages; n++)
-        if (atomic_load_explicit(&ram->page_flags[first_page + n], memory_order_relaxed) & PAGE_DIRTY)
-            return true;
-    return false;
-}
-
-void ram_take_dirty(RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap)
-{
-    for (uint64_t n = 0; n < n_pages; n++) {
-        _Atomic uint8_t *flags = &ram->page_flags[first_page + n];
-        if (atomic_load_explicit(flags, memory_order_relaxed) & PAGE_DIRTY && atomic_fetch_and(flags, (uint8_t)~PAGE_DIRTY) & PAGE_DIRTY)
-            bitmap[n / 64] |= 1ull << n % 64;
-    }
-}
-
-void ram_destroy(RamBlock *ram)
-{
-    if (!ram)
-        return;
-    munmap(ram->host, ram->size);
-    close(ram->fd);
-    g_free((void *)ram->page_flags);
-    g_free(ram->name);
-    g_free(ram);
-}
 
 /* ---- painting */
 

@@ -20,16 +20,20 @@ enum {
     PAGE_DIRTY = 2,    /* written since the dirty log was last fetched */
 };
 
-/* Guest RAM or ROM contents: a shared mapping of a memfd. */
+/* Guest RAM or ROM contents. */
 typedef struct RamBlock {
     char *name;
-    int fd;
+    int fd; /* of the memory file, which may be mapped elsewhere too; -1: private memory */
     uint8_t *host;
     uint64_t size; /* multiple of 4096 */
     _Atomic uint8_t *page_flags;
 } RamBlock;
 
-RamBlock *ram_create(const char *name, uint64_t size, GError **err);
+RamBlock *ram_create(const char *name, uint64_t size, GError **err); /* a memory file */
+RamBlock *ram_create_private(const char *name, uint64_t size, GError **err);
+/* For an accelerator that wants private RAM elsewhere (NULL: anywhere else): only while nobody uses it. */
+bool ram_move(RamBlock *ram, uint8_t *to);
+void ram_release(RamBlock *ram); /* reads as 0 from now on, and costs nothing */
 void ram_destroy(RamBlock *ram);
 bool ram_any_dirty(const RamBlock *ram, uint64_t first_page, uint64_t n_pages);
 /* Sets bit n of bitmap where page first_page + n is dirty, and clears PAGE_DIRTY.  For an accelerator: machine_take_dirty(). */

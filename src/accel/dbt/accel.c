@@ -24,13 +24,15 @@ static bool read_options(const char *text, unsigned *ret_tlb, GError **err)
 }
 
 /* Auto: what this host cannot do is done the slower way. */
-static bool make_region(DbtShared *s, unsigned tlb, GError **err)
+static bool make_region(DbtShared *s, RamBlock *ram, unsigned tlb, GError **err)
 {
     g_autoptr(GError) why = NULL;
     if (tlb == TLB_TAG)
         return true;
     if (dbt_signal_probe(&why))
         s->region = dbt_region_create(&why);
+    if (s->region && ram)
+        dbt_region_adopt(s->region, ram); /* too large for a window: left to the interpreter */
     if (s->region || tlb == TLB_AUTO)
         return true;
     g_propagate_error(err, g_steal_pointer(&why));
@@ -56,7 +58,7 @@ static Accel *dbt_create(Machine *m, const CpuModel *model, GError **err)
     if (!a)
         return NULL;
     DbtShared *s = ((InterpAccel *)a)->translator = g_new0(DbtShared, 1);
-    if (make_region(s, tlb, err))
+    if (make_region(s, m->ram, tlb, err))
         return a;
     dbt_destroy(a);
     return NULL;

@@ -23,6 +23,9 @@ DbtRegion *dbt_region_create(GError **err);
 void dbt_region_destroy(DbtRegion *r); /* NULL is fine */
 /* Where the block stands for translated code; NULL: no room, or it cannot be mapped. */
 uint8_t *dbt_region_window(DbtVcpu *v, DbtRegion *r, RamBlock *ram);
+/* Moves private RAM (machine/ram.c) to its window, where it stays until the region goes: before anything uses it.  Other blocks are
+ * mapped a second time when a vCPU meets them. */
+bool dbt_region_adopt(DbtRegion *r, RamBlock *ram);
 /* Something that faults whatever kind of entry is misread as which. */
 uint64_t dbt_region_poison(const DbtRegion *r);
 

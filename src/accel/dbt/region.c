@@ -17,7 +17,7 @@ _Static_assert(FLAT_KIND_SLOTS * 4096 > WINDOWS_BYTES && MOST_KINDS_OFF < WINDOW
 _Static_assert(RESERVE_BYTES - POISON_FROM_END - MOST_KINDS_OFF > WINDOWS_OFFSET + WINDOWS_BYTES, "poison");
 
 typedef struct RamWindow {
-    const RamBlock *ram;
+    RamBlock *ram;
     uint8_t *at;
 } RamWindow;
 
@@ -69,6 +69,9 @@ void dbt_region_destroy(DbtRegion *r)
 {
     if (!r)
         return;
+    for (unsigned n = 0; n < r->n; n++)
+        if (r->window[n].ram->host == r->window[n].at && !ram_move(r->window[n].ram, NULL))
+            g_error("no address space for the machine's RAM"); /* as g_malloc does */
     release(r->base, COPIES);
     g_mutex_clear(&r->lock);
     g_free(r);
@@ -83,13 +86,18 @@ static RamWindow *find(DbtRegion *r, const RamBlock *ram)
     return NULL;
 }
 
-static uint8_t *add(DbtRegion *r, RamBlock *ram)
+static bool map(RamBlock *ram, void *want)
+{
+    return ram->fd >= 0 && mmap(want, ram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, ram->fd, 0) != MAP_FAILED;
+}
+
+static uint8_t *add(DbtRegion *r, RamBlock *ram, bool place(RamBlock *ram, void *want))
 {
     uint64_t bytes = (ram->size + 2 * GAP - 1) & ~(uint64_t)(GAP - 1);
     if (r->n == MOST_BLOCKS || bytes > WINDOWS_BYTES - r->used)
         return NULL;
     void *want = (void *)(r->base + WINDOWS_OFFSET + r->used);
-    if (mmap(want, ram->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, ram->fd, 0) == MAP_FAILED)
+    if (!place(ram, want))
         return NULL;
     r->used += bytes;
     r->window[r->n] = (RamWindow){ .ram = ram, .at = want };
@@ -105,9 +113,12 @@ uint8_t *dbt_region_window(DbtVcpu *v, DbtRegion *r, RamBlock *ram)
     interp_save_fpu(&v->i);
     g_mutex_lock(&r->lock);
     w = find(r, ram);
-    uint8_t *at = w ? w->at : add(r, ram);
+    uint8_t *at = w ? w->at : add(r, ram, map);
     g_mutex_unlock(&r->lock);
     return at;
 }
+
+static bool move(RamBlock *ram, void *want) { return ram_move(ram, want); }
+bool dbt_region_adopt(DbtRegion *r, RamBlock *ram) { return add(r, ram, move); }
 
 uint64_t dbt_region_poison(const DbtRegion *r) { return r->base + RESERVE_BYTES - POISON_FROM_END; }
