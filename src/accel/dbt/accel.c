@@ -75,6 +75,7 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
     dbt_tlb_init(&v->shared_tlb[DTLB_WRITE]);
     DbtRegion *region = ((DbtShared *)((InterpAccel *)a)->translator)->region;
     v->flat = region ? dbt_flat_create(v, region) : NULL;
+    v->translator = dbt_translator_create();
     dbt_faults_create(v);
     dbt_stats_init(v);
     if (dbt_cache_create(v, err)) {
@@ -82,6 +83,7 @@ static bool dbt_vcpu_init(Accel *a, Vcpu *vcpu, GError **err)
         dbt_context_select(v, v->i.context);
         return true;
     }
+    dbt_translator_destroy(v->translator);
     dbt_faults_destroy(v);
     dbt_flat_destroy(v->flat);
     interp_vcpu_finish(vcpu);
@@ -95,6 +97,7 @@ static void dbt_vcpu_finish(Vcpu *vcpu)
     dbt_jumps_destroy(v);
     dbt_cache_destroy(v->cache);
     dbt_glue_destroy(v->glue);
+    dbt_translator_destroy(v->translator);
     dbt_faults_destroy(v);
     dbt_flat_destroy(v->flat);
     v->flat = NULL;

@@ -143,7 +143,8 @@ typedef struct DbtVcpu {
     DbtContext *contexts[TLB_CONTEXTS];  /* NULL: not made yet */
     bool on_thread;                      /* runs, so GS is to follow `context` */
     bool has_wrgsbase;                   /* the host has it and its kernel lets us */
-    uint64_t writable[INDEX_WORDS];      /* a filter of the host pages that any table ever let be written */
+    uint64_t writable[INDEX_WORDS];      /* a filter of the host pages that tables may let be written (tlb.c) */
+    unsigned n_writable, renew_filter_at; /* bits set in it; it is made anew at a global flush if there are more */
     int jump_template;                   /* file of pages that hold the miss; -1: none */
     struct DbtCache *cache;
     struct DbtFlat *flat; /* NULL: tag is the back end (mem.h) */
@@ -151,6 +152,7 @@ typedef struct DbtVcpu {
     DbtExit fault;        /* EXIT_MEMORY or EXIT_SIMD_FP that the signal handler makes */
     DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
     struct DbtGlue *glue;
+    struct Translator *translator; /* kept from block to block, for it is large */
     uint32_t mode;
     bool page_global; /* of the block that dbt_block_get() returned last */
     bool mode_translates, remember; /* remember: the block that runs next goes into the jump table */
@@ -239,6 +241,7 @@ void dbt_tlb_init(DbtTlb *t);
 void dbt_tlb_flush(DbtVcpu *v, TlbFlush what);
 void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what);
 void dbt_tlb_flush_shared(DbtVcpu *v); /* what is not global */
+bool dbt_tlb_may_write(const DbtVcpu *v, const uint8_t *host_page); /* false: surely not */
 void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page);
 /* Makes the access of an EXIT_MEMORY possible.  May raise #PF (unwinds).  False: the interpreter must do it. */
 bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access);
@@ -248,6 +251,8 @@ typedef struct Translation {
     DbtBlock *block;
     const void *entry, *checked_entry;
 } Translation;
+struct Translator *dbt_translator_create(void);
+void dbt_translator_destroy(struct Translator *t);
 /* Decodes and translates from host up to the end of the page; `second` is the next one, for a first instruction that ends
  * there.  False: no room in the code buffer. */
 bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry *second);

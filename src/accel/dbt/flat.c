@@ -226,6 +226,22 @@ void dbt_flat_flush_page(DbtVcpu *v, uint64_t linear, bool large, TlbFlush what)
     flush(f, current(v), OWN, linear >> 12);
 }
 
+unsigned dbt_flat_list_writable(const DbtVcpu *v, uint64_t *bits, unsigned bit_of(const uint8_t *host_page))
+{
+    unsigned listed = 0;
+    for (unsigned c = 0; c < LISTS * TLB_CONTEXTS; c++) {
+        const FlatTable *t = v->flat->table[c / LISTS];
+        for (unsigned n = 0; t && n < t->list[c % LISTS].n; n++) {
+            const Used *u = &t->list[c % LISTS].used[n];
+            if (u->access != DTLB_WRITE)
+                continue;
+            bits[bit_of(u->host) / 64] |= 1ull << bit_of(u->host) % 64;
+            listed++;
+        }
+    }
+    return listed;
+}
+
 void dbt_flat_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 {
     DbtFlat *f = v->flat;

@@ -56,6 +56,8 @@ void dbt_flat_touch(DbtVcpu *v, MemWho who, unsigned access, uint64_t linear);
 void dbt_flat_flush(DbtVcpu *v, TlbFlush what);
 void dbt_flat_flush_shared(DbtVcpu *v); /* the context is another: its supervisor entries that are not global */
 void dbt_flat_flush_page(DbtVcpu *v, uint64_t linear, bool large, TlbFlush what); /* large: the 4 MiB around */
+/* Sets bit_of() each host page that an entry may let be written; returns how many were. */
+unsigned dbt_flat_list_writable(const DbtVcpu *v, uint64_t *bits, unsigned bit_of(const uint8_t *host_page));
 void dbt_flat_forbid_write(DbtVcpu *v, const uint8_t *host_page);
 /* A site that faults often is translated with a check in front of the access. */
 bool dbt_flat_site_is_checked(const DbtVcpu *v, const uint8_t *insn); /* where it stands in RAM */

@@ -97,11 +97,15 @@ static void on_switch(InterpVcpu *i)
 static void on_claim(InterpVcpu *self, const uint8_t *page)
 {
     GPtrArray *all = ((InterpAccel *)self->vcpu.accel)->vcpus;
-    if (all->len > 1)
+    bool others = false;
+    for (unsigned n = 0; n < all->len; n++)
+        others |= all->pdata[n] != self && dbt_tlb_may_write(all->pdata[n], page);
+    if (others)
         exclusive_begin(&self->vcpu);
     for (unsigned n = 0; n < all->len; n++)
-        dbt_tlb_forbid_write(all->pdata[n], page);
-    if (all->len > 1)
+        if (others || all->pdata[n] == self)
+            dbt_tlb_forbid_write(all->pdata[n], page);
+    if (others)
         exclusive_end(&self->vcpu);
 }
 

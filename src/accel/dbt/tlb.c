@@ -53,11 +53,14 @@ static void for_tables(DbtVcpu *v, TlbFlush what, void each(DbtTlb *t, uint64_t 
 }
 
 static void flush_one(DbtTlb *t, uint64_t linear, TlbFlush what) { table_flush(t, what); }
+static void renew_filter(DbtVcpu *v);
 void dbt_tlb_flush(DbtVcpu *v, TlbFlush what)
 {
-    if (v->flat)
+    if (v->flat) {
         dbt_flat_flush(v, what);
-    else
+        if (what & FLUSH_GLOBAL && v->n_writable > v->renew_filter_at)
+            renew_filter(v);
+    } else
         for_tables(v, what, flush_one, 0);
 }
 
@@ -99,9 +102,38 @@ static void table_forbid(DbtTlb *t, const uint8_t *host_page)
                 drop_entry(t, index);
 }
 
+/* Any thread may ask.  The page's flag is set already, and all threads have passed a barrier since: who fills an entry sets the
+ * bit, then looks at the flag. */
+bool dbt_tlb_may_write(const DbtVcpu *v, const uint8_t *host_page)
+{
+    unsigned bit = writable_bit(host_page);
+    return __atomic_load_n(&v->writable[bit / 64], __ATOMIC_RELAXED) >> bit % 64 & 1;
+}
+
+static void note_writable(DbtVcpu *v, const uint8_t *host_page)
+{
+    unsigned bit = writable_bit(host_page);
+    if (dbt_tlb_may_write(v, host_page))
+        return;
+    __atomic_store_n(&v->writable[bit / 64], v->writable[bit / 64] | 1ull << bit % 64, __ATOMIC_RELAXED);
+    atomic_signal_fence(memory_order_seq_cst);
+    v->n_writable++;
+}
+
+/* The filter made anew from the pages that tables still may let be written, each of whose bits stays set all the while. */
+static void renew_filter(DbtVcpu *v)
+{
+    enum { FEW = 512 };
+    uint64_t now[INDEX_WORDS] = { 0 };
+    v->n_writable = dbt_flat_list_writable(v, now, writable_bit);
+    v->renew_filter_at = 2 * v->n_writable + FEW;
+    for (unsigned n = 0; n < INDEX_WORDS; n++)
+        __atomic_store_n(&v->writable[n], now[n], __ATOMIC_RELAXED);
+}
+
 void dbt_tlb_forbid_write(DbtVcpu *v, const uint8_t *host_page)
 {
-    if (!index_has(v->writable, writable_bit(host_page)))
+    if (!dbt_tlb_may_write(v, host_page))
         return;
     if (v->flat) {
         dbt_flat_forbid_write(v, host_page);
@@ -121,8 +153,6 @@ static bool plain_ram(const TlbEntry *e) { return e->flags && atomic_load(e->fla
 /* False: it was there already, so it is not what the access lacks. */
 static bool set(DbtVcpu *v, uint64_t ea, unsigned access, const TlbEntry *e)
 {
-    if (access == DTLB_WRITE)
-        index_put(v->writable, writable_bit(e->host), true);
     if (v->flat)
         return dbt_flat_set(v, v->i.who, access, ea, e);
     table_set(dbt_tlb(v, v->i.who, access), ea, e);
@@ -152,6 +182,8 @@ bool dbt_tlb_fill(DbtVcpu *v, uint64_t ea, unsigned size, unsigned access)
     bool is_new[2] = { false, false };
     if (e->tag[ACCESS_READ] == page)
         is_new[DTLB_READ] = set(v, ea, DTLB_READ, e);
+    if (e->tag[ACCESS_WRITE] == page)
+        note_writable(v, e->host);
     if (e->tag[ACCESS_WRITE] == page && plain_ram(e))
         is_new[DTLB_WRITE] = set(v, ea, DTLB_WRITE, e);
     v->stats.tlb_fills++;

@@ -289,10 +289,14 @@ static void list(Translator *t, const uint8_t *code, size_t n)
         dbt_map_block(t->v, t->b->rip, code, n);
 }
 
+struct Translator *dbt_translator_create(void) { return g_new0(Translator, 1); }
+void dbt_translator_destroy(struct Translator *t) { g_free(t); }
+
 bool dbt_translate(DbtVcpu *v, DbtBlock *b, const TlbEntry *page, const TlbEntry *second)
 {
-    g_autofree Translator *t = g_new0(Translator, 1);
+    Translator *t = v->translator;
     CodeBuffer *code = dbt_code(v);
+    memset(t, 0, offsetof(Translator, live_before));
     t->v = v, t->b = b, t->mode = b->mode, t->size = mode_code_size(b->mode), t->rip = b->rip;
     t->relative = mode_relative(b->mode);
     uint8_t *start = t->start = t->e.p = code_buffer_reserve(code, MOST_CODE);

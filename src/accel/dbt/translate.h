@@ -44,7 +44,7 @@ typedef struct Group {
 } Group;
 typedef enum GroupUse { GROUP_NONE, GROUP_LEADS, GROUP_FOLLOWS } GroupUse;
 
-typedef struct Translator {
+typedef struct Translator { /* dbt_translator_create() */
     DbtVcpu *v;
     DbtBlock *b;
     Emit e;
@@ -54,13 +54,9 @@ typedef struct Translator {
     bool relative;
     uint32_t live;       /* status flags that it or a later one may read */
     bool flags_in_memory; /* host flags are spoilt; the guest's stand in flags_tmp */
-    Insn insn[BLOCK_INSNS];
-    uint32_t live_before[BLOCK_INSNS + 1];
     unsigned n;
     const Insn *now, *kept; /* the current instruction; its copy in the arena, NULL if none was needed yet */
-    ColdSite site[MOST_SITES];
     unsigned n_sites;
-    FaultSite fault[MOST_FAULTS];
     unsigned n_faults;
     uint8_t *start;      /* of the block's code */
     uint16_t slots_loaded; /* guest R10 and R11 that stand in their host registers too (bit a number) */
@@ -71,6 +67,11 @@ typedef struct Translator {
     int32_t disp;          /* the access is at [SCRATCH_T + SCRATCH_U + disp] */
     KnownAddress address;
     LowBits low_bits[16];
+    /* Written before they are read: what stands in front of them begins as 0, these as whatever the block before has left. */
+    uint32_t live_before[BLOCK_INSNS + 1];
+    Insn insn[BLOCK_INSNS];
+    ColdSite site[MOST_SITES];
+    FaultSite fault[MOST_FAULTS];
 } Translator;
 
 static inline bool wide(const Translator *t) { return t->size == CODE64; }

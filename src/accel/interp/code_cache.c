@@ -133,10 +133,10 @@ bool code_claim(InterpVcpu *v, RamBlock *ram, uint64_t offset, uint64_t n)
         new_page |= !(atomic_fetch_or(&ram->page_flags[offset / PAGE], PAGE_HAS_CODE) & PAGE_HAS_CODE);
     }
     g_mutex_unlock(&m->lock);
-    if (new_page && v->client)
-        v->client->code_claimed(v, ram->host + (offset & ~(uint64_t)(PAGE - 1)));
     if (new_page)
         barrier_on_all_threads();
+    if (new_page && v->client)
+        v->client->code_claimed(v, ram->host + (offset & ~(uint64_t)(PAGE - 1)));
     atomic_fetch_sub(&m->claiming, 1);
     return r != NULL;
 }
