@@ -1,14 +1,16 @@
 /*
- * string.c - MOVS, STOS, LODS, SCAS and CMPS that are not repeated.  Repeated ones are the interpreter's, which goes by the
- * page.  They count upwards here: DF leaves.
+ * string.c - MOVS, STOS, LODS, SCAS and CMPS that are not repeated, and repeated STOS that stays in its page.  Other repeated
+ * ones are the interpreter's, which goes by the page.  They count upwards here: DF leaves.
  */
 #include "accel/dbt/translate.h"
 
-enum { RSI = 6, RDI = 7 };
+enum { RCX = 1, RSI = 6, RDI = 7 };
+
+static bool is_repeated(const Insn *i) { return i->prefixes & (PFX_REP | PFX_REPNE); }
 
 static bool usable(const Translator *t, const Insn *i)
 {
-    return !(i->prefixes & (PFX_REP | PFX_REPNE)) && i->addrsize == (wide(t) ? 8 : 4) && mode_flat(t->mode, SEG_ES) &&
+    return !is_repeated(i) && i->addrsize == (wide(t) ? 8 : 4) && mode_flat(t->mode, SEG_ES) &&
            i->seg < SEG_FS && mode_flat(t->mode, i->seg);
 }
 
@@ -65,8 +67,47 @@ bool tr_emit_movs(Translator *t, const Insn *i)
     return true;
 }
 
+/* One or more elements, all in one page; else the interpreter's. */
+static void check_count(Translator *t, unsigned bytes)
+{
+    enum { AND = 4, CMP = 7, PAGE = 0x1000 };
+    e_lea(&t->e, true, SCRATCH_T, RCX, 0xff, 0, -1);
+    e_alu_imm(&t->e, true, CMP, SCRATCH_T, PAGE / bytes - 1);
+    tr_leave_if(t, CC_A);
+    e_mov32(&t->e, SCRATCH_U, RDI);
+    e_alu_imm(&t->e, false, AND, SCRATCH_U, PAGE - 1);
+    e_lea(&t->e, false, SCRATCH_U, SCRATCH_U, RCX, (unsigned)__builtin_ctz(bytes), 0);
+    e_alu_imm(&t->e, false, CMP, SCRATCH_U, PAGE);
+    tr_leave_if(t, CC_A);
+}
+
+/* The host's own instruction.  If it faults, then at the first element, before anything but RDI has changed.  RDI comes back by
+ * the addend, which is in SCRATCH_T (flat only). */
+static bool emit_rep_stos(Translator *t, const Insn *i)
+{
+    if (!t->v->flat || !wide(t) || i->addrsize != 8)
+        return false;
+    check_direction(t);
+    check_count(t, i->opsize);
+    access_at(t, RDI, 1, DTLB_WRITE);
+    e_store_gs(&t->e, RDI, GS_OFF(borrow));
+    tr_note_held(t, 0, RDI);
+    e_lea(&t->e, true, RDI, SCRATCH_T, SCRATCH_U, 0, 0);
+    if (i->opsize == 2)
+        e1(&t->e, 0x66);
+    e1(&t->e, 0xf3);
+    if (i->opsize == 8)
+        e1(&t->e, 0x48);
+    e1(&t->e, i->opsize == 1 ? 0xaa : 0xab);
+    e_not(&t->e, true, SCRATCH_T);
+    e_lea(&t->e, true, RDI, RDI, SCRATCH_T, 0, 1);
+    return true;
+}
+
 bool tr_emit_stos(Translator *t, const Insn *i)
 {
+    if (is_repeated(i))
+        return emit_rep_stos(t, i);
     if (!usable(t, i))
         return false;
     check_direction(t);

@@ -187,6 +187,16 @@ bool tr_emit_rdpid(Translator *t, const Insn *i)
     return true;
 }
 
+/* What others have asked for, such as to forget code that they changed, is done before the next instruction. */
+bool tr_emit_serialize(Translator *t, const Insn *i)
+{
+    (void)i;
+    tr_flags_to_memory(t);
+    tr_leave_if_requested(t);
+    tr_flags_from_memory(t);
+    return true;
+}
+
 /* ---- PAUSE: a vCPU that waits for others lets them run */
 bool tr_emit_pause(Translator *t, const Insn *i)
 {

@@ -43,6 +43,7 @@ static const Emitter own[OP_COUNT] = {
     [OP_SYSRET] = { tr_emit_sysret, ENDS }, [OP_SWAPGS] = { tr_emit_swapgs, STAYS }, [OP_RDFSBASE] = { tr_emit_read_base },
     [OP_RDGSBASE] = { tr_emit_read_base }, [OP_WRFSBASE] = { tr_emit_write_base }, [OP_WRGSBASE] = { tr_emit_write_base },
     [OP_RDTSC] = { tr_emit_rdtsc }, [OP_RDTSCP] = { tr_emit_rdtsc }, [OP_RDPID] = { tr_emit_rdpid },
+    [OP_SERIALIZE] = { tr_emit_serialize },
     [OP_PAUSE] = { tr_emit_pause }, [OP_MOV_CR] = { tr_emit_mov_cr }, [OP_DIV] = { tr_emit_div }, [OP_IDIV] = { tr_emit_div },
     [OP_LDMXCSR] = { tr_emit_load_mxcsr }, [OP_VLDMXCSR] = { tr_emit_load_mxcsr }, [OP_STMXCSR] = { tr_emit_store_mxcsr },
     [OP_VSTMXCSR] = { tr_emit_store_mxcsr }, [OP_FLDCW] = { tr_emit_fldcw }, [OP_FWAIT] = { tr_emit_x87_plain },

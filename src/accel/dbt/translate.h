@@ -218,6 +218,7 @@ bool tr_emit_store_mxcsr(Translator *t, const Insn *i);
 bool tr_emit_fldcw(Translator *t, const Insn *i);
 bool tr_emit_x87_plain(Translator *t, const Insn *i);
 bool tr_emit_rdpid(Translator *t, const Insn *i);
+bool tr_emit_serialize(Translator *t, const Insn *i);
 bool tr_emit_mov_cr(Translator *t, const Insn *i);
 bool tr_emit_bit_string(Translator *t, const Insn *i);
 bool tr_emit_movs(Translator *t, const Insn *i);

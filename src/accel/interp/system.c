@@ -135,6 +135,7 @@ const ExecEntry exec_system[] = {
     { OP_RDTSCP, exec_rdtscp },
     { OP_RDPMC, exec_rdpmc },
     { OP_RDPID, exec_rdpid },
+    { OP_SERIALIZE, exec_nothing },
     { OP_SYSCALL, exec_syscall },
     { OP_SYSRET, exec_sysret },
     { OP_SYSENTER, exec_sysenter },

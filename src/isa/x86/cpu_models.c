@@ -37,7 +37,7 @@ const CpuModelRow cpu_model_rows[] = {
 const char cpu_features_own[] =
     "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr cx16 pcid x2apic movbe popcnt "
     "tsc-deadline xsave rdrand hypervisor arat fsgsbase tsc_adjust bmi1 smep bmi2 erms invpcid rdseed adx smap clflushopt clwb "
-    "umip la57 rdpid xsaveopt xsavec xgetbv1 syscall nx pdpe1gb rdtscp lm lahf_lm abm 3dnowprefetch cmp_legacy invtsc ht "
+    "umip la57 rdpid serialize xsaveopt xsavec xgetbv1 syscall nx pdpe1gb rdtscp lm lahf_lm abm 3dnowprefetch cmp_legacy invtsc ht "
     "spec-ctrl arch-capabilities";
 
 const char cpu_features_by_host[] = "sse sse2 pni pclmulqdq ssse3 fma sse4.1 sse4.2 aes avx f16c avx2 sha-ni";
