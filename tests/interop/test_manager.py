@@ -172,6 +172,53 @@ class Manager(unittest.TestCase):
         self.assertEqual(self.virsh("dumpxml", "renamed"), xml.replace("<name>changed<", "<name>renamed<"))
         self.assertEqual(self.virsh("list", "--all", "--name"), "renamed")
 
+    def test_storage(self):
+        folder = self.daemon.folder
+        pool = os.path.join(folder, "pool")
+        self.virsh("pool-define-as", "p", "dir", "--target", pool)
+        self.refused("there is none", "pool-start", "p")
+        self.virsh("pool-build", "p")
+        self.virsh("pool-start", "p")
+        self.virsh("pool-autostart", "p")
+        self.refused("has the folder", "pool-define-as", "q", "dir", "--target", pool)
+        self.virsh("vol-create-as", "p", "a.qcow2", "64M", "--format", "qcow2")
+        self.virsh("vol-create-as", "p", "b.raw", "1M")
+        self.virsh("vol-create-as", "p", "over.qcow2", "64M", "--format", "qcow2", "--backing-vol", "a.qcow2", "--backing-vol-format", "qcow2")
+        self.assertIn(f"<path>{pool}/a.qcow2</path>", self.virsh("vol-dumpxml", "over.qcow2", "p").split("<backingStore>")[1])
+        self.virsh("vol-clone", "b.raw", "c.raw", "--pool", "p")
+        data = os.urandom(1 << 20)
+        with open(os.path.join(folder, "up"), "wb") as out:
+            out.write(data)
+        self.virsh("vol-upload", "c.raw", os.path.join(folder, "up"), "--pool", "p")
+        self.virsh("vol-download", "c.raw", os.path.join(folder, "down"), "--pool", "p")
+        with open(os.path.join(folder, "down"), "rb") as file:
+            self.assertEqual(file.read(), data)
+        self.virsh("vol-wipe", "c.raw", "p")
+        with open(os.path.join(pool, "c.raw"), "rb") as file:
+            self.assertEqual(file.read(), bytes(1 << 20))
+        self.virsh("vol-resize", "a.qcow2", "128M", "--pool", "p")
+        self.assertIn("128.00 MiB", self.virsh("vol-info", "a.qcow2", "p"))
+        self.refused("--shrink", "vol-resize", "b.raw", "512K", "--pool", "p")
+        self.refused("exists already", "vol-create-as", "p", "b.raw", "1M")
+        self.refused("no name here", "vol-create-as", "p", "../../x", "1M")
+        self.refused("", "vol-create-as", "p", "bad", "1M", "--format", "nonsense")
+        self.assertFalse(os.path.exists(os.path.join(pool, "bad")))
+        self.virsh("vol-delete", "c.raw", "p")
+        self.daemon.kill()
+        self.daemon.start()
+        end = time.monotonic() + 10 * guest.PATIENCE
+        while "active" not in self.virsh("pool-list") and time.monotonic() < end:
+            time.sleep(0.1)
+        self.assertEqual(sorted(line.split()[0] for line in self.virsh("vol-list", "p").splitlines()), ["a.qcow2", "b.raw", "over.qcow2"])
+        self.refused("still active", "pool-undefine", "p")
+        self.virsh("pool-destroy", "p")
+        self.virsh("pool-undefine", "p")
+        self.assertTrue(os.path.exists(os.path.join(pool, "a.qcow2")))
+
+    def test_failed_transient_start(self):
+        self.refused("/images/gone.qcow2", "create", self.xml("gone"))
+        self.assertEqual(self.virsh("list", "--all", "--name"), "")
+
     def test_machine_that_cannot_start(self):
         self.virsh("define", self.xml("broken"))
         self.refused("/images/broken.qcow2", "start", "broken")

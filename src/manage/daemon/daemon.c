@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/pool.h"
 
-static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, event_handlers };
+static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, storage_handlers, event_handlers };
 
 static const Handler *handler_for(const char *procedure)
 {
@@ -53,17 +53,17 @@ static void on_closed(RpcConnection *connection, void *opaque)
     g_hash_table_remove(((Daemon *)opaque)->clients, c);
 }
 
-/* atoll-vm: as told, beside this program, or in PATH. */
-static char *find_emulator(const char *told)
+/* One of our programs: as told, beside this one, or in PATH. */
+static char *find_program(const char *told, const char *name)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *folder = self ? g_path_get_dirname(self) : g_strdup("/usr/bin");
-    g_autofree char *beside = g_build_filename(folder, "atoll-vm", NULL);
+    g_autofree char *beside = g_build_filename(folder, name, NULL);
     if (told)
         return g_strdup(told);
     if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
         return g_steal_pointer(&beside);
-    char *found = g_find_program_in_path("atoll-vm");
-    return found ? found : g_strdup("/usr/bin/atoll-vm");
+    char *found = g_find_program_in_path(name);
+    return found ? found : g_build_filename("/usr/bin", name, NULL);
 }
 
 static void find_host(Daemon *d)
@@ -133,7 +133,8 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     d->state_dir = g_strdup(o->state_dir);
     d->runtime_dir = g_strdup(o->runtime_dir);
     d->log_dir = g_strdup(o->log_dir);
-    d->emulator = find_emulator(o->emulator);
+    d->emulator = find_program(o->emulator, "atoll-vm");
+    d->image_tool = find_program(NULL, "atoll-img");
     d->session = o->session;
     d->clients = g_hash_table_new(NULL, NULL);
     find_host(d);
@@ -145,6 +146,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     store_each(domains, read_domain, d);
     store_each(autostart, mark_autostart, d);
     store_each(records, read_record, d);
+    pools_load(d);
     domain_start(domain_add(d->test, record_read_xml(&domain_type, test_domain, 0, NULL, NULL), true), false, NULL, false);
     return d;
 }
@@ -162,6 +164,7 @@ void daemon_free(Daemon *d)
     g_free(d->runtime_dir);
     g_free(d->log_dir);
     g_free(d->emulator);
+    g_free(d->image_tool);
     g_free(d->uuid);
     g_free(d);
 }

@@ -13,6 +13,7 @@ typedef struct Realm {
     const char *scheme;        /* qemu, test */
     bool in_memory;
     GHashTable *domains;       /* name -> ManagedDomain */
+    GHashTable *pools;         /* name -> ManagedPool (pool.h) */
     int next_id;
 } Realm;
 
@@ -36,7 +37,7 @@ typedef struct ManagedDomain {
 
 struct Daemon {
     RpcServer *server;
-    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator;
+    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *image_tool;
     HvHost host;
     bool session;
     Realm *machines, *test;
@@ -65,7 +66,7 @@ typedef struct Handler {
     const char *procedure;
     void (*run)(Client *c, RpcCall *call, GVariant *args);
 } Handler;
-extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], change_handlers[], console_handlers[], machine_handlers[], event_handlers[]; /* end with a NULL procedure */
+extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], change_handlers[], console_handlers[], machine_handlers[], storage_handlers[], event_handlers[]; /* end with a NULL procedure */
 
 /* ---- realms and domains */
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory);

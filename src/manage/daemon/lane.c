@@ -42,8 +42,8 @@ static gboolean job_done(gpointer data)
 {
     Job *j = data;
     Lane *l = j->lane;
+    end_job(j); /* which may free the lane, and push */
     l->current = NULL;
-    end_job(j);
     if (l->freed)
         free_lane(l);
     else

@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/pool.h"
 
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
 {
     Realm *r = g_new0(Realm, 1);
     *r = (Realm){ .daemon = d, .scheme = scheme, .in_memory = in_memory, .next_id = 1 };
     r->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)domain_unref);
+    r->pools = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pool_unref);
     return r;
 }
 
@@ -23,7 +24,11 @@ void realm_free(Realm *r)
             d->driver->leave(g_steal_pointer(&d->hv));
         domain_remove(d);
     }
+    g_autoptr(GList) pools = g_hash_table_get_values(r->pools);
+    for (GList *l = pools; l; l = l->next)
+        pool_remove(l->data);
     g_hash_table_unref(r->domains);
+    g_hash_table_unref(r->pools);
     g_free(r);
 }
 
