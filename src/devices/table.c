@@ -61,6 +61,8 @@ const DeviceType *const device_types[] = {
     &e1000_type,
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &vga_pci_type,
+    &virtio_gpu_pci_type,
+    &virtio_vga_type,
     &virtio_keyboard_pci_type,
     &virtio_mouse_pci_type,
     &virtio_tablet_pci_type,

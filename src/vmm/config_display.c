@@ -8,7 +8,7 @@
 
 /* -vga's words, and the devices that they stand for. */
 static const struct { const char *word, *device; } adapters[] = {
-    { "std", "VGA" }, { "none", NULL },
+    { "std", "VGA" }, { "virtio", "virtio-vga" }, { "none", NULL },
 };
 
 static bool unknown(const char *option, const char *arg, const char *there_are, GError **err)

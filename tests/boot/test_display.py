@@ -110,7 +110,7 @@ class Viewers(unittest.TestCase):
     def test_password_and_bad_words(self):
         n = vnc.free_display()
         for args, pattern in ((["-vnc", "nowhere"], "HOST:N"), (["-vnc", ":1,pasword=on"], "did you mean 'password'"),
-                              (["-vnc", f":{n},tls-creds=t"], "tls-creds-x509"), (["-vga", "cirrus"], "there are: std, none")):
+                              (["-vnc", f":{n},tls-creds=t"], "tls-creds-x509"), (["-vga", "cirrus"], "there are: std, virtio, none")):
             status, text = guest.run("-S", *args)
             self.assertEqual(status, 1)
             self.assertRegex(text, pattern)

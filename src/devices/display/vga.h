@@ -58,6 +58,17 @@ typedef struct Vga {
 
 extern const Field vga_fields[];
 
+/* An adapter's VGA with its windows, properties and monitor: vga_pci.c.  BAR 0 is video memory, BAR 2 registers. */
+enum { VGA_EDID_BYTES = 128, VGA_REGISTER_BYTES = 0x1000 };
+typedef struct VgaPart {
+    Vga vga;
+    uint32_t vgamem_mb;
+    uint8_t edid[VGA_EDID_BYTES];
+    bool has_edid;
+} VgaPart;
+VgaPart *virtio_vga_part(Device *d); /* virtio_vga.c */
+extern const WindowOps vga_legacy_ops, vga_port_ops, vga_vbe_ops, vga_register_ops;
+
 /* mib: size of video memory, a power of 2. */
 bool vga_init(Vga *v, Device *dev, unsigned mib, GError **err);
 void vga_finish(Vga *v);

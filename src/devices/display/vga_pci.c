@@ -9,18 +9,19 @@
 #include "devices/display/vga.h"
 
 enum { WINDOW_MEMORY, WINDOW_REGISTERS, WINDOW_LEGACY, WINDOW_PORTS, WINDOW_VBE };
-enum { REG_PORTS = 0x400, REG_VBE = 0x500, REG_EXTENSION = 0x600, REG_BYTES = 0x1000 };
+enum { REG_PORTS = 0x400, REG_VBE = 0x500, REG_EXTENSION = 0x600, REG_BYTES = VGA_REGISTER_BYTES };
 enum { EXTENSION_SIZE = 8, LITTLE_ENDIAN_GUEST = 0x1e1e1e1e };
 
 typedef struct VgaPci {
     PciDevice pci;
-    Vga vga;
-    uint32_t vgamem_mb, xres, yres;
+    VgaPart part;
+    uint32_t xres, yres;
     bool edid;
-    uint8_t edid_data[EDID_BYTES];
 } VgaPci;
 
-static Vga *vga(Device *d) { return &((VgaPci *)d)->vga; }
+/* Two adapters have one: this and virtio-vga. */
+static VgaPart *part_of(Device *d) { return d->type == &vga_pci_type ? &((VgaPci *)d)->part : virtio_vga_part(d); }
+static Vga *vga(Device *d) { return &part_of(d)->vga; }
 
 /* ---- legacy places */
 
@@ -44,9 +45,9 @@ static void vbe_port_write(Device *d, uint64_t off, unsigned size, uint64_t valu
 
 static uint64_t register_read(Device *d, uint64_t off, unsigned size)
 {
-    VgaPci *p = (VgaPci *)d;
+    VgaPart *p = part_of(d);
     if (off < EDID_BYTES)
-        return p->edid ? p->edid_data[off] : 0;
+        return p->has_edid ? p->edid[off] : 0;
     if (off >= REG_PORTS && off < REG_PORTS + 0x20)
         return vga_port_read(&p->vga, 0x3c0 + off - REG_PORTS);
     if (off >= REG_VBE && off < REG_VBE + VBE_REGS * 2)
@@ -58,7 +59,7 @@ static uint64_t register_read(Device *d, uint64_t off, unsigned size)
 
 static void register_write(Device *d, uint64_t off, unsigned size, uint64_t value)
 {
-    VgaPci *p = (VgaPci *)d;
+    VgaPart *p = part_of(d);
     if (off >= REG_PORTS && off < REG_PORTS + 0x20)
         for (unsigned i = 0; i < size && off + i < REG_PORTS + 0x20; i++)
             vga_port_write(&p->vga, 0x3c0 + off + i - REG_PORTS, value >> i * 8);
@@ -80,13 +81,14 @@ static uint64_t register_read_wide(Device *d, uint64_t off, unsigned size)
 static bool realize(Device *d, GError **err)
 {
     VgaPci *p = (VgaPci *)d;
-    if (p->vgamem_mb & (p->vgamem_mb - 1))
-        return error_set(err, ERR_INVALID, "%s: vgamem_mb is a power of 2, not %u", d->path, p->vgamem_mb);
-    if (!vga_init(&p->vga, d, p->vgamem_mb, err))
+    if (p->part.vgamem_mb & (p->part.vgamem_mb - 1))
+        return error_set(err, ERR_INVALID, "%s: vgamem_mb is a power of 2, not %u", d->path, p->part.vgamem_mb);
+    if (!vga_init(&p->part.vga, d, p->part.vgamem_mb, err))
         return false;
-    edid_fill(p->edid_data, p->xres, p->yres);
-    pci_set_bar_ram(&p->pci, WINDOW_MEMORY, p->vga.vram);
-    p->vga.display = display_create(d->machine->screens, d->path, &vga_source, &p->vga);
+    edid_fill(p->part.edid, p->xres, p->yres);
+    p->part.has_edid = p->edid;
+    pci_set_bar_ram(&p->pci, WINDOW_MEMORY, p->part.vga.vram);
+    p->part.vga.display = display_create(d->machine->screens, d->path, &vga_source, &p->part.vga);
     return device_map(d, WINDOW_LEGACY, VGA_WINDOW_BASE, err) && device_map(d, WINDOW_PORTS, VGA_PORTS, err) &&
            device_map(d, WINDOW_VBE, VBE_PORTS, err);
 }
@@ -94,30 +96,31 @@ static bool realize(Device *d, GError **err)
 static void unrealize(Device *d)
 {
     VgaPci *p = (VgaPci *)d;
-    g_clear_pointer(&p->vga.display, display_destroy);
-    vga_finish(&p->vga);
+    g_clear_pointer(&p->part.vga.display, display_destroy);
+    vga_finish(&p->part.vga);
 }
 
 static void reset(Device *d, ResetKind k) { vga_reset(vga(d)); }
 static bool post_load(Device *d, GError **err) { return vga_check(vga(d), err); }
 
 static const Field fields[] = {
-    { FS(VgaPci, vga, vga_fields) },
-    { F(VgaPci, vgamem_mb), .role = FIELD_PROP, .reset = 16, .min = 1, .max = 256, .doc = "video memory in MiB, a power of 2" },
+    { .name = "vga", .off = offsetof(VgaPci, part.vga), .bytes = sizeof(Vga), .n = 1, .type = FT_STRUCT, .sub = vga_fields },
+    { FN(VgaPci, part.vgamem_mb, "vgamem_mb"), .role = FIELD_PROP, .reset = 16, .min = 1, .max = 256, .doc = "video memory in MiB, a power of 2" },
     { F(VgaPci, xres), .role = FIELD_PROP, .reset = 1280, .min = 320, .max = 4096, .doc = "width that EDID prefers" },
     { F(VgaPci, yres), .role = FIELD_PROP, .reset = 800, .min = 200, .max = 2560, .doc = "height that EDID prefers" },
     { F(VgaPci, edid), .role = FIELD_PROP, .reset = 1, .doc = "whether the monitor describes itself" },
-    { FO(VgaPci, edid_data), .role = FIELD_DERIVED },
+    { FO(VgaPci, part.edid), .role = FIELD_DERIVED },
+    { F(VgaPci, part.has_edid), .role = FIELD_DERIVED },
     DEVICE_FIELDS_END,
 };
-static const WindowOps legacy_ops = { window_read, window_write, 1, 1 }, port_ops = { port_read, port_write, 1, 1 };
-static const WindowOps vbe_ops = { vbe_port_read, vbe_port_write, 1, 2 }, register_ops = { register_read_wide, register_write, 1, 4 };
+const WindowOps vga_legacy_ops = { window_read, window_write, 1, 1 }, vga_port_ops = { port_read, port_write, 1, 1 };
+const WindowOps vga_vbe_ops = { vbe_port_read, vbe_port_write, 1, 2 }, vga_register_ops = { register_read_wide, register_write, 1, 4 };
 static const WindowDecl windows[] = {
     [WINDOW_MEMORY] = { .name = "video memory", .space = SPACE_PCI_BAR, .size = 16 << 20, .ops = &pci_memory_window, .bar = 0, .bar_prefetch = true },
-    [WINDOW_REGISTERS] = { .name = "registers", .space = SPACE_PCI_BAR, .size = REG_BYTES, .ops = &register_ops, .bar = 2 },
-    [WINDOW_LEGACY] = { .name = "window", .space = SPACE_MMIO, .size = VGA_WINDOW_SIZE, .ops = &legacy_ops },
-    [WINDOW_PORTS] = { .name = "ports", .space = SPACE_PIO, .size = VGA_PORTS_SIZE, .ops = &port_ops },
-    [WINDOW_VBE] = { .name = "VBE", .space = SPACE_PIO, .size = VBE_PORTS_SIZE, .ops = &vbe_ops },
+    [WINDOW_REGISTERS] = { .name = "registers", .space = SPACE_PCI_BAR, .size = REG_BYTES, .ops = &vga_register_ops, .bar = 2 },
+    [WINDOW_LEGACY] = { .name = "window", .space = SPACE_MMIO, .size = VGA_WINDOW_SIZE, .ops = &vga_legacy_ops },
+    [WINDOW_PORTS] = { .name = "ports", .space = SPACE_PIO, .size = VGA_PORTS_SIZE, .ops = &vga_port_ops },
+    [WINDOW_VBE] = { .name = "VBE", .space = SPACE_PIO, .size = VBE_PORTS_SIZE, .ops = &vga_vbe_ops },
     { .name = NULL },
 };
 static const PciInfo info = { .vendor = 0x1234, .device = 0x1111, .subsystem_vendor = 0x1af4, .subsystem = 0x1100, .class_code = 0x030000,
