@@ -6,8 +6,10 @@
 #include "devices/char/char.h"
 #include "devices/input/input.h"
 #include "devices/misc/a20.h"
+#include "devices/misc/i8237.h"
 #include "devices/misc/misc.h"
 #include "devices/pci/i440fx.h"
+#include "devices/storage/fdc.h"
 #include "devices/storage/ide.h"
 #include "devices/timer/timer.h"
 
@@ -152,12 +154,31 @@ static bool add_serials(Pc *pc, const BoardConfig *c, GError **err)
     return true;
 }
 
+static bool add_dma(Pc *pc, GError **err)
+{
+    static const uint64_t at[] = { 0x00, 0xc0, 0x81 };
+    pc->dma = device_create(machine(pc), &i8237_type, NULL, NULL, err);
+    return pc->dma && pc_map_windows(pc->dma, at, 3, err);
+}
+
+/* The classic PC has a floppy controller; on others one is a card. */
+static bool add_fdc(Pc *pc, GError **err)
+{
+    if (!pc->chips->floppies)
+        return true;
+    if (!(pc->fdc = pc_new_device(pc, &isa_fdc_type, err)))
+        return false;
+    pc->fdc->irq[0] = gsi(pc, 6);
+    fdc_set_dma(pc->fdc, pc->dma);
+    return device_realize(pc->fdc, err) && device_map(pc->fdc, 0, 0x3f0, err);
+}
+
 /* ---- the board */
 
 static bool build(Pc *pc, const BoardConfig *c, GError **err)
 {
     return pc_map_memory(pc, c, err) && (pc->intc = intc_create(machine(pc), err)) && pc->chips->add(pc, c, err) && add_input(pc, err) &&
-           add_rtc(pc, c, err) && add_pit(pc, err) && add_hpet(pc, c, err) && add_serials(pc, c, err) && add_fw_cfg(pc, err) && pc_tell_firmware(pc, c, err);
+           add_rtc(pc, c, err) && add_pit(pc, err) && add_hpet(pc, c, err) && add_dma(pc, err) && add_fdc(pc, err) && add_serials(pc, c, err) && add_fw_cfg(pc, err) && pc_tell_firmware(pc, c, err);
 }
 
 static void destroy(Board *b)
@@ -187,6 +208,8 @@ static bool add_file(Board *b, const char *name, const void *data, size_t n, GEr
 static bool attach(Board *b, Device *d, GError **err)
 {
     Pc *pc = (Pc *)b;
+    if (d->type == &isa_fdc_type)
+        fdc_set_dma(pc->fdc = d, pc->dma);
     bool drive = d->type == &ide_hd_type || d->type == &ide_cd_type;
     return !drive || !pc->ide || ide_attach(pc->ide, d, err);
 }
@@ -194,6 +217,8 @@ static bool attach(Board *b, Device *d, GError **err)
 static bool plugged(Board *b, Device *d, GError **err)
 {
     Pc *pc = (Pc *)b;
+    if (d->type == &floppy_type)
+        pc_tell_floppies(pc);
     if (d->type != &pvpanic_type)
         return true;
     pc->pvpanic_port = field_get(field_find(d->type->fields, "iobase", FIELD_PROP), d, 0);

@@ -7,6 +7,7 @@
 #include "devices/acpi/fw_cfg.h"
 #include "devices/acpi/mptable.h"
 #include "devices/acpi/smbios.h"
+#include "devices/storage/fdc.h"
 #include "devices/timer/timer.h"
 
 /* ---- CMOS: memory sizes and boot order where BIOSes of PCs look for them */
@@ -56,9 +57,20 @@ bool pc_set_boot_order(Board *b, const BootOrder *order, GError **err)
     return (!file->len && !fw_cfg_file(pc->fw_cfg, name)) || fw_cfg_add_file(pc->fw_cfg, name, file->str, file->len, err);
 }
 
+enum { FPU = 0x02, PS2_MOUSE = 0x04 }; /* equipment, 14h */
+
+/* 14h: bit 0 floppies, bits 7 and 6 one less than how many. */
+void pc_tell_floppies(Pc *pc)
+{
+    uint8_t kinds = pc->fdc ? fdc_cmos_drives(pc->fdc) : 0;
+    unsigned n = !!(kinds >> 4) + !!(kinds & 15);
+    rtc_set_cmos(pc->rtc, 0x10, kinds);
+    rtc_set_cmos(pc->rtc, 0x14, FPU | PS2_MOUSE | (n ? 1 | (n - 1) << 6 : 0));
+}
+
 static bool set_cmos(Pc *pc, const BoardConfig *c, GError **err)
 {
-    enum { FPU = 0x02, PS2_MOUSE = 0x04, ALL_LBA = 0x55 };
+    enum { ALL_LBA = 0x55 };
     set_memory_bytes(pc);
     rtc_set_cmos(pc->rtc, 0x14, FPU | PS2_MOUSE);
     rtc_set_cmos(pc->rtc, 0x39, ALL_LBA); /* translation of the four disks */

@@ -14,6 +14,7 @@ typedef struct PcChips {
     uint64_t low_ram_max; /* bytes of RAM below 4 GiB */
     PciBusOps bus;
     AcpiChips acpi;
+    bool floppies;           /* has a floppy controller */
     uint8_t pam0;            /* register of the host bridge */
     uint8_t isa_slot;
     uint64_t (*ecam)(const Pc *pc); /* NULL: has none */
@@ -24,7 +25,7 @@ struct Pc {
     Board board;
     const PcChips *chips;
     Intc *intc;
-    Device *ports, *host, *south, *pm, *fw_cfg, *rtc, *pit, *hpet, *a20, *ide;
+    Device *ports, *host, *south, *pm, *fw_cfg, *rtc, *pit, *hpet, *a20, *ide, *dma, *fdc;
     RamBlock *firmware;
     uint64_t low_ram, high_ram; /* bytes below and above 4 GiB */
     bool serial[4], acpi, smbios, graphics;
@@ -60,5 +61,6 @@ struct MpPciPin;
 GByteArray *pc_mp_table(const Pc *pc, const struct MpPciPin *pins, unsigned n);
 /* pc_direct.c */
 bool pc_start_direct(Board *b, BoardStart *ret, GError **err);
+void pc_tell_floppies(Pc *pc); /* CMOS: which drives there are */
 void pc_out(Pc *pc, uint16_t port, unsigned size, uint32_t value);
 extern const uint8_t pc_pirq_line[4]; /* that SeaBIOS gives PIRQA-D, and E-H too */

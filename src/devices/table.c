@@ -9,11 +9,13 @@
 #include "devices/input/virtio_input.h"
 #include "devices/intc/intc.h"
 #include "devices/misc/a20.h"
+#include "devices/misc/i8237.h"
 #include "devices/misc/misc.h"
 #include "devices/net/net.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/q35.h"
+#include "devices/storage/fdc.h"
 #include "devices/storage/ide.h"
 #include "devices/storage/scsi_bus.h"
 #include "devices/storage/pflash.h"
@@ -42,6 +44,9 @@ const DeviceType *const device_types[] = {
     &hpet_type,
     &i8042_type,
     &port92_type,
+    &i8237_type,
+    &isa_fdc_type,
+    &floppy_type,
     &isa_serial_type,
     &isa_debugcon_type,
     &isa_debug_exit_type,

@@ -9,7 +9,7 @@
  */
 enum { IDE_SLOTS = 4, SERIAL_PORTS = 4, FLASH_CHIPS = 2 };
 
-typedef enum DriveInterface { DRIVE_IDE, DRIVE_VIRTIO, DRIVE_NONE, DRIVE_PFLASH } DriveInterface;
+typedef enum DriveInterface { DRIVE_IDE, DRIVE_VIRTIO, DRIVE_NONE, DRIVE_PFLASH, DRIVE_FLOPPY } DriveInterface;
 
 typedef struct DriveConfig {
     char *id, *file, *format;
@@ -136,7 +136,7 @@ void config_device_clear(void *device_config);
 typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
 OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
-OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom;
+OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom, config_fda, config_fdb;
 OptionHandler config_device, config_serial, config_chardev, config_debugcon;
 OptionHandler config_netdev, config_nic, config_net; /* config_net.c */
 OptionHandler config_usbdevice; /* config_usb.c */

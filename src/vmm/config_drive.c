@@ -15,7 +15,7 @@
 static bool drive_position(KeyVals *kv, DriveConfig *d, GError **err)
 {
     uint64_t index = UINT64_MAX, bus = UINT64_MAX, unit = UINT64_MAX;
-    if (!keyvals_take_number(kv, "index", 0, d->interface == DRIVE_IDE ? IDE_SLOTS - 1 : UINT8_MAX, &index, err) || !keyvals_take_number(kv, "bus", 0, 1, &bus, err) ||
+    if (!keyvals_take_number(kv, "index", 0, d->interface == DRIVE_IDE ? IDE_SLOTS - 1 : d->interface == DRIVE_FLOPPY ? 1 : UINT8_MAX, &index, err) || !keyvals_take_number(kv, "bus", 0, 1, &bus, err) ||
         !keyvals_take_number(kv, "unit", 0, 1, &unit, err))
         return false;
     if (bus != UINT64_MAX || unit != UINT64_MAX) {
@@ -80,7 +80,7 @@ static void take_props(KeyVals *kv, DriveConfig *d)
 
 static bool read_drive(KeyVals *kv, DriveConfig *d, GError **err)
 {
-    static const char *const interfaces[] = { "ide", "virtio", "none", "pflash", NULL }, *const media[] = { "disk", "cdrom", NULL };
+    static const char *const interfaces[] = { "ide", "virtio", "none", "pflash", "floppy", NULL }, *const media[] = { "disk", "cdrom", NULL };
     unsigned interface = DRIVE_IDE, medium = 0;
     d->file = g_strdup(keyvals_take(kv, "file"));
     d->format = g_strdup(keyvals_take(kv, "format"));
@@ -182,6 +182,16 @@ bool config_hda(VmConfig *c, const char *arg, GError **err) { return add_ide(c, 
 bool config_hdb(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 1, false); }
 bool config_hdc(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, false); }
 bool config_hdd(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 3, false); }
+
+static bool add_floppy(VmConfig *c, const char *file, int index)
+{
+    DriveConfig d = { .file = g_strdup(file), .interface = DRIVE_FLOPPY, .index = index };
+    g_array_append_val(c->drives, d);
+    return true;
+}
+
+bool config_fda(VmConfig *c, const char *arg, GError **err) { return add_floppy(c, arg, 0); }
+bool config_fdb(VmConfig *c, const char *arg, GError **err) { return add_floppy(c, arg, 1); }
 bool config_cdrom(VmConfig *c, const char *arg, GError **err) { return add_ide(c, arg, 2, true); }
 
 /* ---- drives that are devices of their own */
@@ -220,24 +230,40 @@ static int by_index(const void *a, const void *b)
     return (int)((*x)->index < 0 ? INT_MAX : (*x)->index) - (int)((*y)->index < 0 ? INT_MAX : (*y)->index);
 }
 
+static const struct PluggedAs {
+    DriveInterface interface;
+    const char *type, *name; /* name: of a drive without an id, with its number */
+} plugged_as[] = { { DRIVE_FLOPPY, "floppy", "floppy%u" }, { DRIVE_VIRTIO, "virtio-blk-pci", "virtio%u" } };
+
 /* In front of what -device says, in the order of their index. */
-bool config_plug_drives(VmConfig *c, GError **err)
+static bool plug_as(VmConfig *c, const struct PluggedAs *as, GError **err)
 {
     g_autoptr(GPtrArray) drives = g_ptr_array_new();
-    for (unsigned i = 0; i < c->devices->len; i++)
-        inherit(c, &g_array_index(c->devices, DeviceConfig, i));
     for (unsigned i = 0; i < c->drives->len; i++)
-        if (g_array_index(c->drives, DriveConfig, i).interface == DRIVE_VIRTIO)
+        if (g_array_index(c->drives, DriveConfig, i).interface == as->interface)
             g_ptr_array_add(drives, &g_array_index(c->drives, DriveConfig, i));
     g_ptr_array_sort(drives, by_index);
-    const DeviceType *type = device_type_find(device_types, "virtio-blk-pci", err);
+    const DeviceType *type = device_type_find(device_types, as->type, err);
     for (unsigned i = 0; i < drives->len && type; i++) {
         DriveConfig *d = drives->pdata[i];
+        char unit[16];
+        g_snprintf(unit, sizeof(unit), "%d", d->index);
+        bool placed = as->interface == DRIVE_FLOPPY && d->index >= 0;
         if (!d->id)
-            d->id = g_strdup_printf("virtio%u", i);
-        DeviceConfig device = { .type = type, .props = g_strdupv((char *[]){ "drive", d->id, NULL }) };
+            d->id = g_strdup_printf(as->name, i);
+        DeviceConfig device = { .type = type, .props = g_strdupv((char *[]){ "drive", d->id, placed ? "unit" : NULL, unit, NULL }) };
         append_props(&device, d->props);
         g_array_insert_val(c->devices, i, device);
     }
     return type;
+}
+
+bool config_plug_drives(VmConfig *c, GError **err)
+{
+    for (unsigned i = 0; i < c->devices->len; i++)
+        inherit(c, &g_array_index(c->devices, DeviceConfig, i));
+    for (unsigned i = 0; i < G_N_ELEMENTS(plugged_as); i++)
+        if (!plug_as(c, &plugged_as[i], err))
+            return false;
+    return true;
 }

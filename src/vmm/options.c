@@ -43,7 +43,7 @@ const VmOption vm_options[] = {
     { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },
     { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", FLAG(no_shutdown) },
 
-    { "drive", NULL, "file=FILE[,format=raw][,if=ide|virtio|pflash|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on][,cache=none|writeback|writethrough|directsync|unsafe][,aio=threads|io_uring][,discard=unmap][,serial=TEXT][,rerror=report|ignore|stop|enospc][,werror=...][,OPTION=VALUE...]",
+    { "drive", NULL, "file=FILE[,format=raw][,if=ide|virtio|floppy|pflash|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on][,cache=none|writeback|writethrough|directsync|unsafe][,aio=threads|io_uring][,discard=unmap][,serial=TEXT][,rerror=report|ignore|stop|enospc][,werror=...][,OPTION=VALUE...]",
       "a disk image; commas in names are doubled; further options are the format's (atoll-img create -o help) and, as file.NAME, the file's", config_drive, .section = "Disks" },
     { "blockdev", NULL, "driver=DRIVER,node-name=NAME[,file=NODE|file.driver=...][,OPTION=VALUE...]", "a node of a stack of images, by name for -device drive=NAME; also as a JSON object", config_blockdev },
     { "object", NULL, "TYPE,id=ID[,PROPERTY=VALUE...]", "secrets and credentials, memory, sources of random numbers (help lists those), and filter-dump,netdev=ID,file=PATH: what passes a network, as a pcap file", config_object },
@@ -51,6 +51,8 @@ const VmOption vm_options[] = {
     { "hdb", NULL, "FILE", "second IDE disk", config_hdb },
     { "hdc", NULL, "FILE", "third IDE disk", config_hdc },
     { "hdd", NULL, "FILE", "fourth IDE disk", config_hdd },
+    { "fda", NULL, "FILE", "floppy in drive A", config_fda },
+    { "fdb", NULL, "FILE", "floppy in drive B", config_fdb },
     { "cdrom", NULL, "FILE", "CD-ROM image, in the third IDE position", config_cdrom },
     { "snapshot", NULL, NULL, "what the guest writes to disks is kept in temporary files and forgotten", FLAG(snapshot) },
 
