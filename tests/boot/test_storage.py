@@ -182,6 +182,47 @@ class Sata(unittest.TestCase):
             self.assertEqual(after, md5(disk))
 
 
+class Floppy(unittest.TestCase):
+    """SeaBIOS boots from a floppy; Linux's floppy.ko reads and writes two."""
+    shell = Linux.shell
+
+    def test_boot(self):
+        """A sector of the last track, by SeaBIOS's driver: head, cylinder and sector are right."""
+        code = bytes.fromhex("31c08ed8b80102bb007eb9014fba0001cd13720ebe007eac84c07406baf803eeebf5faf4")  # int 13h, then text to COM1
+        image = bytearray(1440 << 10)
+        image[:len(code)], image[510:512] = code, b"\x55\xaa"
+        text = b"booted from a floppy\n"
+        at = (79 * 2 + 1) * 18 * 512
+        image[at:at + len(text)] = text
+        with guest.temporary_folder() as folder:
+            disk = os.path.join(folder, "a.img")
+            with open(disk, "wb") as out:
+                out.write(image)
+            with guest.Guest("-nographic", "-nodefaults", "-serial", "stdio", "-boot", "a", "-fda", disk) as vm:
+                vm.expect("booted from a floppy", 60)
+
+    def test_linux(self):
+        with guest.temporary_folder() as folder:
+            path = lambda name: os.path.join(folder, name)
+            for name, size in ("a", 1440 << 10), ("b", 720 << 10):
+                with open(path(name), "wb") as out:
+                    out.write(os.urandom(size))
+            before = {name: md5(path(name)) for name in "ab"}
+            with guest.Guest("-nographic", "-nodefaults", "-serial", "stdio", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("amd64"),
+                             "-initrd", guests.initramfs("amd64"), "-append", "console=ttyS0 quiet atoll.mode=shell", "-fda", path("a"),
+                             "-drive", f"file={path('b')},format=raw,if=floppy,index=1", terminal=True) as vm:
+                vm.expect("A shell in the guest", 300)
+                self.shell(vm, "md5sum < /dev/fd0", before["a"])
+                self.shell(vm, "md5sum < /dev/fd1", before["b"])
+                self.shell(vm, "for i in 0 17 18 200 359; do dd if=/dev/urandom of=/dev/fd0 bs=4096 count=1 seek=$i conv=notrunc,fsync; done 2>/dev/null; "
+                               "sync; echo 3 > /proc/sys/vm/drop_caches", "# ")
+                after = self.shell(vm, "md5sum < /dev/fd0", r"[0-9a-f]{32}")
+                self.assertEqual(after, md5(path("a")))
+                self.assertNotEqual(after, before["a"])
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+
+
 IMG = os.path.join(os.path.dirname(guest.ATOLL_VM), "atoll-img")
 
 
