@@ -375,6 +375,7 @@ void pci_config_reset(PciDevice *p)
     if (!p->reset_known) {
         memcpy(p->reset_config, p->config, sizeof(p->config));
         p->reset_known = true;
+        pci_rom_patch(p);
     }
     pci_set_intx(p, false);
     memcpy(p->config, p->reset_config, sizeof(p->config));

@@ -104,6 +104,9 @@ extern const Field pci_props[];  /* properties that every PCI function has */
 
 /* For pci.c, pci_msix.c and pci_rom.c only. */
 bool pci_rom_realize(PciDevice *p, GError **err);
+/* Firmware runs only a ROM whose data structure (6.3.1.2) names the function that it stands on; a type's usual ROM is made for several
+ * ids and names one.  Byte 6 is free for the checksum.  Once, when the ids are known. */
+void pci_rom_patch(PciDevice *p);
 void pci_rom_unrealize(PciDevice *p);
 void pci_rom_map(PciDevice *p);
 void pci_msix_init(PciDevice *p);

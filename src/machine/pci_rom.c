@@ -53,6 +53,21 @@ bool pci_rom_realize(PciDevice *p, GError **err)
     return create_rom(p, path, data, n, err);
 }
 
+void pci_rom_patch(PciDevice *p)
+{
+    enum { DATA_POINTER = 0x18, CHECKSUM = 6, IDS = 4, ID_BYTES = 4 };
+    if (!p->rom || p->romfile)
+        return;
+    uint8_t *rom = p->rom->host;
+    size_t at = rom[DATA_POINTER] | (size_t)rom[DATA_POINTER + 1] << 8;
+    if (at + IDS + ID_BYTES > p->rom->size || memcmp(rom + at, "PCIR", 4))
+        return;
+    for (unsigned i = 0; i < ID_BYTES; i++) {
+        rom[CHECKSUM] += rom[at + IDS + i] - p->config[PCI_VENDOR_ID + i];
+        rom[at + IDS + i] = p->config[PCI_VENDOR_ID + i];
+    }
+}
+
 void pci_rom_unrealize(PciDevice *p)
 {
     g_clear_pointer(&p->rom_region, region_remove);

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import shutil
 import socket
 import socketserver
 import struct
@@ -176,6 +177,48 @@ class User(unittest.TestCase):
     @NEEDS_LONG
     def test_virtio_plain(self):
         self.check("-device", "virtio-net-pci,netdev=n0,csum=off,guest_csum=off,mrg_rxbuf=off,ctrl_vq=off")
+
+
+class Pxe(unittest.TestCase):
+    """Network boot: iPXE from the card's ROM, address and file from user networking."""
+
+    def start(self, card, folder, bootfile, *args):
+        return guest.Guest("-nographic", "-m", "256", "-accel", "dbt", "-boot", "n", "-netdev", f"user,id=n0,tftp={folder},bootfile={bootfile}",
+                           "-device", f"{card},netdev=n0", *args)
+
+    def sector(self, card):
+        with guest.temporary_folder() as folder:
+            image = guest.boot_sector(guest.HELLO, folder, 512)
+            with self.start(card, folder, os.path.basename(image), *guest.DEBUG_EXIT) as vm:
+                vm.expect("hello from the boot sector", 120)
+                self.assertEqual(vm.wait(), 7)
+
+    def kernel(self, card, kernel):
+        with guest.temporary_folder() as folder:
+            shutil.copy(guests.kernel(kernel), os.path.join(folder, "linux"))
+            shutil.copy(guests.initramfs(kernel, guests.INIT), os.path.join(folder, "initrd.gz"))
+            with open(os.path.join(folder, "boot.ipxe"), "w", encoding="ascii") as file:
+                file.write("#!ipxe\nkernel linux console=ttyS0 quiet atoll.mode=facts initrd=initrd.gz\ninitrd initrd.gz\nboot\n")
+            with self.start(card, folder, "boot.ipxe") as vm:
+                vm.expect("ATOLL-GUEST kernel: Linux", 400)
+                vm.expect("ATOLL-GUEST powers off", 60)
+                self.assertEqual(vm.wait(60), 0)
+
+    def test_sector_e1000(self):
+        self.sector("e1000")
+
+    def test_sector_virtio(self):
+        self.sector("virtio-net-pci")
+
+    def test_linux_virtio(self):
+        self.kernel("virtio-net-pci", "cloud")
+
+    def test_sector_virtio_modern(self):
+        self.sector("virtio-net-pci,disable-legacy=on")
+
+    @NEEDS_LONG
+    def test_linux_e1000(self):
+        self.kernel("e1000", "amd64")
 
 
 if __name__ == "__main__":
