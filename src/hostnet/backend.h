@@ -34,7 +34,7 @@ struct HostNet {
     GSource *wake;
     _Atomic uint32_t kicked; /* a bit a queue, and WAKE_* */
     _Atomic unsigned accepts;
-    _Atomic bool link;
+    _Atomic bool link, carrier; /* the cable is plugged in here, and the other end is there; the card sees both as one */
     GRecMutex lock; /* held around the card's callbacks, and what they call may deliver; of card, opaque and dumps */
     const HostNetCard *card;
     void *opaque;
@@ -80,4 +80,4 @@ void net_dump_close(void *dump);
 const char *net_dump_id(const NetDump *d);
 void net_dump_write(NetDump *d, const struct iovec *iov, unsigned n);
 
-extern const HostNetBackend hostnet_user, hostnet_tap;
+extern const HostNetBackend hostnet_user, hostnet_tap, hostnet_socket, hostnet_stream, hostnet_dgram;

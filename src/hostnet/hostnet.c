@@ -14,7 +14,7 @@
 enum { WAKE_RESUME = 1u << 30, WAKE_ACCEPT = 1u << 29, WAKE_LINK = 1u << 28, WAKE_QUEUES = WAKE_LINK - 1 };
 enum { IN_BYTES_MAX = 4 << 20, IN_FRAMES_MAX = 10000 };
 
-static const HostNetBackend *const backends[] = { &hostnet_user, &hostnet_tap };
+static const HostNetBackend *const backends[] = { &hostnet_user, &hostnet_tap, &hostnet_socket, &hostnet_stream, &hostnet_dgram };
 
 typedef struct Waiting {
     NetHeader header;
@@ -35,7 +35,7 @@ char *hostnet_help(void)
 
 const char *const *hostnet_kinds(void)
 {
-    static const char *const names[] = { "user", "tap", NULL };
+    static const char *const names[] = { "user", "tap", "socket", "stream", "dgram", NULL };
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == G_N_ELEMENTS(backends) + 1);
     return names;
 }
@@ -102,8 +102,8 @@ static Waiting *waiting_new(unsigned queue, const NetHeader *header, const struc
 static bool give(HostNet *h, unsigned queue, const NetHeader *header, const struct iovec *iov, unsigned n)
 {
     g_rec_mutex_lock(&h->lock);
-    bool taken = !h->card || !h->link || h->card->receive(h->opaque, queue, header, iov, n);
-    if (taken && h->card && h->link) {
+    bool taken = !h->card || !hostnet_link(h) || h->card->receive(h->opaque, queue, header, iov, n);
+    if (taken && h->card && hostnet_link(h)) {
         dump(h, iov, n);
         count(&h->rx_frames, 1);
         count(&h->rx_bytes, iov_size(iov, n));
@@ -194,7 +194,7 @@ bool hostnet_send(HostNet *h, unsigned queue, const NetHeader *header, const str
     count(&h->tx_frames, 1);
     count(&h->tx_bytes, bytes);
     bool sane = bytes >= NET_ETH_BYTES && bytes <= HOSTNET_FRAME_MAX;
-    if (!sane || !h->link) {
+    if (!sane || !hostnet_link(h)) {
         count(&h->tx_dropped, 1);
         return true;
     }
@@ -247,13 +247,17 @@ void hostnet_set_link(HostNet *h, bool up)
         wake(h, WAKE_LINK);
 }
 
-void hostnet_carrier(HostNet *h, bool up) { hostnet_set_link(h, up); }
+void hostnet_carrier(HostNet *h, bool up)
+{
+    if (atomic_exchange(&h->carrier, up) != up)
+        wake(h, WAKE_LINK);
+}
 
 static void tell_link(HostNet *h)
 {
     g_rec_mutex_lock(&h->lock);
     if (h->card && h->card->link_changed)
-        h->card->link_changed(h->opaque, h->link);
+        h->card->link_changed(h->opaque, hostnet_link(h));
     g_rec_mutex_unlock(&h->lock);
 }
 
@@ -303,7 +307,7 @@ static HostNet *hostnet_new(const HostNetBackend *backend, const char *id)
     h->backend = backend;
     h->id = g_strdup(id);
     h->n_queues = 1;
-    h->link = true;
+    h->link = h->carrier = true;
     h->context = g_main_context_new();
     h->loop = g_main_loop_new(h->context, FALSE);
     h->dumps = g_ptr_array_new_with_free_func(net_dump_close);
@@ -390,6 +394,6 @@ void hostnet_attach(HostNet *h, const HostNetCard *card, void *opaque)
 const char *hostnet_id(const HostNet *h) { return h->id; }
 const char *hostnet_kind(const HostNet *h) { return h->backend->name; }
 const char *hostnet_description(const HostNet *h) { return h->description; }
-bool hostnet_link(const HostNet *h) { return h->link; }
+bool hostnet_link(const HostNet *h) { return h->link && h->carrier; }
 unsigned hostnet_queues(const HostNet *h) { return h->n_queues; }
 unsigned hostnet_offloads(const HostNet *h) { return h->makes; }

@@ -179,6 +179,50 @@ class User(unittest.TestCase):
         self.check("-device", "virtio-net-pci,netdev=n0,csum=off,guest_csum=off,mrg_rxbuf=off,ctrl_vq=off")
 
 
+class Pair(unittest.TestCase):
+    """Two guests on one cable."""
+
+    def start(self, netdev, mac):
+        vm = guest.Guest("-nographic", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("cloud"), "-initrd",
+                         guests.initramfs("cloud", guests.INIT), "-append", "console=ttyS0 quiet atoll.mode=shell", "-netdev", netdev,
+                         "-device", f"virtio-net-pci,netdev=n0,mac={mac}", terminal=True)
+        self.addCleanup(vm.__exit__)
+        return vm
+
+    def talk(self, first, second):
+        one, two = self.start(first, "52:54:00:00:00:01"), self.start(second, "52:54:00:00:00:02")
+        for vm, address in (one, "10.9.0.1"), (two, "10.9.0.2"):
+            vm.expect("A shell in the guest", 200)
+            shell(vm, f"ip addr add {address}/24 dev eth0; ip link set eth0 up; echo re''ady", "ready")
+        shell(two, "ping -c 3 10.9.0.1 | grep received", "3 packets received")
+        shell(one, "nc -l -p 7 | md5sum & until grep -q ':0007 .* 0A ' /proc/net/tcp*; do sleep 0.1; done; echo liste''ning", "listening")
+        shell(two, "head -c 4000000 /dev/urandom > /tmp/d; md5sum < /tmp/d", "[0-9a-f]{32}", 200)
+        digest = two.text[two.seen - 32:two.seen]
+        shell(two, "nc 10.9.0.1 7 < /tmp/d; echo se''nt", "sent", 200)
+        one.expect(digest, 100)
+        return one, two
+
+    def test_stream(self):
+        with guest.temporary_folder() as folder:
+            path = os.path.join(folder, "wire")
+            one, two = self.talk(f"stream,id=n0,server=on,addr.type=unix,addr.path={path}", f"stream,id=n0,reconnect=1,addr.type=unix,addr.path={path}")
+            two.process.kill()
+            one.send("\r")
+            shell(one, "until grep -q 0 /sys/class/net/eth0/carrier; do sleep 0.1; done; echo un''plugged", "unplugged")
+
+    @NEEDS_LONG
+    def test_socket(self):
+        port = free_port()
+        self.talk(f"socket,id=n0,listen=127.0.0.1:{port}", f"socket,id=n0,connect=127.0.0.1:{port}")
+
+    @NEEDS_LONG
+    def test_dgram(self):
+        with guest.temporary_folder() as folder:
+            a, b = os.path.join(folder, "a"), os.path.join(folder, "b")
+            ends = "dgram,id=n0,local.type=unix,local.path={},remote.type=unix,remote.path={}"
+            self.talk(ends.format(a, b), ends.format(b, a))
+
+
 class Pxe(unittest.TestCase):
     """Network boot: iPXE from the card's ROM, address and file from user networking."""
 
