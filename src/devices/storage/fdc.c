@@ -36,7 +36,7 @@ static void take_command(Fdc *f, uint8_t value)
 {
     if (f->phase == FDC_IDLE) {
         f->row = fdc_find(value);
-        f->got = 0;
+        f->got = f->results = f->result_at = 0;
         f->phase = FDC_COMMAND;
     }
     f->command[f->got++] = value; /* got <= params of the row <= FDC_PARAMS */
