@@ -108,6 +108,7 @@ void config_free(VmConfig *c)
         g_free(c->pflash[i]);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
+    sandbox_config_clear(&c->sandbox);
     blk_env_free(c->env);
     config_net_free(c->net);
     g_free(c);

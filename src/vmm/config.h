@@ -3,6 +3,7 @@
 
 #include "base/keyval.h"
 #include "boards/board.h"
+#include "vmm/sandbox/sandbox.h"
 /*
  * config.h - everything that the command line says about a machine, as data.  options.c fills it, build.c makes the
  * machine from it.
@@ -96,7 +97,8 @@ typedef struct VmConfig {
     GArray *objects;  /* ObjectConfig */
     GArray *globals;  /* GlobalConfig */
     char *memory_backend; /* id of an object that is the machine's RAM, or NULL */
-    bool message_times, sandbox;
+    bool message_times;
+    SandboxConfig sandbox;
     GArray *fds;      /* FdConfig */
     GArray *monitors; /* MonitorConfig */
     char *gdb;        /* chardev spelling, or NULL */
@@ -142,9 +144,10 @@ OptionHandler config_netdev, config_nic, config_net; /* config_net.c */
 OptionHandler config_usbdevice; /* config_usb.c */
 bool config_add_usb(VmConfig *c, GError **err);
 OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
-OptionHandler config_overcommit, config_msg, config_sandbox, config_audiodev, config_global, config_add_fd; /* config_compat.c */
+OptionHandler config_overcommit, config_msg, config_audiodev, config_global, config_add_fd; /* config_compat.c */
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */
 char *config_with_fds(const VmConfig *c, const char *text);
 bool config_machine_fixed(KeyVals *kv, GError **err);
 OptionHandler config_gdb, config_gdb_here;
+OptionHandler config_sandbox, config_run_with, config_runas, config_chroot; /* sandbox/config.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

@@ -62,16 +62,6 @@ bool config_msg(VmConfig *c, const char *arg, GError **err)
     return kv && keyvals_take_bool(kv, "timestamp", &c->message_times, err) && keyvals_take_bool(kv, "guest-name", &guest_name, err) && keyvals_end(kv, err);
 }
 
-bool config_sandbox(VmConfig *c, const char *arg, GError **err)
-{
-    static const char *const obsolete[] = { "allow", "deny", NULL }, *const privileges[] = { "allow", "deny", "children", NULL };
-    g_autoptr(KeyVals) kv = keyvals_parse(arg, "enable", "-sandbox", err);
-    unsigned word = 0;
-    return kv && keyvals_take_bool(kv, "enable", &c->sandbox, err) && keyvals_take_choice(kv, "obsolete", obsolete, &word, err) &&
-           keyvals_take_choice(kv, "elevateprivileges", privileges, &word, err) && keyvals_take_choice(kv, "spawn", obsolete, &word, err) &&
-           keyvals_take_choice(kv, "resourcecontrol", obsolete, &word, err) && keyvals_end(kv, err);
-}
-
 bool config_audiodev(VmConfig *c, const char *arg, GError **err)
 {
     g_autoptr(KeyVals) kv = keyvals_parse(arg, "driver", "-audiodev", err);

@@ -81,7 +81,11 @@ const VmOption vm_options[] = {
 
     { "add-fd", NULL, "set=N,fd=N[,opaque=TEXT]", "an inherited descriptor, which a chardev's path=/dev/fdset/N then means", config_add_fd },
     { "msg", NULL, "timestamp=on|off", "the time before each message", config_msg },
-    { "sandbox", NULL, "on[,obsolete=deny][,elevateprivileges=deny][,spawn=deny][,resourcecontrol=deny]", "read, and kept for isolation to come", config_sandbox },
+    { "sandbox", NULL, "on|off[,paths=FOLDER[:FOLDER...]][,obsolete=deny][,elevateprivileges=deny][,spawn=deny][,resourcecontrol=deny]",
+      "what the process may do once the machine is made (default on): system calls, and, with paths= or without a -qmp, only the files that options name and those in FOLDER", config_sandbox },
+    { "run-with", NULL, "[chroot=FOLDER][,user=NAME|UID:GID]", "another root folder, another user, once the machine is made", config_run_with },
+    { "runas", NULL, "NAME|UID:GID", "the same as -run-with user=", config_runas },
+    { "chroot", NULL, "FOLDER", "the same as -run-with chroot=", config_chroot },
     { "audiodev", NULL, "none,id=ID", "no sound (others are not built yet)", config_audiodev },
     { "daemonize", NULL, NULL, "go to the background once the machine is made; what goes wrong before is this program's exit status", FLAG(daemonize) },
     { "pidfile", NULL, "FILE", "write the process id there; removed at the end", TEXT(pidfile), .section = "Diagnosis" },

@@ -24,6 +24,7 @@ int vm_main(int argc, char **argv)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(VmConfig) config = config_new();
+    g_autoptr(GArray) inherited = sandbox_inherited();
     signal(SIGPIPE, SIG_IGN);
     if (!options_parse(config, argc, argv, &err))
         return fail(err);
@@ -33,6 +34,8 @@ int vm_main(int argc, char **argv)
         return fail(err);
     if (config->message_times)
         g_set_printerr_handler(print_with_time);
+    if (!config->sandbox.off)
+        sandbox_close_inherited(inherited, argc, argv);
     Daemon daemon = { .pipe = -1 };
     int status;
     if (config->daemonize && !daemon_start(&daemon, &status, &err))
@@ -40,6 +43,10 @@ int vm_main(int argc, char **argv)
     Vm *vm = vm_build(config, &err);
     if (!vm)
         return fail(err);
+    if (!sandbox_enter(config, vm, &err)) {
+        vm_destroy(vm);
+        return fail(err);
+    }
     daemon_ready(&daemon);
     status = vm_run(vm);
     vm_destroy(vm);

@@ -37,10 +37,12 @@ class Guest:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, *_):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if kind is None and "sandbox: refused" in self.text:
+            self._fail("its sandbox is too narrow")
         os.close(self.fd)
         if self.slave is not None:
             os.close(self.slave)
