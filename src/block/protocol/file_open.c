@@ -130,9 +130,23 @@ static unsigned slow_ops(const BlkNode *n, int fd)
 
 /* ---- opening */
 
+/* A descriptor that this process was handed, where it may not open the file behind it a second time (a sandbox): itself. */
+static int take_handed(const char *path, int flags)
+{
+    char *end;
+    const char *number = g_str_has_prefix(path, "/proc/self/fd/") ? path + strlen("/proc/self/fd/") : g_str_has_prefix(path, "/dev/fd/") ? path + strlen("/dev/fd/") : "";
+    int handed = g_ascii_strtoull(number, &end, 10), has = *number && !*end ? fcntl(handed, F_GETFL) : -1;
+    bool enough = has >= 0 && ((has & O_ACCMODE) == O_RDWR || (has & O_ACCMODE) == (flags & O_ACCMODE)) && !(flags & ~has & O_DIRECT);
+    errno = EACCES;
+    return enough ? fcntl(handed, F_DUPFD_CLOEXEC, 3) : -1;
+}
+
 static int open_at(const char *path, const BlkNode *n)
 {
-    int fd = open(path, (n->read_only ? O_RDONLY : O_RDWR) | (n->mode.direct ? O_DIRECT : 0) | O_CLOEXEC | O_NOCTTY);
+    int flags = (n->read_only ? O_RDONLY : O_RDWR) | (n->mode.direct ? O_DIRECT : 0);
+    int fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && errno == EACCES)
+        fd = take_handed(path, flags);
     return fd ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 

@@ -1,4 +1,5 @@
 /* qmp.c - a QMP session: greeting, capabilities, requests with ids, answers.  QEMU's docs/interop/qmp-spec. */
+#include <errno.h>
 #include <string.h>
 
 #include "schema/events.h"
@@ -53,6 +54,17 @@ static void answer_error(Monitor *m, JsonNode *id, const char *class, const char
 
 /* ---- requests */
 
+/* A file that the sandbox has kept from us: what the user can do about it. */
+static void explain(const Vm *vm, GError **err)
+{
+    const char *hint = sandbox_hint(vm->config);
+    if (!hint || !err || !*err || (!g_error_matches(*err, ATOLL_ERROR, ERR_DENIED) && !strstr((*err)->message, g_strerror(EACCES))))
+        return;
+    g_autofree char *text = g_strdup_printf("%s; %s", (*err)->message, hint);
+    g_free((*err)->message);
+    (*err)->message = g_steal_pointer(&text);
+}
+
 bool qmp_run(Monitor *m, const MonitorCommand *c, JsonObject *args, JsonNode **ret, GError **err)
 {
     Monitors *all = m->all;
@@ -64,6 +76,7 @@ bool qmp_run(Monitor *m, const MonitorCommand *c, JsonObject *args, JsonNode **r
         return error_set(err, ERR_UNSUPPORTED, "%s: there is no machine yet (-machine none)", c->name);
     if (!c->run(&call, err)) {
         g_clear_pointer(&call.ret, json_node_unref);
+        explain(all->vm, err);
         return false;
     }
     *ret = call.ret ? call.ret : node_of(json_object_new());
