@@ -281,6 +281,8 @@ static bool start(UserNet *u, const UserOptions *o, GError **err)
         return error_set(err, ERR_INVALID, "libslirp %s refuses this network: two of its addresses are the same, or no family is left", slirp_version_string());
     u->source = g_source_new(&user_funcs, sizeof(UserSource));
     ((UserSource *)u->source)->u = u;
+    /* Else GLib takes the descriptors out around every dispatch and puts them back, and each of that wakes the very loop: it never slept. */
+    g_source_set_can_recurse(u->source, TRUE);
     g_source_attach(u->source, h->context);
     return add_forwards(u, o, err);
 }

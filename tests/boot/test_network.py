@@ -8,6 +8,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 import unittest
 
 import guest
@@ -263,6 +264,19 @@ class Pxe(unittest.TestCase):
     @NEEDS_LONG
     def test_linux_e1000(self):
         self.kernel("e1000", "amd64")
+
+
+class Idle(unittest.TestCase):
+    def test_host_end_sleeps(self):
+        """With a descriptor to watch, too: a forward's socket."""
+        with guest.Guest("-S", "-display", "none", "-nic", f"user,hostfwd=tcp:127.0.0.1:{free_port()}-:22", "-monitor", "stdio") as vm:
+            vm.expect(r"\(atoll\)", 30)
+            tasks = f"/proc/{vm.process.pid}/task"
+            names = {open(f"{tasks}/{task}/comm", encoding="ascii").read().strip(): task for task in os.listdir(tasks)}
+            time.sleep(2)
+            with open(f"{tasks}/{names['net']}/stat", encoding="ascii") as stat:
+                user, system = stat.read().rsplit(")", 1)[1].split()[11:13]
+            self.assertLess(int(user) + int(system), 20, "of 200 hundredths of a second")
 
 
 if __name__ == "__main__":
