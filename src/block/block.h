@@ -33,7 +33,8 @@ struct BlkReq {
     unsigned niov;
     void (*done)(BlkReq *r, int status); /* 0 or -errno; exactly once, on a thread of ours, with no lock held */
     void *owner;
-    BlkNode *node; /* set by blk_submit */
+    BlkNode *node; /* set by blk_submit, */
+    int64_t start_ns; /* as is this */
     struct IoThread *thread; /* on which done() had best be called (io_thread.h), by whom it is submitted; NULL: any */
 };
 
@@ -96,6 +97,14 @@ bool blk_finish(BlkNode *n, GError **err); /* closes it too, and fails if anythi
 void blk_info(BlkNode *n, BlkInfo *ret);
 void blk_submit(BlkNode *n, BlkReq *r); /* never sleeps */
 void blk_drain(BlkNode *n);             /* returns when no request is under way */
+
+/* What came by blk_submit() since the image was opened; of BlkOp. */
+enum { BLK_OPS = BLK_DISCARD + 1 };
+typedef struct BlkStats {
+    uint64_t requests, failed, bytes, ns; /* bytes and time of those that went well */
+} BlkStats;
+/* idle_ns: since the last request; -1: there was none. */
+void blk_stats(BlkNode *root, BlkStats ret[BLK_OPS], int64_t *ret_idle_ns);
 /* For loaders, tools and tests: sleep. */
 bool blk_read(BlkNode *n, uint64_t off, void *buf, size_t len, GError **err);
 bool blk_write(BlkNode *n, uint64_t off, const void *buf, size_t len, GError **err);
@@ -161,6 +170,14 @@ int blk_vm_state(BlkNode *n, BlkOp op, uint64_t off, void *buf, size_t len);
 BlkNode *blk_backing(BlkNode *n);  /* the image below, or NULL */
 void blk_walk(BlkNode *n, void (*visit)(BlkNode *n, void *arg), void *arg); /* top down, backing files last */
 BlkNode *blk_find(BlkNode *n, const char *node_name);                       /* NULL: none */
+
+/* What is done to an image that a machine uses: requests wait meanwhile.  core/live.c */
+bool blk_resize_live(BlkNode *root, uint64_t size, GError **err);
+/* Limits as throttling.X= has them, "iops-total=100,bps-read=1000000"; "": none.  Those that it had are gone. */
+bool blk_set_limits(BlkNode *root, const char *limits, GError **err);
+/* Puts the image of `overlay`, a root of an image without a backing file, above that of `root`; writes go there from now on.
+ * overlay is gone then. */
+bool blk_put_overlay(BlkNode *root, BlkNode *overlay, GError **err);
 
 /* ---- the drivers, for help */
 

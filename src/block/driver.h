@@ -130,6 +130,7 @@ bool blk_forward(BlkNode *n, BlkNode *child, BlkReq *r, uint64_t off, int (*afte
 BlkNode *node_root(BlkNode *top);
 void root_enter(BlkNode *root); /* waits for the gate */
 void root_leave(BlkNode *root);
+void root_done(BlkNode *root, const BlkReq *copy, int status); /* the same for one of blk_submit(), which may be gone */
 void root_drain_begin(BlkNode *root);
 void root_drain_end(BlkNode *root);
 

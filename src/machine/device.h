@@ -75,6 +75,7 @@ typedef struct DeviceType {
     void (*medium)(Device *d, struct Medium *ret); /* a drive with removable media: storage/medium.h */
     bool (*boot_place)(Device *d, BootPlace *ret); /* realized; the caller frees ret->path; false: not to boot from now */
     void (*resumed)(Device *d); /* the machine goes on after a stop */
+    void (*resized)(Device *d, uint64_t bytes); /* a disk: its image has that size now; main thread */
     void (*set_irq)(Device *d, unsigned n, bool level); /* an interrupt controller's inputs: device_irq_input() */
 } DeviceType;
 

@@ -261,6 +261,12 @@ void machine_request(Machine *m, StopCause cause)
         m->listener.stop_requested(m->listener.opaque, cause);
 }
 
+void machine_tray_moved(Machine *m, Device *d)
+{
+    if (m->listener.tray_moved)
+        m->listener.tray_moved(m->listener.opaque, d);
+}
+
 void machine_powerdown(Machine *m) { irq_pulse(&m->power_button); }
 
 /* ---- backends */

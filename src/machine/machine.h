@@ -18,6 +18,7 @@ typedef struct MachineListener {
     void (*stop_requested)(void *opaque, StopCause cause); /* shutdown or reset asked for */
     void *opaque;
     void (*unplugged)(void *opaque, Device *d); /* the guest has let go: device_unplug() it from your loop; a lock may be held */
+    void (*tray_moved)(void *opaque, Device *d); /* a drive's tray has opened or closed; its lock may be held */
 } MachineListener;
 
 typedef struct MachineConfig {
@@ -80,6 +81,7 @@ char *machine_find_data(Machine *m, const char *name, GError **err);
 
 /* From devices and vCPUs, any thread: tell the listener; the caller goes on. */
 void machine_request(Machine *m, StopCause cause);
+void machine_tray_moved(Machine *m, Device *d);
 void machine_powerdown(Machine *m); /* the power button, for the guest to act on */
 
 /* Host ends by name.  claim: error if there is none (naming the nearest) or another device has it (naming that). */

@@ -95,10 +95,43 @@ const QapiType qapi_types[] = {
     OBJECT("BlockInfo", "device: str, ?qdev: str, type: str, removable: bool, locked: bool, ?inserted: BlockDeviceInfo, ?tray_open: bool, "
                         "?io-status: BlockDeviceIoStatus"),
 
+    OBJECT("BlockDeviceStats", "rd_bytes: int, wr_bytes: int, unmap_bytes: int, rd_operations: int, wr_operations: int, flush_operations: int, "
+                               "unmap_operations: int, rd_total_time_ns: int, wr_total_time_ns: int, flush_total_time_ns: int, unmap_total_time_ns: int, "
+                               "?wr_highest_offset: int, rd_merged: int, wr_merged: int, flush_merged: int, unmap_merged: int, ?idle_time_ns: int, "
+                               "failed_rd_operations: int, failed_wr_operations: int, failed_flush_operations: int, failed_unmap_operations: int, "
+                               "invalid_rd_operations: int, invalid_wr_operations: int, invalid_flush_operations: int, invalid_unmap_operations: int, "
+                               "account_invalid: bool, account_failed: bool, timed_stats: [any]"),
+    OBJECT("BlockStats", "?device: str, ?qdev: str, ?node-name: str, stats: BlockDeviceStats"),
+    ENUM("BlockdevChangeReadOnlyMode", "retain read-only read-write"),
+    OPEN("BlockdevOptions", "driver: str, ?node-name: str"), /* the image layer checks those of each driver */
+
     /* screens */
     OBJECT("VncInfo", "enabled: bool, ?host: str, ?family: NetworkAddressFamily, ?service: str, ?auth: str, ?clients: [VncClientInfo]"),
     ENUM("DisplayProtocol", "vnc spice"),
     ENUM("SetPasswordAction", "keep"),
+
+    ENUM("ImageFormat", "ppm png"),
+
+    /* keys and pointers */
+    ENUM("KeyValueKind", "number qcode"),
+    OBJECT("KeyValueNumber", "data: int"),
+    OBJECT("KeyValueCode", "data: str"),
+    UNION("KeyValue", "type: KeyValueKind", "type", "number: KeyValueNumber, qcode: KeyValueCode"),
+    ENUM("InputEventKind", "key btn rel abs"),
+    ENUM("InputButton", "left middle right wheel-up wheel-down side extra wheel-left wheel-right"),
+    ENUM("InputAxis", "x y"),
+    OBJECT("InputKeyEvent", "key: KeyValue, down: bool"),
+    OBJECT("InputBtnEvent", "button: InputButton, down: bool"),
+    OBJECT("InputMoveEvent", "axis: InputAxis, value: int"),
+    OBJECT("InputKeyEventWrapper", "data: InputKeyEvent"),
+    OBJECT("InputBtnEventWrapper", "data: InputBtnEvent"),
+    OBJECT("InputMoveEventWrapper", "data: InputMoveEvent"),
+    UNION("InputEvent", "type: InputEventKind", "type",
+          "key: InputKeyEventWrapper, btn: InputBtnEventWrapper, rel: InputMoveEventWrapper, abs: InputMoveEventWrapper"),
+    OBJECT("MouseInfo", "name: str, index: int, current: bool, absolute: bool"),
+
+    /* networks: hostnet.h checks the options of each kind */
+    OPEN("Netdev", "type: str, id: str"),
 
     /* memory, PCI, lines */
     OBJECT("MemoryInfo", "base-memory: int, ?plugged-memory: int"),

@@ -13,6 +13,7 @@
 #include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/net.h"
+#include "vmm/nodes.h"
 #include "vmm/io_threads.h"
 #include "vmm/objects.h"
 #include "vmm/qtest/qtest.h"
@@ -123,28 +124,10 @@ static void add_rngs(Vm *vm)
 
 /* ---- host ends */
 
-static bool open_drive(Vm *vm, const DriveConfig *d, GError **err)
-{
-    BlkOpenOptions o = { .filename = d->file, .format = d->format, .read_only = d->read_only || d->cdrom, .options = d->options,
-                         .snapshot = !d->cdrom && (d->snapshot || vm->config->snapshot), .env = vm->config->env };
-    if (d->used || (!d->file && !d->tree))
-        return true;
-    BlkNode *node = d->tree ? blk_open_tree(d->tree, &o, err) : blk_open(&o, err);
-    if (!node)
-        return false;
-    BlkInfo info;
-    blk_info(node, &info);
-    if (info.warning)
-        g_printerr("atoll-vm: warning: %s\n", info.warning);
-    g_ptr_array_add(vm->drives, node);
-    machine_add_backend(vm->machine, BACKEND_DRIVE, d->id, node);
-    return true;
-}
-
 static bool open_drives(Vm *vm, GError **err)
 {
     for (unsigned i = 0; i < vm->config->drives->len; i++)
-        if (!open_drive(vm, &g_array_index(vm->config->drives, DriveConfig, i), err))
+        if (!vm_open_drive(vm, &g_array_index(vm->config->drives, DriveConfig, i), err))
             return false;
     return true;
 }

@@ -203,6 +203,22 @@ static void unplugged(void *opaque, Device *d)
     g_idle_add_full(G_PRIORITY_HIGH, on_gone, gone, g_free);
 }
 
+/* Only a device that is there still has a tray. */
+static gboolean on_tray(void *opaque)
+{
+    Gone *moved = opaque;
+    if (g_ptr_array_find(moved->vm->machine->devices, moved->device, NULL))
+        vm_tray_moved(moved->vm, moved->device);
+    return G_SOURCE_REMOVE;
+}
+
+static void tray_moved(void *opaque, Device *d)
+{
+    Gone *moved = g_new(Gone, 1);
+    *moved = (Gone){ opaque, d };
+    g_idle_add_full(G_PRIORITY_HIGH, on_tray, moved, g_free);
+}
+
 static gboolean on_signal(Vm *vm, int signum)
 {
     g_printerr("atoll-vm: ending on signal %d (%s)\n", signum, strsignal(signum));
@@ -225,7 +241,7 @@ static void watch_quit_keys(Vm *vm, bool on)
 
 int vm_run(Vm *vm)
 {
-    vm->machine->listener = (MachineListener) { stop_requested, vm, unplugged };
+    vm->machine->listener = (MachineListener) { stop_requested, vm, unplugged, tray_moved };
     unsigned sources[] = { g_unix_signal_add(SIGINT, on_sigint, vm), g_unix_signal_add(SIGTERM, on_sigterm, vm),
                            g_unix_signal_add(SIGHUP, on_sighup, vm) };
     watch_quit_keys(vm, true);

@@ -49,6 +49,7 @@ void vm_reset(Vm *vm, bool guest, const char *reason);
 void vm_quit(Vm *vm, int status, const char *reason);
 
 void vm_device_gone(Vm *vm, Device *d); /* the guest has let go of d: takes it out */
+void vm_tray_moved(Vm *vm, Device *d);
 
 /* The whole program. */
 int vm_main(int argc, char **argv);

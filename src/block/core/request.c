@@ -220,10 +220,10 @@ int blk_pwrite(BlkNode *n, uint64_t off, const void *buf, size_t len)
 
 void blk_done(BlkReq *r, int status)
 {
-    BlkNode *root = r->node;
+    BlkReq copy = *r;
     r->done(r, status); /* r may be gone now */
-    if (root)
-        root_leave(root);
+    if (copy.node)
+        root_done(copy.node, &copy, status);
 }
 
 /* A request that passes a node which wants to know when it is through. */

@@ -4,6 +4,9 @@
  *
  * Workers come from a GThreadPool that is not exclusive, so the threads of idle images serve busy ones.
  */
+#include <string.h>
+#include <time.h>
+
 #include "block/driver.h"
 
 enum { WORKERS = 16 };
@@ -15,7 +18,16 @@ struct BlkRoot {
     unsigned in_flight, closed; /* closed: how many hold the gate */
     unsigned idlers;            /* who wait until nothing is in flight: waking nobody costs a system call too */
     GQueue waiting;             /* of BlkReq */
+    BlkStats stats[BLK_OPS];
+    int64_t last_ns;            /* 0: no request yet */
 };
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
 
 /* Caller has the lock. */
 static bool may_enter(BlkRoot *r)
@@ -44,6 +56,31 @@ void root_leave(BlkNode *n)
     g_mutex_unlock(&r->lock);
 }
 
+void root_done(BlkNode *n, const BlkReq *copy, int status)
+{
+    BlkRoot *r = n->root;
+    int64_t now = now_ns();
+    g_mutex_lock(&r->lock);
+    BlkStats *s = &r->stats[copy->op];
+    s->requests += !status;
+    s->failed += status != 0;
+    s->bytes += status ? 0 : copy->len;
+    s->ns += status ? 0 : now - copy->start_ns;
+    r->last_ns = now;
+    if (!--r->in_flight && r->idlers)
+        g_cond_broadcast(&r->changed);
+    g_mutex_unlock(&r->lock);
+}
+
+void blk_stats(BlkNode *n, BlkStats ret[BLK_OPS], int64_t *ret_idle_ns)
+{
+    BlkRoot *r = n->root;
+    g_mutex_lock(&r->lock);
+    memcpy(ret, r->stats, sizeof(r->stats));
+    *ret_idle_ns = r->last_ns ? MAX(now_ns() - r->last_ns, 0) : -1;
+    g_mutex_unlock(&r->lock);
+}
+
 static void start(BlkNode *n, BlkReq *req)
 {
     if (!node_submit(n, req))
@@ -54,6 +91,7 @@ void blk_submit(BlkNode *n, BlkReq *req)
 {
     BlkRoot *r = n->root;
     req->node = n;
+    req->start_ns = now_ns();
     g_mutex_lock(&r->lock);
     bool now = may_enter(r);
     if (!now)

@@ -200,10 +200,19 @@ static bool boot_place(Device *d, BootPlace *ret)
 
 void ide_drive_let_go(Device *plugged) { ((IdePlug *)plugged)->place = NULL; }
 
+/* The guest sees it when it asks for identify data again. */
+static void resized(Device *d, uint64_t bytes)
+{
+    IdePlug *p = (IdePlug *)d;
+    g_mutex_lock(p->disk.lock);
+    p->disk.bytes = bytes;
+    g_mutex_unlock(p->disk.lock);
+}
+
 const DeviceType ide_hd_type = {
     .name = "ide-hd", .summary = "IDE disk", .spec = "ATA8-ACS (T13/1699D)",
     .size = sizeof(IdePlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize,
-    .boot_place = boot_place, .resumed = resumed,
+    .boot_place = boot_place, .resumed = resumed, .resized = resized,
 };
 
 const DeviceType ide_cd_type = {

@@ -1,6 +1,8 @@
 /* medium.c - see medium.h. */
 #include "devices/storage/medium.h"
 
+#include "machine/machine.h"
+
 static bool get(Device *d, Medium *ret, GError **err)
 {
     *ret = (Medium){ 0 };
@@ -39,6 +41,8 @@ static bool open_locked(Device *d, const Medium *m, bool force, GError **err)
         tell(d, m);
         return error_set(err, ERR_BUSY, "the guest has locked the tray of '%s', and was asked to let go; try again, or force it", d->path);
     }
+    if (!u->tray_open)
+        machine_tray_moved(d->machine, d);
     u->media_event |= !u->tray_open;
     u->tray_open = true;
     u->locked = u->eject_request = false;
@@ -69,6 +73,7 @@ bool medium_close_tray(Device *d, GError **err)
     g_mutex_lock(m.disk->lock);
     if (m.unit->tray_open) {
         m.unit->tray_open = false;
+        machine_tray_moved(d->machine, d);
         m.unit->media_event = true;
         m.unit->attention = m.disk->blk ? ASC_MEDIUM_CHANGED : 0;
         tell(d, &m);

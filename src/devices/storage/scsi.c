@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "machine/machine.h"
 
 const Field scsi_unit_fields[] = {
     { F(ScsiUnit, cd), .role = FIELD_HOST },
@@ -255,8 +256,11 @@ static bool eject(ScsiUnit *u, bool open)
 {
     if (open && u->locked)
         return false;
-    u->media_event |= u->tray_open != open;
+    bool moved = u->tray_open != open;
+    u->media_event |= moved;
     u->tray_open = open;
+    if (moved && u->disk->dev)
+        machine_tray_moved(u->disk->dev->machine, u->disk->dev);
     return true;
 }
 

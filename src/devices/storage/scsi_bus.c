@@ -196,9 +196,20 @@ static bool boot_place(Device *d, BootPlace *ret)
     return true;
 }
 
+/* SBC-3, 4.6: the next command hears of it. */
+static void resized(Device *d, uint64_t bytes)
+{
+    ScsiPlug *p = (ScsiPlug *)d;
+    g_mutex_lock(p->disk.lock);
+    p->disk.bytes = bytes;
+    p->unit.attention = ASC_CAPACITY_CHANGED;
+    g_mutex_unlock(p->disk.lock);
+}
+
 const DeviceType scsi_hd_type = {
     .name = "scsi-hd", .summary = "SCSI disk", .spec = "SPC-3, SBC-3 (T10)", .bus = "SCSI",
     .size = sizeof(ScsiPlug), .version = 1, .fields = hd_fields, .realize = realize, .unrealize = unrealize, .reset = reset, .boot_place = boot_place, .resumed = resumed,
+    .resized = resized,
 };
 
 const DeviceType scsi_cd_type = {

@@ -302,6 +302,16 @@ static const VirtioType blk_type = {
     .notified = notified, .quiesce = quiesce, .config_written = config_written,
 };
 
+static void resized(Device *d, uint64_t bytes)
+{
+    VirtioBlk *b = (VirtioBlk *)d;
+    g_mutex_lock(&d->lock);
+    b->disk.bytes = bytes;
+    fill_config(b);
+    virtio_config_changed(&b->base.virtio);
+    g_mutex_unlock(&d->lock);
+}
+
 /* ---- life */
 
 static bool realize(Device *d, GError **err)
@@ -363,4 +373,4 @@ VIRTIO_PCI_TYPES(virtio_blk_pci_type, "virtio-blk-pci",
     .summary = "virtio disk", .spec = "Virtio 1.2, 5.2",
     .size = sizeof(VirtioBlk), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load,
-    .boot_place = boot_place, .resumed = resumed);
+    .boot_place = boot_place, .resized = resized, .resumed = resumed);

@@ -2,6 +2,7 @@
 #include "vmm/monitor/qom.h"
 
 #include "block/block.h"
+#include "devices/storage/medium.h"
 
 static JsonObject *image_info(BlkNode *n, const BlkInfo *info)
 {
@@ -74,32 +75,44 @@ typedef struct Disks {
     JsonArray *list;
 } Disks;
 
-static void add_disk(const char *id, void *backend, Device *holder, void *opaque)
+static void add_drive(const char *id, bool node, BlkNode *root, const Device *holder, JsonArray *list)
 {
-    Disks *disks = opaque;
-    bool node = is_blockdev(disks->vm->config, id), cd = holder && g_str_has_suffix(holder->type->name, "-cd");
-    if (node && !holder)
-        return; /* no disk of the guest's */
+    MediumInfo medium = { 0 };
+    bool removable = holder && medium_info((Device *)holder, &medium);
     JsonObject *o = json_object_new();
     json_object_set_string_member(o, "device", node ? "" : id);
     if (holder) {
-        g_autofree char *path = qom_device_path(holder);
+        g_autofree char *path = qom_drive_path(holder);
         json_object_set_string_member(o, "qdev", path);
     }
     json_object_set_string_member(o, "type", "unknown");
-    json_object_set_boolean_member(o, "removable", cd);
-    json_object_set_boolean_member(o, "locked", FALSE);
-    json_object_set_object_member(o, "inserted", node_info(backend, id));
+    json_object_set_boolean_member(o, "removable", removable);
+    json_object_set_boolean_member(o, "locked", medium.locked);
+    if (root)
+        json_object_set_object_member(o, "inserted", node_info(root, id));
     json_object_set_string_member(o, "io-status", "ok");
-    if (cd)
-        json_object_set_boolean_member(o, "tray_open", FALSE);
-    json_array_add_object_element(disks->list, o);
+    if (medium.has_tray)
+        json_object_set_boolean_member(o, "tray_open", medium.tray_open);
+    json_array_add_object_element(list, o);
+}
+
+static void add_disk(const char *id, void *backend, Device *holder, void *opaque)
+{
+    Disks *disks = opaque;
+    bool node = is_blockdev(disks->vm->config, id);
+    if (!node || holder) /* else no disk of the guest's */
+        add_drive(id, node, backend, holder, disks->list);
 }
 
 static bool query_block(MonitorCall *call, GError **err)
 {
     Disks disks = { call->vm, json_array_new() };
+    const GPtrArray *devices = call->vm->machine->devices;
+    MediumInfo medium;
     machine_each_backend(call->vm->machine, BACKEND_DRIVE, add_disk, &disks);
+    for (unsigned i = 0; i < devices->len; i++) /* drives with nothing in them */
+        if (medium_info(devices->pdata[i], &medium) && !medium.drive)
+            add_drive("", true, NULL, devices->pdata[i], disks.list);
     return return_array(call, disks.list);
 }
 

@@ -1,6 +1,7 @@
 /* commands_device.c - devices that come and go while the machine is there. */
 #include "machine/bus.h"
 #include "vmm/monitor/qom.h"
+#include "vmm/nodes.h"
 
 static char *json_text(JsonObject *o)
 {
@@ -15,11 +16,26 @@ static bool plug(Vm *vm, Device *d, const DeviceConfig *c, GError **err)
     return cold ? board_plug(vm->board, d, c->bus, c->addr, err) : device_hotplug(d, c->bus, c->addr, err);
 }
 
+/* A node may be another drive's by now, or closed. */
+static bool name_drive(Vm *vm, DeviceConfig *c, GError **err)
+{
+    for (char **p = c->props; p && p[0]; p += 2) {
+        char *drive = g_str_equal(p[0], "drive") ? vm_node_drive(vm, p[1], err) : NULL;
+        if (!drive && g_str_equal(p[0], "drive"))
+            return false;
+        if (drive) {
+            g_free(p[1]);
+            p[1] = drive;
+        }
+    }
+    return true;
+}
+
 static bool add(Vm *vm, const char *text, GError **err)
 {
     DeviceConfig c = { 0 };
     Device *d = NULL;
-    bool ok = config_device_read(vm->config, text, &c, err) && (d = device_new(vm->machine, c.type, c.id, (const char *const *)c.props, err)) &&
+    bool ok = config_device_read(vm->config, text, &c, err) && name_drive(vm, &c, err) && (d = device_new(vm->machine, c.type, c.id, (const char *const *)c.props, err)) &&
               plug(vm, d, &c, err);
     if (!ok)
         device_destroy(d);

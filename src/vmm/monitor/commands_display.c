@@ -1,9 +1,10 @@
-/* commands_display.c - VNC servers: who looks, and passwords. */
+/* commands_display.c - VNC servers: who looks, and passwords; pictures of screens. */
 #include <string.h>
 #include <time.h>
 
+#include "console/screenshot.h"
 #include "console/vnc/vnc.h"
-#include "vmm/monitor/command.h"
+#include "vmm/monitor/qom.h"
 
 static JsonObject *client_info(const VncClientInfo *client)
 {
@@ -76,10 +77,38 @@ static bool expire_password(MonitorCall *call, GError **err)
     return true;
 }
 
+/* ---- pictures */
+
+static Display *find_display(MonitorCall *call, GError **err)
+{
+    const char *device = arg_text(call, "device");
+    int64_t head = arg_int(call, "head", 0);
+    QomNode node;
+    if (head) {
+        error_set(err, ERR_NOT_FOUND, "an adapter has one screen here: head is 0, not %" G_GINT64_FORMAT, head);
+        return NULL;
+    }
+    if (device)
+        return qom_find(call->vm, device, &node, err) ? screens_find(call->vm->screens, node.device ? node.device->path : device, err) : NULL;
+    Display *d = screens_nth(call->vm->screens, 0);
+    if (!d)
+        error_set(err, ERR_NOT_FOUND, "There is no console to take a screendump from");
+    return d;
+}
+
+static bool screendump(MonitorCall *call, GError **err)
+{
+    Display *d = find_display(call, err);
+    ScreenshotFormat format = g_strcmp0(arg_text(call, "format"), "png") == 0 ? SCREENSHOT_PNG : SCREENSHOT_PPM;
+    return d && display_screenshot(d, arg_text(call, "filename"), format, err);
+}
+
 const MonitorCommand display_commands[] = {
     { "query-vnc", "info vnc", .ret = "VncInfo", .doc = "the VNC server and who looks", .run = query_vnc, .early = true },
     { "set_password", "set_password", "protocol: DisplayProtocol, password: str, ?connected: SetPasswordAction", .line_args = "protocol: str, password: str",
       .doc = "the password of the VNC server", .run = set_password },
     { "expire_password", "expire_password", "protocol: DisplayProtocol, time: str", .doc = "when that password ends: now, never, +SECONDS", .run = expire_password },
+    { "screendump", "screendump", "filename: str, ?device: str, ?head: int, ?format: ImageFormat", .line_args = "filename: str, ?format: str, ?device: str",
+      .doc = "the screen as a picture in a file", .run = screendump },
     { NULL },
 };

@@ -38,6 +38,16 @@ char *qom_device_path(const Device *d)
     return g_strconcat(folders[folder_of(d)], "/", name, NULL);
 }
 
+/* In QEMU a virtio function and the disk behind it are two objects, and clients look for the second. */
+#define BACKEND_SUFFIX "/virtio-backend"
+char *qom_drive_path(const Device *d)
+{
+    g_autofree char *path = qom_device_path(d);
+    if (g_str_has_prefix(d->type->name, "virtio-"))
+        return g_strconcat(path, BACKEND_SUFFIX, NULL);
+    return d->id ? g_strdup(d->id) : g_steal_pointer(&path);
+}
+
 char *qom_vcpu_path(const Vcpu *v) { return g_strdup_printf("%s/device[%u]", folders[UNATTACHED], v->id); }
 
 bool qom_find(Vm *vm, const char *path, QomNode *ret, GError **err)
@@ -47,6 +57,8 @@ bool qom_find(Vm *vm, const char *path, QomNode *ret, GError **err)
     size_t n = strlen(plain);
     if (n > 1 && plain[n - 1] == '/')
         plain[n - 1] = 0;
+    if (g_str_has_suffix(plain, BACKEND_SUFFIX))
+        plain[strlen(plain) - strlen(BACKEND_SUFFIX)] = 0;
     *ret = (QomNode){ 0 };
     for (unsigned i = 0; folders[i]; i++)
         if (g_str_equal(plain, folders[i]))

@@ -7,6 +7,9 @@ struct Monitors {
     Vm *vm;
     QapiSchema *schema;
     GPtrArray *list; /* Monitor */
+    GPtrArray *held; /* const Key: pressed by send-key, */
+    unsigned hold;   /* until this source lets go; 0: none */
+    int64_t pointer[2]; /* where input-send-event has put it last */
 };
 
 struct Monitor {
@@ -31,3 +34,6 @@ bool qmp_run(Monitor *m, const MonitorCommand *c, JsonObject *args, JsonNode **r
 /* line.c */
 void line_open(Monitor *m);
 void line_receive(Monitor *m, const char *data, size_t n);
+
+/* commands_input.c */
+void monitors_let_go(Monitors *all); /* of all keys that send-key holds */

@@ -78,6 +78,7 @@ Monitors *monitors_new(Vm *vm)
     all->schema = qapi_schema_new();
     qapi_schema_add(all->schema, qapi_types);
     all->list = g_ptr_array_new_with_free_func(monitor_free);
+    all->held = g_ptr_array_new();
     return all;
 }
 
@@ -85,6 +86,9 @@ void monitors_free(Monitors *all)
 {
     if (!all)
         return;
+    if (all->hold)
+        g_source_remove(all->hold); /* the guest is going, too */
+    g_ptr_array_unref(all->held);
     g_ptr_array_unref(all->list);
     qapi_schema_free(all->schema);
     g_free(all);

@@ -12,6 +12,7 @@ typedef struct QomNode {
 } QomNode;
 bool qom_find(Vm *vm, const char *path, QomNode *ret, GError **err);
 char *qom_device_path(const Device *d); /* caller frees */
+char *qom_drive_path(const Device *d);  /* of what has an image, as query-block tells it; caller frees */
 char *qom_vcpu_path(const Vcpu *v);
 
 /* Properties, as ObjectPropertyInfo: name, type and default. */
