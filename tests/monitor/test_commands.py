@@ -106,7 +106,7 @@ class Blocks(unittest.TestCase):
                              "-device", "virtio-blk-pci,drive=top,id=d0") as machine:
                 disk, = machine.qmp.run("query-block")
                 self.assertEqual((disk["qdev"], disk["inserted"]["node-name"], disk["inserted"]["image"]["virtual-size"]),
-                                 ("/machine/peripheral/d0", "top", 1 << 20))
+                                 ("/machine/peripheral/d0/virtio-backend", "top", 1 << 20))
                 self.assertEqual(sorted(node["node-name"] for node in machine.qmp.run("query-named-block-nodes")), ["bottom", "top"])
                 self.assertIn("disk.img", machine.qmp.line("info block"))
 
