@@ -12,6 +12,7 @@
 #include "devices/misc/i8237.h"
 #include "devices/misc/misc.h"
 #include "devices/net/net.h"
+#include "devices/pci/bridges.h"
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix.h"
 #include "devices/pci/q35.h"
@@ -35,6 +36,7 @@ const DeviceType *const device_types[] = {
     &q35_mch_type,
     &q35_ecam_type,
     &ich9_lpc_type,
+    &pcie_root_port_type,
     &a20_type,
     &i8259_type,
     &ioapic_type,

@@ -13,16 +13,6 @@
 
 enum { HEADER_SIZE = 0x40 };
 
-struct PciBus {
-    Bus bus;
-    const PciBusOps *ops;
-    void *opaque;
-    const PciHotplugOps *hotplug;
-    void *hotplug_opaque;
-    GMutex lock; /* of function[] */
-    PciDevice *function[256];
-};
-
 const Field pci_fields[] = {
     { FA(PciDevice, config), .doc = "configuration space" },
     { FA(PciDevice, msix_table), .doc = "MSI-X table" },
@@ -93,6 +83,7 @@ PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void 
     PciBus *b = g_new0(PciBus, 1);
     b->ops = ops;
     b->opaque = opaque;
+    b->slots = 32;
     bus_init(&b->bus, m, &pci_bus_type, name, NULL);
     g_mutex_init(&b->lock);
     return b;
@@ -140,6 +131,19 @@ void pci_bus_each(PciBus *b, void (*fn)(PciDevice *p, void *arg), void *arg)
     }
 }
 
+/* A bridge forwards what lies between its secondary and subordinate numbers; on its way down the access is type 0 only at the former. */
+PciBus *pci_bus_number(PciBus *b, unsigned number)
+{
+    enum { SECONDARY = 0x19, SUBORDINATE = 0x1a };
+    for (unsigned devfn = 0; number && b && devfn < b->slots * 8; devfn++) {
+        const PciDevice *p = pci_find(b, devfn);
+        if (!p || !p->behind || number < p->config[SECONDARY] || number > p->config[SUBORDINATE])
+            continue;
+        return number == p->config[SECONDARY] ? p->behind : pci_bus_number(p->behind, number);
+    }
+    return number ? NULL : b;
+}
+
 void pci_bus_msi(PciBus *b, uint64_t address, uint32_t data)
 {
     if (b->ops->msi)
@@ -147,13 +151,16 @@ void pci_bus_msi(PciBus *b, uint64_t address, uint32_t data)
 }
 
 /* Open Firmware's PCI binding, 2.5, with QEMU's names of classes: what firmware looks for. */
-char *pci_boot_path(const PciDevice *p)
+static void append_boot_path(GString *path, const PciDevice *p)
 {
     static const struct { uint16_t class_code; const char *name; } names[] = {
         { 0x0100, "scsi" }, { 0x0101, "ide" }, { 0x0102, "fdc" }, { 0x0200, "ethernet" }, { 0x0604, "pci-bridge" }, { 0x0c03, "usb" },
     };
-    GString *path = g_string_new("/pci@i0cf8/");
     const char *name = NULL;
+    const Device *bridge = p->bus ? p->bus->bus.owner : NULL;
+    if (bridge)
+        append_boot_path(path, (const PciDevice *)bridge);
+    g_string_append_c(path, '/');
     for (unsigned i = 0; !name && i < G_N_ELEMENTS(names); i++)
         if (names[i].class_code == pci_get16(p, PCI_CLASS + 1))
             name = names[i].name;
@@ -164,6 +171,12 @@ char *pci_boot_path(const PciDevice *p)
     g_string_append_printf(path, "@%x", p->devfn >> 3);
     if (p->devfn & 7)
         g_string_append_printf(path, ",%x", p->devfn & 7);
+}
+
+char *pci_boot_path(const PciDevice *p)
+{
+    GString *path = g_string_new("/pci@i0cf8");
+    append_boot_path(path, p);
     return g_string_free(path, FALSE);
 }
 
@@ -187,7 +200,7 @@ bool pci_devfn_parse(const char *addr, uint8_t *ret, GError **err)
 static int free_slot(const PciBus *b)
 {
     static PciDevice *const empty[8];
-    for (unsigned slot = 0; slot < 32; slot++)
+    for (unsigned slot = 0; slot < b->slots; slot++)
         if (!memcmp(&b->function[slot * 8], empty, sizeof(empty)))
             return pci_devfn(slot, 0);
     return -1;
@@ -197,6 +210,8 @@ static bool take_slot(PciDevice *p, PciBus *b, int devfn, GError **err)
 {
     if (devfn < 0 && (devfn = free_slot(b)) < 0)
         return error_set(err, ERR_BUSY, "%s: every slot of PCI bus '%s' is taken; remove a device", p->dev.path, b->bus.name);
+    if (devfn >> 3 >= (int)b->slots)
+        return error_set(err, ERR_INVALID, "%s: bus '%s' has slot 0 only, not %x; leave addr= out", p->dev.path, b->bus.name, devfn >> 3);
     if (b->function[devfn])
         return error_set(err, ERR_BUSY, "%s: slot %x.%x of PCI bus '%s' is taken by device '%s'; choose another addr", p->dev.path,
                          devfn >> 3, devfn & 7, b->bus.name, b->function[devfn]->dev.path);
@@ -303,7 +318,7 @@ static void init_header(PciDevice *p)
     pci_set16(p, PCI_DEVICE_ID, i->device);
     p->config[PCI_REVISION] = i->revision;
     put(p->config, PCI_CLASS, 3, i->class_code);
-    p->config[PCI_HEADER_TYPE] = i->multifunction ? 0x80 : 0;
+    p->config[PCI_HEADER_TYPE] = i->multifunction || p->multifunction ? 0x80 : 0;
     pci_set16(p, PCI_SUBSYSTEM_VENDOR, i->subsystem_vendor);
     pci_set16(p, PCI_SUBSYSTEM, i->subsystem);
     p->config[PCI_INTERRUPT_PIN] = i->interrupt_pin;

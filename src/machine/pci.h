@@ -1,5 +1,5 @@
 #pragma once
-#include "machine/device.h"
+#include "machine/bus.h"
 /*
  * pci.h - PCI functions and their bus.  PCI Local Bus Specification 3.0; capabilities per its appendix H.
  *
@@ -43,7 +43,8 @@ struct PciDevice {
     uint32_t msix_pending[PCI_MSIX_MAX / 32];
     bool intx_level;
     char *romfile; /* properties: pci_props */
-    bool rombar;
+    bool rombar, multifunction;
+    PciBus *behind; /* a bridge's: pci_bridge.h */
     RamBlock *rom; /* NULL: none */
     MemRegion *rom_region;
 };
@@ -61,6 +62,17 @@ typedef struct PciHotplugOps {
     bool (*unplug_request)(void *opaque, PciDevice *p, GError **err);
 } PciHotplugOps;
 
+struct PciBus {
+    Bus bus;
+    const PciBusOps *ops;
+    void *opaque;
+    const PciHotplugOps *hotplug;
+    void *hotplug_opaque;
+    unsigned slots;
+    GMutex lock; /* of function[] */
+    PciDevice *function[256];
+};
+
 PciBus *pci_bus_create(Machine *m, const char *name, const PciBusOps *ops, void *opaque);
 void pci_bus_destroy(PciBus *b); /* after its functions; NULL is fine */
 /* Before device_realize().  devfn -1: the first free slot.  Error names the holder of a taken slot. */
@@ -71,6 +83,7 @@ void pci_bus_set_hotplug(PciBus *b, const PciHotplugOps *ops, void *opaque);
 void pci_hide(PciDevice *p);
 char *pci_boot_path(const PciDevice *p); /* for BootPlace: "/pci@i0cf8/scsi@4", "/pci@i0cf8/pci8086,2922@1f,2" */
 PciDevice *pci_find(PciBus *b, uint8_t devfn); /* NULL: empty */
+PciBus *pci_bus_number(PciBus *root, unsigned number); /* as the guest has numbered those behind bridges; NULL: none */
 bool pci_devfn_parse(const char *addr, uint8_t *ret, GError **err); /* "3", "0x3.1": slot and function, hexadecimal or not */
 /* Configuration accesses of a host bridge; size 1, 2, 4; all ones where nothing is.  Not with a function's lock held. */
 uint32_t pci_config_read(PciBus *b, uint8_t devfn, unsigned off, unsigned size);

@@ -13,6 +13,7 @@ enum { ROM_ENABLE = 1, ROM_LEAST = 4096, ROM_MOST = 32 << 20 };
 const Field pci_props[] = {
     { F(PciDevice, romfile), .role = FIELD_PROP, .doc = "expansion ROM, a path or a name in the -L folders; empty: none" },
     { F(PciDevice, rombar), .role = FIELD_PROP, .reset = 1, .doc = "whether firmware finds the expansion ROM" },
+    { F(PciDevice, multifunction), .role = FIELD_PROP, .doc = "others of this slot's functions are in use, too" },
     { .name = NULL },
 };
 

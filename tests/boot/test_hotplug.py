@@ -65,7 +65,8 @@ class Machine:
         assert event["data"]["device"] == name, event
 
     def names(self):
-        return [entry["name"] for entry in self.run("qom-list", path="/machine/peripheral") if entry["name"] != "type"]
+        """The devices that the user has named, ports apart."""
+        return [entry["name"] for entry in self.run("qom-list", path="/machine/peripheral") if entry["name"] not in ("type", "pci.1", "pci.2")]
 
 
 class Pc(unittest.TestCase):
@@ -115,6 +116,13 @@ class Pc(unittest.TestCase):
             vm.run("system_reset")
             vm.deleted("disk")
             self.assertEqual(vm.names(), [])
+
+
+class RootPort(Pc):
+    """pciehp: a slot with button, power controller and indicators."""
+    args = ["-machine", "q35", "-device", "pcie-root-port,port=16,chassis=1,id=pci.1,bus=pcie.0,multifunction=on,addr=0x2",
+            "-device", "pcie-root-port,port=17,chassis=2,slot=2,id=pci.2,bus=pcie.0,addr=0x2.0x1"]
+    slots = [{"bus": "pci.1", "addr": "0x0"}, {"bus": "pci.2"}]
 
 
 if __name__ == "__main__":

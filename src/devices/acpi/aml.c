@@ -7,7 +7,7 @@ enum { /* 20.3 */
     OP_ZERO = 0x00, OP_ONE = 0x01, OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d,
     OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_VAR_PACKAGE = 0x13, OP_METHOD = 0x14,
     OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_LOCAL0 = 0x60, OP_ARG0 = 0x68, OP_STORE = 0x70, OP_SHIFT_LEFT = 0x79, OP_AND = 0x7b,
-    OP_OR = 0x7d, OP_NOTIFY = 0x86, OP_DWORD_FIELD = 0x8a, OP_IF = 0xa0, OP_RETURN = 0xa4,
+    OP_OR = 0x7d, OP_NOTIFY = 0x86, OP_DWORD_FIELD = 0x8a, OP_NOT = 0x92, OP_EQUAL = 0x93, OP_IF = 0xa0, OP_RETURN = 0xa4,
     EXT_REGION = 0x80, EXT_FIELD = 0x81, EXT_DEVICE = 0x82,
 };
 
@@ -280,6 +280,21 @@ static Aml *binary(uint8_t op, Aml *x, Aml *y, Aml *to)
 Aml *aml_and(Aml *a, Aml *b, Aml *to) { return binary(OP_AND, a, b, to); }
 Aml *aml_or(Aml *a, Aml *b, Aml *to) { return binary(OP_OR, a, b, to); }
 Aml *aml_shift_left(Aml *value, Aml *bits, Aml *to) { return binary(OP_SHIFT_LEFT, value, bits, to); }
+
+Aml *aml_equal(Aml *x, Aml *y)
+{
+    Aml *a = start(OP_EQUAL);
+    aml_append(a, x);
+    aml_append(a, y);
+    return a;
+}
+
+Aml *aml_not(Aml *condition)
+{
+    Aml *a = start(OP_NOT);
+    aml_append(a, condition);
+    return a;
+}
 
 Aml *aml_notify(Aml *device, Aml *value)
 {

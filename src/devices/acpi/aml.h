@@ -45,6 +45,8 @@ Aml *aml_store(Aml *value, Aml *to);
 Aml *aml_and(Aml *a, Aml *b, Aml *to); /* to NULL: value only */
 Aml *aml_or(Aml *a, Aml *b, Aml *to);
 Aml *aml_shift_left(Aml *value, Aml *bits, Aml *to);
+Aml *aml_equal(Aml *a, Aml *b); /* as a condition */
+Aml *aml_not(Aml *condition);
 Aml *aml_notify(Aml *device, Aml *value);
 Aml *aml_call(const char *method, Aml *first, ...) G_GNUC_NULL_TERMINATED; /* without arguments: aml_ref() */
 Aml *aml_if(Aml *condition, Aml *first, ...) G_GNUC_NULL_TERMINATED;

@@ -178,7 +178,8 @@ Aml *acpi_pc_dsdt(const AcpiBoard *b)
     Aml *dsdt = aml_nothing();
     aml_append(dsdt, aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)));
     aml_append(dsdt, aml_scope("\\_SB",
-        aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), acpi_hotplug_slots(b), NULL),
+        aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), acpi_hotplug_slots(b),
+                   acpi_express_control(b), NULL),
         aml_byte_field("PCI0.ISA.P40C", route_fields, b->chips->links == 8 ? 9 : 4),
         interrupt_links(b), hpet_device(b), processors(b), NULL));
     aml_append(dsdt, acpi_hotplug_event(b));

@@ -39,20 +39,24 @@ static void address_write(Device *d, uint64_t off, unsigned size, uint64_t value
     }
 }
 
-/* Nothing answers on other buses than 0: there is no bridge. */
-static bool selected(const I440fxPorts *h) { return h->bus && h->address & CONFADD_ENABLE && !(h->address >> 16 & 0xff); }
+static PciBus *selected(const I440fxPorts *h)
+{
+    return h->bus && h->address & CONFADD_ENABLE ? pci_bus_number(h->bus, h->address >> 16 & 0xff) : NULL;
+}
 
 static uint64_t data_read(Device *d, uint64_t off, unsigned size)
 {
     I440fxPorts *h = (I440fxPorts *)d;
-    return selected(h) ? pci_config_read(h->bus, h->address >> 8, (h->address & 0xfc) + off, size) : UINT64_MAX;
+    PciBus *b = selected(h);
+    return b ? pci_config_read(b, h->address >> 8, (h->address & 0xfc) + off, size) : UINT64_MAX;
 }
 
 static void data_write(Device *d, uint64_t off, unsigned size, uint64_t value)
 {
     I440fxPorts *h = (I440fxPorts *)d;
-    if (selected(h))
-        pci_config_write(h->bus, h->address >> 8, (h->address & 0xfc) + off, size, value);
+    PciBus *b = selected(h);
+    if (b)
+        pci_config_write(b, h->address >> 8, (h->address & 0xfc) + off, size, value);
 }
 
 void i440fx_ports_set_bus(Device *ports, PciBus *bus) { ((I440fxPorts *)ports)->bus = bus; }

@@ -14,14 +14,16 @@ typedef struct Ecam {
 static uint64_t ecam_read(Device *d, uint64_t off, unsigned size)
 {
     Ecam *e = (Ecam *)d;
-    return e->bus && off >> 20 == 0 ? pci_config_read(e->bus, off >> 12, off & 0xfff, size) : UINT64_MAX;
+    PciBus *b = e->bus ? pci_bus_number(e->bus, off >> 20) : NULL;
+    return b ? pci_config_read(b, off >> 12, off & 0xfff, size) : UINT64_MAX;
 }
 
 static void ecam_write(Device *d, uint64_t off, unsigned size, uint64_t value)
 {
     Ecam *e = (Ecam *)d;
-    if (e->bus && off >> 20 == 0)
-        pci_config_write(e->bus, off >> 12, off & 0xfff, size, value);
+    PciBus *b = e->bus ? pci_bus_number(e->bus, off >> 20) : NULL;
+    if (b)
+        pci_config_write(b, off >> 12, off & 0xfff, size, value);
 }
 
 static const WindowOps ecam_ops = { ecam_read, ecam_write, 1, 4 };

@@ -1,0 +1,4 @@
+#pragma once
+#include "machine/pci.h"
+/* bridges.h - bridges between PCI buses. */
+extern const DeviceType pcie_root_port_type;
