@@ -4,9 +4,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
 
-static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, storage_handlers, event_handlers };
+static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, storage_handlers, network_handlers, event_handlers };
 
 static const Handler *handler_for(const char *procedure)
 {
@@ -147,6 +148,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     store_each(autostart, mark_autostart, d);
     store_each(records, read_record, d);
     pools_load(d);
+    networks_load(d);
     domain_start(domain_add(d->test, record_read_xml(&domain_type, test_domain, 0, NULL, NULL), true), false, NULL, false);
     return d;
 }

@@ -1,6 +1,6 @@
 /* domain_life.c - the verbs of a machine's life: start, stop, pause, each a job in its lane. */
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/net.h"
 
 /* virDomain*Reason, and events' details of the same meaning. */
 enum { RUNNING_BOOTED = 1, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
@@ -101,6 +101,8 @@ static void stopped(ManagedDomain *d, HvStop how)
     domain_lifecycle(d, EVENT_STOPPED, how);
     d->id = -1;
     remove_record(d);
+    if (!d->realm->in_memory)
+        network_unplug_cards(d->live);
     d->updated = false;
     g_clear_pointer((void **)&d->live, record_free);
     if (!d->config)
@@ -187,7 +189,7 @@ static bool start_begin(Job *j, GError **err)
         v->live = record_copy(v->domain->config);
     v->driver = hv_driver_for(v->live);
     v->live->id = v->domain->realm->next_id++;
-    return write_record(v->domain, v->live, err);
+    return network_prepare_cards(v->domain->realm, v->live, err) && write_record(v->domain, v->live, err);
 }
 
 static bool start_run(Job *j, GError **err)
@@ -197,9 +199,12 @@ static bool start_run(Job *j, GError **err)
     LaunchPlan *plan = launch_plan_new();
     if (v->driver->prepare)
         v->driver->prepare(v->live);
-    if (v->driver->plan(host, v->live, plan, err))
+    bool in_memory = v->domain->realm->in_memory;
+    if (v->driver->plan(host, v->live, plan, err) && (in_memory || network_plug_cards(v->live, err)))
         v->hv = v->driver->start(host, v->live, plan, notify, v->domain, err);
     launch_plan_free(plan);
+    if (!v->hv && !in_memory)
+        network_unplug_cards(v->live);
     if (!v->hv)
         return false;
     if (v->paused || v->driver->pause(v->hv, false, err))

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
 
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
@@ -10,6 +11,7 @@ Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
     *r = (Realm){ .daemon = d, .scheme = scheme, .in_memory = in_memory, .next_id = 1 };
     r->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)domain_unref);
     r->pools = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pool_unref);
+    r->networks = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)network_unref);
     return r;
 }
 
@@ -27,6 +29,10 @@ void realm_free(Realm *r)
     g_autoptr(GList) pools = g_hash_table_get_values(r->pools);
     for (GList *l = pools; l; l = l->next)
         pool_remove(l->data);
+    g_autoptr(GList) networks = g_hash_table_get_values(r->networks);
+    for (GList *l = networks; l; l = l->next)
+        network_remove(l->data);
+    g_hash_table_unref(r->networks);
     g_hash_table_unref(r->domains);
     g_hash_table_unref(r->pools);
     g_free(r);

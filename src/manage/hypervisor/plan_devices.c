@@ -288,13 +288,19 @@ char *plan_interface_device(const Interface *i, GError **err)
 
 char *plan_interface_backend(const Interface *i, GError **err)
 {
-    if (i->type != IF_USER) {
-        error_set(err, ERR_UNSUPPORTED, "interface '%s': type '%s' is not built yet; 'user' is", i->alias, interface_types[i->type - 1]);
+    bool tap = i->bridge && i->target;
+    g_autofree char *id = g_strconcat("host", i->alias, NULL);
+    if (i->type != IF_USER && !tap) {
+        error_set(err, ERR_UNSUPPORTED, "interface '%s': type '%s' is not built; user, network and bridge are", i->alias, interface_types[i->type - 1]);
         return NULL;
     }
-    Json *o = json_with("type", "user");
-    g_autofree char *id = g_strconcat("host", i->alias, NULL);
+    Json *o = json_with("type", tap ? "tap" : "user");
     json_text(o, "id", id);
+    if (tap) { /* the daemon has made it and put it into its bridge */
+        json_text(o, "ifname", i->target);
+        json_text(o, "script", "no");
+        json_text(o, "downscript", "no");
+    }
     return json_end(o);
 }
 

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Networks of atolld, in network namespaces of the test's own: a guest behind NAT has its lease, knows names, reaches a server outside and is reached
+through a port of the host; what is started is found again after kill -9, and goes without a trace."""
+import os
+import shutil
+import subprocess
+import sys
+import time
+import unittest
+
+import guest
+import guests
+import manager
+import tap
+
+sys.path.append(os.path.join(guest.ROOT, "tests/boot"))
+import test_network  # its guest asks for a lease
+
+NETWORK = """<network><name>nat</name><forward mode='nat'><portForward port='2222' to='192.168.77.10' toPort='7'/></forward><bridge name='atbr0'/><domain name='lan'/>
+<dns><host ip='10.99.0.2'><hostname>outside</hostname></host></dns>
+<ip address='192.168.77.1' netmask='255.255.255.0'><dhcp><range start='192.168.77.100' end='192.168.77.200'/>
+<host mac='52:54:00:aa:bb:01' name='web' ip='192.168.77.10'/></dhcp></ip></network>"""
+MACHINE = """<domain type='qemu'><name>web</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>console=ttyS0 quiet atoll.mode=shell</cmdline></os>
+<features><acpi/></features><devices><serial type='unix'><source mode='bind' path='{line}'/></serial>
+<interface type='network'><mac address='52:54:00:aa:bb:01'/><source network='nat'/><model type='virtio'/></interface></devices></domain>"""
+
+
+def run(*words, check=True):
+    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=check, timeout=60).stdout
+
+
+def can_make_namespaces():
+    name = f"atn{os.getpid()}"
+    if os.geteuid() or not shutil.which("ip") or not shutil.which("dnsmasq"):
+        return False
+    made = subprocess.run(["ip", "netns", "add", name], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    if made:
+        run("ip", "netns", "del", name)
+    return made
+
+
+@unittest.skipUnless(shutil.which("virsh") and can_make_namespaces(), "needs virsh, dnsmasq and network namespaces")
+class Networks(unittest.TestCase):
+    def setUp(self):
+        self.inside, self.outside = f"atin{os.getpid()}", f"atout{os.getpid()}"
+        for name in (self.inside, self.outside):
+            run("ip", "netns", "add", name)
+            self.addCleanup(run, "ip", "netns", "del", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "-n", self.inside, "link", "add", "up0", "type", "veth", "peer", "name", "up0", "netns", self.outside)
+        for name, address in ((self.inside, "10.99.0.1/24"), (self.outside, "10.99.0.2/24")):
+            run("ip", "-n", name, "addr", "add", address, "dev", "up0")
+            run("ip", "-n", name, "link", "set", "up0", "up")
+        self.daemon = manager.Daemon(prefix=["ip", "netns", "exec", self.inside])
+        self.addCleanup(self.daemon.stop)
+        self.path = os.path.join(self.daemon.folder, "net.xml")
+        with open(self.path, "w", encoding="utf-8") as out:
+            out.write(NETWORK)
+
+    def virsh(self, *args, **named):
+        return self.daemon.virsh(*args, **named)
+
+    def in_namespace(self, name, *words, **named):
+        return subprocess.Popen(["ip", "netns", "exec", name, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **named)
+
+    def traces(self):
+        return (run("ip", "-n", self.inside, "-o", "link"), run("ip", "netns", "exec", self.inside, "nft", "list", "ruleset"),
+                run("pgrep", "-f", os.path.join(self.daemon.folder, "run/networks"), check=False))
+
+    def test_life(self):
+        before = self.traces()
+        self.virsh("net-define", self.path)
+        self.virsh("net-autostart", "nat")
+        self.virsh("net-start", "nat")
+        self.assertEqual(self.virsh("net-list", "--name"), "nat")
+        self.assertIn("atbr0", self.virsh("net-info", "nat"))
+        links, rules, dnsmasq = self.traces()
+        self.assertIn("atbr0", links)
+        self.assertIn("masquerade", rules)
+        self.assertTrue(dnsmasq)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.virsh("net-list", "--name"), "nat")
+        done = self.virsh("net-define", self.path.replace("net.xml", "x"), check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.virsh("net-destroy", "nat")
+        self.assertEqual(self.traces(), before)
+        self.virsh("net-undefine", "nat")
+        self.assertEqual(self.virsh("net-list", "--all", "--name"), "")
+
+    def test_guest_behind_nat(self):
+        self.virsh("net-define", self.path)
+        self.virsh("net-start", "nat")
+        served = os.path.join(self.daemon.folder, "served")
+        os.mkdir(served)
+        with open(os.path.join(served, "page"), "w", encoding="utf-8") as out:
+            out.write("from outside")
+        server = self.in_namespace(self.outside, sys.executable, "-m", "http.server", "-d", served, "8000")
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        self.addCleanup(server.stdout.close)
+        line, xml = os.path.join(self.daemon.folder, "line"), os.path.join(self.daemon.folder, "web.xml")
+        with open(xml, "w", encoding="utf-8") as out:
+            out.write(MACHINE.format(kernel=guests.kernel("cloud"), initrd=guests.initramfs("cloud", test_network.INIT), line=line))
+        self.virsh("create", xml)
+        self.addCleanup(self.virsh, "destroy", "web", check=False)
+        with manager.Line(line) as vm:
+            vm.expect(r"GUEST lease 192\.168\.77\.10 mask 255\.255\.255\.0|GUEST lease 192\.168\.77\.10 mask 24", 200)
+            vm.expect("A shell in the guest", 60)
+            vm.send("nslookup outside 192.168.77.1 | tail -n 3; wget -q -O - http://10.99.0.2:8000/page; echo; echo fetc''hed\r")
+            vm.expect(r"10\.99\.0\.2[\s\S]*from outside[\s\S]*fetched", 60)
+            self.assertIn("192.168.77.10/24", self.virsh("net-dhcp-leases", "nat"))
+            vm.send("(echo from-the-guest | nc -l -p 7) & until grep -q ':0007 .* 0A ' /proc/net/tcp*; do sleep 0.1; done; echo liste''ning\r")
+            vm.expect("listening", 60)
+            fetched = self.in_namespace(self.outside, sys.executable, "-c",
+                                        "import socket; s = socket.create_connection(('10.99.0.1', 2222), 30); print(s.recv(100).decode())")
+            self.assertIn("from-the-guest", fetched.communicate(timeout=60)[0])
+        self.assertIn("vnet0", run("ip", "-n", self.inside, "-o", "link"))
+        self.virsh("destroy", "web")
+        end = time.monotonic() + 10
+        while "vnet0" in run("ip", "-n", self.inside, "-o", "link") and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertNotIn("vnet0", run("ip", "-n", self.inside, "-o", "link"))
+
+    def test_cards_without_a_network(self):
+        with open(self.path.replace("net.xml", "lost.xml"), "w", encoding="utf-8") as out:
+            out.write(MACHINE.format(kernel="/k", initrd="/i", line="/l"))
+        done = self.virsh("create", self.path.replace("net.xml", "lost.xml"), check=False)
+        self.assertIn("there is no network 'nat'", done.stdout)
+        self.virsh("net-define", self.path)
+        done = self.virsh("create", self.path.replace("net.xml", "lost.xml"), check=False)
+        self.assertIn("net-start nat", done.stdout)
+
+
+if __name__ == "__main__":
+    tap.main()
