@@ -172,6 +172,9 @@ int copy_on_read_fill(BlkNode *n, uint64_t off, uint64_t len);
 
 /* core/env.c */
 /* The bytes of a secret; caller frees (and wipes). */
+/* Caller unrefs.  shared: made at the first call with that name. */
+struct ThrottleGroup *env_throttle_object(const BlkEnv *e, const char *id, GError **err);
+struct ThrottleGroup *env_throttle_shared(const BlkEnv *e, const char *name);
 bool env_secret(const BlkEnv *e, const char *id, uint8_t **ret, size_t *ret_len, GError **err);
 /* A property of an object of that type, e.g. "tls-creds-x509", "tls0", "dir"; NULL: it has none.  False: no such object. */
 bool env_property(const BlkEnv *e, const char *type, const char *id, const char *key, const char **ret, GError **err);

@@ -87,6 +87,44 @@ static void test_throttle(void)
     blk_close(n);
 }
 
+static BlkNode *open_limited(const BlkEnv *env, const char *options, const char *message)
+{
+    g_autofree char *tree = g_strconcat(options, ",file.driver=raw,file.file.driver=memory,file.file.size=8M", NULL);
+    g_autoptr(GError) err = NULL;
+    BlkNode *n = blk_open_tree(tree, &(BlkOpenOptions){ .env = env }, &err);
+    if (message)
+        g_assert_true(!n && strstr(err->message, message));
+    else
+        g_assert_no_error(err);
+    return n;
+}
+
+/* What one image has used up the other must wait for: 10 MB a second for both together, by an object or by a name. */
+static void test_throttle_group(void)
+{
+    static const char *const words[][2] = { { "driver=throttle,throttle-group=g0", "driver=throttle,throttle-group=g0" },
+                                            { "driver=throttle,group=pair,bps-write=10M", "driver=throttle,group=pair" } };
+    g_autofree char *data = g_malloc0(1 << 20);
+    BlkEnv *env = blk_env_new();
+    g_assert_true(blk_env_add_object(env, "throttle-group,id=g0,limits.bps-write=10M", NULL));
+    g_assert_false(blk_env_add_object(env, "throttle-group,id=g1,limits.bps-fast=10M", NULL));
+    g_assert_true(blk_env_add_object(env, "throttle-group,id=g2,x-iops-total=1000", NULL));
+    open_limited(env, "driver=throttle,throttle-group=g9", "no throttle-group with id 'g9'");
+    open_limited(env, "driver=throttle,throttle-group=g0,group=pair", "not both");
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
+        BlkNode *a = open_limited(env, words[i][0], NULL), *b = open_limited(env, words[i][1], NULL);
+        int64_t start = g_get_monotonic_time();
+        for (unsigned n = 0; n < 3; n++) {
+            g_assert_true(blk_write(a, n << 20, data, 1 << 20, NULL));
+            g_assert_true(blk_write(b, n << 20, data, 1 << 20, NULL));
+        }
+        g_assert_cmpint(g_get_monotonic_time() - start, >=, 300000); /* alone each would be through in 200 ms, at once */
+        blk_close(a);
+        blk_close(b);
+    }
+    blk_env_free(env);
+}
+
 /* ---- copy-on-read over qcow2 with a backing file */
 
 typedef struct Fixture {
@@ -197,6 +235,7 @@ int main(int argc, char **argv)
     g_test_add_func("/filter/bucket", test_bucket);
     g_test_add_func("/filter/bucket-burst", test_bucket_burst);
     g_test_add_func("/filter/throttle", test_throttle);
+    g_test_add_func("/filter/throttle-group", test_throttle_group);
     g_test_add("/filter/copy-on-read", Fixture, NULL, set_up, test_copy_on_read, tear_down);
     g_test_add("/filter/copy-on-read-races", Fixture, NULL, set_up, test_copy_on_read_races, tear_down);
     g_test_add_func("/filter/blkdebug", test_debug);

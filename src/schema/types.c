@@ -51,11 +51,11 @@ const QapiType qapi_types[] = {
     OBJECT("CpuModelInfo", "name: str, ?props: any"),
     OBJECT("CpuModelExpansionInfo", "model: CpuModelInfo"),
 
-    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd rng-random rng-builtin iothread"),
+    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd rng-random rng-builtin iothread throttle-group"),
     UNION("ObjectOptions", "qom-type: ObjectType, id: str", "qom-type",
           "secret: SecretProperties, tls-creds-x509: TlsCredsX509Properties, tls-creds-psk: TlsCredsPskProperties, tls-creds-anon: TlsCredsProperties, "
           "memory-backend-ram: MemoryBackendProperties, memory-backend-memfd: MemoryBackendMemfdProperties, rng-random: RngRandomProperties, "
-          "rng-builtin: RngProperties, iothread: IothreadProperties"),
+          "rng-builtin: RngProperties, iothread: IothreadProperties, throttle-group: ThrottleGroupProperties"),
     ENUM("QCryptoSecretFormat", "raw base64"),
     OBJECT("SecretProperties", "?data: str, ?file: str, ?format: QCryptoSecretFormat"),
     ENUM("QCryptoTLSCredsEndpoint", "client server"),
@@ -66,6 +66,10 @@ const QapiType qapi_types[] = {
     OBJECT("MemoryBackendMemfdProperties", "size: int, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool, ?seal: bool"),
     OBJECT("RngProperties", "?opened: bool"),
     OBJECT("RngRandomProperties", "?filename: str, ?opened: bool"),
+    OBJECT("ThrottleLimits", "?iops-total: int, ?iops-total-max: int, ?iops-total-max-length: int, ?iops-read: int, ?iops-read-max: int, ?iops-read-max-length: int, "
+                             "?iops-write: int, ?iops-write-max: int, ?iops-write-max-length: int, ?bps-total: int, ?bps-total-max: int, ?bps-total-max-length: int, "
+                             "?bps-read: int, ?bps-read-max: int, ?bps-read-max-length: int, ?bps-write: int, ?bps-write-max: int, ?bps-write-max-length: int, ?iops-size: int"),
+    OBJECT("ThrottleGroupProperties", "?limits: ThrottleLimits"),
     OBJECT("IothreadProperties", "?poll-max-ns: int, ?poll-grow: int, ?poll-shrink: int, ?aio-max-batch: int"),
     OBJECT("IOThreadInfo", "id: str, thread-id: int, poll-max-ns: int, poll-grow: int, poll-shrink: int, aio-max-batch: int"),
 

@@ -31,6 +31,7 @@ const ObjectType object_types[] = {
     { "memory-backend-memfd", "guest memory that others can map: size=", .check = check_memory },
     { "rng-random", "random numbers of this host: filename=/dev/urandom", .check = check_rng },
     { "rng-builtin", "random numbers of this host", .check = check_rng },
+    { "throttle-group", "limits that images share: limits.iops-total=, limits.bps-read= and so on", .in_env = true },
     { "iothread", "a thread for disks: poll-max-ns=NS that it looks for more before it sleeps", .thread = true },
     { NULL },
 };

@@ -2,12 +2,14 @@
  * env.c - objects that images need and that must not stand in their options: secrets, TLS credentials.
  *
  *     secret,id=s0,file=/run/key          secret,id=s1,data=aGk=,format=base64
+ *     throttle-group,id=g0,limits.iops-total=100
  *     tls-creds-x509,id=tls0,dir=/etc/pki,endpoint=client
  */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/keyval.h"
+#include "block/core/throttle_group.h"
 #include "block/driver.h"
 
 typedef struct Object {
@@ -15,13 +17,16 @@ typedef struct Object {
     GHashTable *properties; /* of strings; not of secrets */
     uint8_t *secret;
     size_t secret_bytes;
+    ThrottleGroup *group;
 } Object;
 
 struct BlkEnv {
     GHashTable *objects; /* by id */
+    GMutex lock;         /* of groups */
+    GHashTable *groups;  /* ThrottleGroup by name */
 };
 
-static const char *const types[] = { "secret", "tls-creds-x509", "tls-creds-psk", "tls-creds-anon", "authz-simple", "authz-list", NULL };
+static const char *const types[] = { "secret", "tls-creds-x509", "tls-creds-psk", "tls-creds-anon", "authz-simple", "authz-list", "throttle-group", NULL };
 
 static void object_free(void *object)
 {
@@ -29,6 +34,7 @@ static void object_free(void *object)
     g_free(o->type);
     g_free(o->id);
     g_clear_pointer(&o->properties, g_hash_table_unref);
+    throttle_group_unref(o->group);
     if (o->secret)
         explicit_bzero(o->secret, o->secret_bytes);
     g_free(o->secret);
@@ -39,13 +45,18 @@ BlkEnv *blk_env_new(void)
 {
     BlkEnv *e = g_new0(BlkEnv, 1);
     e->objects = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, object_free);
+    e->groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)throttle_group_unref);
+    g_mutex_init(&e->lock);
     return e;
 }
 
 void blk_env_free(BlkEnv *e)
 {
-    if (e)
-        g_hash_table_unref(e->objects);
+    if (!e)
+        return;
+    g_hash_table_unref(e->objects);
+    g_hash_table_unref(e->groups);
+    g_mutex_clear(&e->lock);
     g_free(e);
 }
 
@@ -91,6 +102,21 @@ static void read_properties(Object *o, KeyVals *kv)
         g_hash_table_insert(o->properties, g_strdup(rest[i]), g_strdup(rest[i + 1]));
 }
 
+/* "limits.iops-total=100" as QEMU has it, or "x-iops-total=100" as it had it first. */
+static bool read_limits(Object *o, KeyVals *kv, GError **err)
+{
+    g_autoptr(GString) text = g_string_new(keyvals_take_tree(kv, "limits"));
+    g_autofree const char **rest = keyvals_rest(kv);
+    o->group = throttle_group_new();
+    for (unsigned i = 0; rest[i]; i += 2)
+        if (g_str_has_prefix(rest[i], "x-")) {
+            g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", rest[i] + 2, rest[i + 1]);
+            keyvals_take(kv, rest[i]);
+        }
+    g_autoptr(KeyVals) limits = keyvals_parse(text->str, NULL, "throttle-group", err);
+    return limits && throttle_group_take_limits(o->group, limits, err) && keyvals_end(limits, err);
+}
+
 bool blk_env_add_object(BlkEnv *e, const char *text, GError **err)
 {
     g_autoptr(KeyVals) kv = keyvals_parse(text, "qom-type", "object", err);
@@ -111,6 +137,8 @@ bool blk_env_add_object(BlkEnv *e, const char *text, GError **err)
     bool ok = true;
     if (g_str_equal(type, "secret"))
         ok = read_secret(o, kv, err);
+    else if (g_str_equal(type, "throttle-group"))
+        ok = read_limits(o, kv, err);
     else
         read_properties(o, kv);
     if (!ok || !keyvals_end(kv, err)) {
@@ -154,4 +182,22 @@ bool env_property(const BlkEnv *e, const char *type, const char *id, const char 
     if (o)
         *ret = o->properties ? g_hash_table_lookup(o->properties, key) : NULL;
     return o;
+}
+
+ThrottleGroup *env_throttle_object(const BlkEnv *e, const char *id, GError **err)
+{
+    const Object *o = find(e, "throttle-group", id, err);
+    return o ? throttle_group_ref(o->group) : NULL;
+}
+
+ThrottleGroup *env_throttle_shared(const BlkEnv *env, const char *name)
+{
+    BlkEnv *e = (BlkEnv *)env;
+    g_mutex_lock(&e->lock);
+    ThrottleGroup *g = g_hash_table_lookup(e->groups, name);
+    if (!g)
+        g_hash_table_insert(e->groups, g_strdup(name), g = throttle_group_new());
+    throttle_group_ref(g);
+    g_mutex_unlock(&e->lock);
+    return g;
 }

@@ -1,126 +1,58 @@
 /*
- * throttle.c - at most so many requests and bytes a second, as QEMU's throttling options have it.
- *
- * The requests of a direction pass one after the other: who must wait lets nobody past.
+ * throttle.c - at most so many requests and bytes a second, for this image alone, or together with others: of an object
+ * (throttle-group=ID) or of a name that they share (group=NAME).
  */
-#include <string.h>
-
 #include "base/error.h"
-#include "block/core/bucket.h"
+#include "block/core/throttle_group.h"
 #include "block/driver.h"
 
-enum { TOTAL, READS, WRITES, KINDS }; /* what a limit is about */
-enum { IOPS, BPS, UNITS };
-
 typedef struct Throttle {
-    GMutex lock;          /* of the buckets */
-    GMutex turn[KINDS];   /* READS, WRITES: held by who waits */
-    Bucket buckets[UNITS][KINDS];
-    uint64_t iops_bytes;  /* a request counts as one for that many bytes begun; 0: always as one */
+    ThrottleGroup *group;
 } Throttle;
 
-static const char *const limit_names[UNITS][KINDS] = { { "iops-total", "iops-read", "iops-write" }, { "bps-total", "bps-read", "bps-write" } };
-
-static bool take_limit(KeyVals *kv, const char *name, Bucket *b, GError **err)
+static bool find_group(BlkNode *n, KeyVals *kv, GError **err)
 {
-    g_autofree char *burst = g_strconcat(name, "-max", NULL), *length = g_strconcat(name, "-max-length", NULL);
-    b->burst_s = 1;
-    if (!keyvals_take_number(kv, name, 0, INT64_MAX, &b->rate, err) || !keyvals_take_number(kv, burst, 0, INT64_MAX, &b->burst, err) ||
-        !keyvals_take_number(kv, length, 1, UINT32_MAX, &b->burst_s, err))
-        return false;
-    return !b->burst || (b->rate && b->burst >= b->rate) ||
-           error_set(err, ERR_INVALID, "throttle: %s must be at least %s, which must be given too", burst, name);
+    Throttle *t = n->state;
+    const char *object = keyvals_take(kv, "throttle-group"), *shared = keyvals_take(kv, "group");
+    if (object && shared)
+        return error_set(err, ERR_INVALID, "throttle: give throttle-group= (an object) or group= (a name), not both");
+    t->group = object ? env_throttle_object(n->env, object, err) : shared && n->env ? env_throttle_shared(n->env, shared) : throttle_group_new();
+    return t->group;
 }
-
-static bool both(const Bucket *b) { return b[TOTAL].rate && (b[READS].rate || b[WRITES].rate); }
 
 static bool throttle_open(BlkNode *n, KeyVals *kv, GError **err)
 {
-    Throttle *t = n->state;
-    g_mutex_init(&t->lock);
-    for (unsigned k = 0; k < KINDS; k++)
-        g_mutex_init(&t->turn[k]);
-    for (unsigned u = 0; u < UNITS; u++)
-        for (unsigned k = 0; k < KINDS; k++)
-            if (!take_limit(kv, limit_names[u][k], &t->buckets[u][k], err))
-                return false;
     n->size = n->file->size;
-    if (both(t->buckets[IOPS]) || both(t->buckets[BPS]))
-        return error_set(err, ERR_INVALID, "throttle: give a limit of the total, or limits of reads and writes, not both");
-    return keyvals_take_number(kv, "iops-size", 0, INT64_MAX, &t->iops_bytes, err);
+    return find_group(n, kv, err) && throttle_group_take_limits(((Throttle *)n->state)->group, kv, err);
 }
 
-static void throttle_close(BlkNode *n)
-{
-    Throttle *t = n->state;
-    g_mutex_clear(&t->lock);
-    for (unsigned k = 0; k < KINDS; k++)
-        g_mutex_clear(&t->turn[k]);
-}
+static void throttle_close(BlkNode *n) { throttle_group_unref(((Throttle *)n->state)->group); }
 
 static bool is_limited(BlkOp op) { return op != BLK_FLUSH; }
-
-static void account(Throttle *t, const BlkReq *r, int sign)
-{
-    unsigned kind = r->op == BLK_READ ? READS : WRITES;
-    int64_t requests = t->iops_bytes && r->len > t->iops_bytes ? (r->len + t->iops_bytes - 1) / t->iops_bytes : 1;
-    int64_t units[UNITS] = { requests, r->op == BLK_DISCARD || r->op == BLK_ZERO ? 0 : r->len };
-    for (unsigned u = 0; u < UNITS; u++) {
-        bucket_add(&t->buckets[u][TOTAL], sign * units[u]);
-        bucket_add(&t->buckets[u][kind], sign * units[u]);
-    }
-}
-
-/* Lets r pass and returns 0, or says how long it must wait. */
-static uint64_t try_pass(Throttle *t, const BlkReq *r)
-{
-    unsigned kind = r->op == BLK_READ ? READS : WRITES;
-    uint64_t now = g_get_monotonic_time() * 1000, wait = 0;
-    g_mutex_lock(&t->lock);
-    for (unsigned u = 0; u < UNITS; u++)
-        wait = MAX(wait, MAX(bucket_wait_ns(&t->buckets[u][TOTAL], now), bucket_wait_ns(&t->buckets[u][kind], now)));
-    if (!wait)
-        account(t, r, 1);
-    g_mutex_unlock(&t->lock);
-    return wait;
-}
-
-static void wait_for_turn(Throttle *t, const BlkReq *r)
-{
-    GMutex *turn = &t->turn[r->op == BLK_READ ? READS : WRITES];
-    g_mutex_lock(turn);
-    for (uint64_t wait; (wait = try_pass(t, r));)
-        g_usleep(wait / 1000 + 1);
-    g_mutex_unlock(turn);
-}
 
 static int throttle_perform(BlkNode *n, BlkReq *r)
 {
     if (is_limited(r->op))
-        wait_for_turn(n->state, r);
+        throttle_group_wait(((Throttle *)n->state)->group, r);
     return blk_perform(n->file, r->op, r->flags, r->off, r->len, r->iov, r->niov);
 }
 
 static bool throttle_submit(BlkNode *n, BlkReq *r)
 {
-    Throttle *t = n->state;
-    GMutex *turn = &t->turn[r->op == BLK_READ ? READS : WRITES];
+    ThrottleGroup *g = ((Throttle *)n->state)->group;
+    BlkReq copy;
     if (!is_limited(r->op))
         return node_submit(n->file, r);
-    if (!g_mutex_trylock(turn))
-        return false; /* others wait already */
-    BlkReq copy = *r; /* r may be gone once it is submitted */
-    bool passes = !try_pass(t, r), started = passes && node_submit(n->file, r);
-    if (passes && !started) {
-        g_mutex_lock(&t->lock);
-        account(t, &copy, -1);
-        g_mutex_unlock(&t->lock);
-    }
-    g_mutex_unlock(turn);
+    if (!throttle_group_enter(g, r, &copy))
+        return false;
+    bool started = node_submit(n->file, r);
+    throttle_group_leave(g, &copy, started);
     return started;
 }
 
 static const BlkOption throttle_options[] = {
+    { "throttle-group", BLK_STRING, .doc = "id of a throttle-group object, whose limits it shares", .open = true },
+    { "group", BLK_STRING, .doc = "a name: all images with it share their limits", .open = true },
     { "iops-total", BLK_NUMBER, .doc = "requests a second; also iops-read, iops-write", .open = true },
     { "bps-total", BLK_SIZE, .doc = "bytes a second; also bps-read, bps-write", .open = true },
     { "iops-total-max", BLK_NUMBER, .doc = "in a burst; also of the others", .open = true },
