@@ -19,7 +19,6 @@ import vnc
 OVMF = "/usr/share/OVMF"
 BIN = os.path.dirname(guest.ATOLL_VM)
 SCREENS = os.path.join(os.path.dirname(os.path.abspath(BIN)), "screens")
-FORWARD = "hostfwd=tcp:127.0.0.1:{port}-:22"
 
 
 def free_port():
@@ -43,6 +42,8 @@ def colours_of(screen):
 
 @unittest.skipUnless(guest.LONG, "takes minutes: make test-long")
 class Installer(unittest.TestCase):
+    card = "virtio-net-pci"
+
     def setUp(self):
         folder = guest.temporary_folder()
         self.addCleanup(folder.cleanup)
@@ -62,7 +63,7 @@ class Installer(unittest.TestCase):
     def install(self, name, kernel, disk, *args):
         """The installation, to the restart at its end."""
         n = vnc.free_display()
-        with guest.Guest(*self.machine(n, "-cdrom", self.cd(kernel), "-boot", "d", "-nic", "user", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args)) as vm, \
+        with guest.Guest(*self.machine(n, "-cdrom", self.cd(kernel), "-boot", "d", "-nic", f"user,model={self.card}", "-serial", "stdio", "-monitor", "none", "-no-reboot", *args)) as vm, \
                 vnc.Vnc(5900 + n) as viewer:
             vm.expect(r"udhcpc: Got IP 10\.0\.2\.15", 300)
             vm.expect(rf"atoll-disk: disk: {disk}\b", 300)
@@ -73,7 +74,7 @@ class Installer(unittest.TestCase):
             self.assertEqual(vm.wait(120), 0)
 
     def ssh(self, port, command, seconds=60):
-        return subprocess.run(["ssh", "-i", self.key, "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
+        return subprocess.run(["ssh", "-i", self.key, "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
                                "-o", "LogLevel=ERROR", "root@127.0.0.1", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=seconds * guest.PATIENCE, check=False)
 
@@ -96,7 +97,7 @@ class Installer(unittest.TestCase):
 
     def run_installed(self, name, disk, *args):
         n, port = vnc.free_display(), free_port()
-        with guest.Guest(*self.machine(n, "-nic", "user," + FORWARD.format(port=port), "-serial", "none", "-monitor", "stdio", *args)) as vm, \
+        with guest.Guest(*self.machine(n, "-nic", f"user,model={self.card},hostfwd=tcp:127.0.0.1:{port}-:22", "-serial", "none", "-monitor", "stdio", *args)) as vm, \
                 vnc.Vnc(5900 + n) as viewer:
             self.wait_for_ssh(vm, port, 180)
             facts = self.ssh(port, "findmnt -no SOURCE /; ip -4 -o addr show scope global; ls -d /sys/firmware/efi; grep -l d.e.b.i.a.n /sys/firmware/efi/efivars/Boot0*; cat /proc/cmdline; systemctl is-system-running --wait").stdout
@@ -121,6 +122,7 @@ class Installer(unittest.TestCase):
         self.check("virtio", "linux-image-cloud-amd64", "/dev/vda", "-drive", f"file={self.disk},if=virtio,format=qcow2")
 
     def test_ide(self):
+        self.card = "e1000"
         self.check("ide", "linux-image-amd64", "/dev/sda", "-hda", self.disk)
 
     @unittest.skipUnless(os.path.exists(OVMF), "no ovmf here")
