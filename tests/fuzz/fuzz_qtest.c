@@ -38,7 +38,7 @@ static const FuzzMachine machines[] = {
     { NULL },
 };
 
-enum { ARENA = 0x200000, ARENA_BYTES = 0x40000, STEPS = 300, FUNCTIONS = 16 };
+enum { ARENA = 0x200000, ARENA_BYTES = 0x40000, STEPS = 300, INPUTS = 200, FUNCTIONS = 16 };
 
 typedef struct Fuzz {
     const FuzzMachine *row;
@@ -47,7 +47,7 @@ typedef struct Fuzz {
     Machine *m;
     FuzzRig rig;
     PciDevice *functions[FUNCTIONS];
-    unsigned n_functions;
+    unsigned n_functions, inputs;
 } Fuzz;
 
 /* ---- the machine */
@@ -67,8 +67,14 @@ static void find_functions(Fuzz *f)
         Device *d = f->m->devices->pdata[i];
         if (!d->type->pci || !is_driven(f, d))
             continue;
-        PciDevice *p = (PciDevice *)d;
-        f->functions[f->n_functions++] = p;
+        f->functions[f->n_functions++] = (PciDevice *)d;
+    }
+}
+
+static void enable_functions(Fuzz *f)
+{
+    for (unsigned i = 0; i < f->n_functions; i++) {
+        PciDevice *p = f->functions[i];
         pci_config_write(p->bus, p->devfn, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     }
 }
@@ -78,13 +84,10 @@ static void build(Fuzz *f)
     g_autoptr(GError) err = NULL;
     g_autofree char *line = g_strconcat("atoll-vm -accel qtest -nodefaults -display none -m 16 -sandbox off ", f->row->options, NULL);
     g_auto(GStrv) words = g_strsplit(g_strstrip(line), " ", -1);
-    BoardStart start = { 0 };
     f->config = config_new();
-    if (!options_parse(f->config, g_strv_length(words), words, &err) || !config_finish(f->config, &err) || !(f->vm = vm_build(f->config, &err)) ||
-        !board_start_direct(f->vm->board, &start, &err))
+    if (!options_parse(f->config, g_strv_length(words), words, &err) || !config_finish(f->config, &err) || !(f->vm = vm_build(f->config, &err)))
         g_error("%s: %s", line, err->message);
     f->m = f->rig.machine = f->vm->machine;
-    machine_start(f->m);
     find_functions(f);
 }
 
@@ -343,20 +346,50 @@ static const FuzzMachine *find_row(const char *name)
     return row;
 }
 
+/* ---- a machine for many inputs: to make one takes longer than to drive it */
+
+static void begin(Fuzz *f)
+{
+    f->row = find_row(FUZZ_MACHINE);
+    f->inputs = 0;
+    build(f);
+}
+
+static void end(Fuzz *f)
+{
+    vm_destroy(f->vm);
+    config_free(f->config);
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    *f = (Fuzz){ 0 };
+}
+
+static void start_anew(Fuzz *f)
+{
+    static const uint8_t zeros[ARENA_BYTES];
+    BoardStart start = { 0 };
+    machine_stop(f->m);
+    machine_reset(f->m, RESET_COLD);
+    g_assert_true(board_start_direct(f->vm->board, &start, NULL));
+    dma_write(f->m, ARENA, zeros, sizeof(zeros));
+    machine_start(f->m);
+    enable_functions(f);
+    uint64_t at, bytes;
+    if (!find_window(f, f->m->memory, 0, &at, &bytes) && !find_window(f, f->m->ports, 0, &at, &bytes))
+        g_error("%s: none of '%s' is in the machine", f->row->name, f->row->devices);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static Fuzz f;
     FuzzInput in = { data, size };
-    Fuzz f = { .row = find_row(FUZZ_MACHINE) };
-    uint64_t at, bytes;
-    build(&f);
-    if (!find_window(&f, f.m->memory, 0, &at, &bytes) && !find_window(&f, f.m->ports, 0, &at, &bytes))
-        g_error("%s: none of '%s' is in the machine", f.row->name, f.row->devices);
+    if (f.vm && ++f.inputs == INPUTS)
+        end(&f);
+    if (!f.vm)
+        begin(&f);
+    start_anew(&f);
     for (unsigned i = 0; i < STEPS && in.left; i++)
         step(&f, &in);
     let_others_run(1);
-    vm_destroy(f.vm);
-    config_free(f.config);
-    while (g_main_context_iteration(NULL, FALSE))
-        ;
     return 0;
 }
