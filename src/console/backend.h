@@ -11,6 +11,7 @@ typedef struct ChardevBackend {
                                                              close() is called after a failure too */
     void (*close)(Chardev *c);                     /* optional */
     void (*write)(Chardev *c, const uint8_t *data, size_t n); /* any thread */
+    size_t (*write_room)(Chardev *c);              /* optional, any thread; without it there is no bound */
     void (*resume)(Chardev *c);                    /* optional; any thread: deliver again when the front end has room */
 } ChardevBackend;
 
@@ -27,6 +28,7 @@ struct Chardev {
 size_t chardev_room(Chardev *c);
 void chardev_deliver(Chardev *c, const uint8_t *data, size_t n);
 void chardev_event(Chardev *c, ChardevEvent event); /* also notes OPENED and CLOSED in c->connected */
+void chardev_writable(Chardev *c);
 /* A Chardev of that backend, not opened. */
 Chardev *chardev_new(const ChardevBackend *backend, const char *id);
 
@@ -45,6 +47,7 @@ void fd_port_open(FdPort *p, Chardev *c, int in, int out, void (*hangup)(Chardev
 void fd_port_close(FdPort *p, unsigned flush_ms); /* closes both descriptors; may be called twice */
 void fd_port_write(FdPort *p, const uint8_t *data, size_t n);
 void fd_port_resume(FdPort *p);
+size_t fd_port_room(FdPort *p); /* what fd_port_write() takes without a loss; no bound where nobody is connected */
 
 extern const ChardevBackend chardev_null, chardev_memory, chardev_stdio, chardev_file, chardev_pty, chardev_socket, chardev_mux;
 /* A mux over inner, which it then owns. */

@@ -171,6 +171,16 @@ void chardev_event(Chardev *c, ChardevEvent event)
         frontend->event(opaque, event);
 }
 
+void chardev_writable(Chardev *c)
+{
+    void *opaque;
+    const ChardevFrontend *frontend = frontend_of(c, &opaque);
+    if (frontend && frontend->writable)
+        frontend->writable(opaque);
+}
+
+size_t chardev_write_room(Chardev *c) { return c->backend->write_room ? c->backend->write_room(c) : SIZE_MAX; }
+
 bool chardev_in_use(Chardev *c)
 {
     void *opaque;

@@ -16,6 +16,7 @@ typedef struct ChardevFrontend {
     size_t (*can_receive)(void *opaque); /* bytes it takes now; when that grows call chardev_resume() */
     void (*receive)(void *opaque, const uint8_t *data, size_t n);
     void (*event)(void *opaque, ChardevEvent event); /* optional */
+    void (*writable)(void *opaque); /* optional: chardev_write_room() has grown again */
 } ChardevFrontend;
 
 /* spec as -serial and -chardev spell it: "stdio", "mon:stdio", "file:PATH", "pty", "unix:PATH,server=on,wait=off",
@@ -33,6 +34,9 @@ void chardev_resume(Chardev *c); /* any thread, the device's lock may be held */
 /* Any thread; never waits: what the peer does not take is queued up to a bound, then dropped oldest-first for devices
  * that cannot wait.  Returns n. */
 size_t chardev_write(Chardev *c, const uint8_t *data, size_t n);
+
+/* Bytes that chardev_write() takes now without a loss; for devices that can wait.  Any thread. */
+size_t chardev_write_room(Chardev *c);
 
 /* ---- mux: the keys after Ctrl-a; the chardev itself is the first front end's. */
 bool chardev_is_mux(const Chardev *c);

@@ -86,8 +86,23 @@ static gboolean on_writable(int fd, GIOCondition condition, void *opaque)
     bool more = !p->out_ended && p->queue->len;
     if (!more)
         destroy_source(&p->out_source);
+    bool room = p->queue->len < FD_PORT_QUEUE_BYTES / 2;
     g_mutex_unlock(&p->chardev->lock);
+    if (room)
+        chardev_writable(p->chardev);
     return more ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+size_t fd_port_room(FdPort *p)
+{
+    size_t room = SIZE_MAX;
+    if (!p->chardev)
+        return room;
+    g_mutex_lock(&p->chardev->lock);
+    if (p->out >= 0 && !p->out_ended)
+        room = FD_PORT_QUEUE_BYTES - p->queue->len;
+    g_mutex_unlock(&p->chardev->lock);
+    return room;
 }
 
 void fd_port_write(FdPort *p, const uint8_t *data, size_t n)

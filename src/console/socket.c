@@ -222,6 +222,8 @@ static void socket_write(Chardev *c, const uint8_t *data, size_t n)
         fd_port_write(&((SocketChardev *)c)->port, data, n);
 }
 
+static size_t socket_room(Chardev *c) { return c->connected ? fd_port_room(&((SocketChardev *)c)->port) : SIZE_MAX; }
+
 static void socket_resume(Chardev *c)
 {
     if (((SocketChardev *)c)->port.chardev)
@@ -235,5 +237,6 @@ const ChardevBackend chardev_socket = {
     .open = socket_open,
     .close = socket_close,
     .write = socket_write,
+    .write_room = socket_room,
     .resume = socket_resume,
 };

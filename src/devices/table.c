@@ -22,9 +22,11 @@
 #include "devices/storage/pflash.h"
 #include "devices/timer/timer.h"
 #include "devices/usb/usb.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
 #include "devices/virtio/virtio_scsi.h"
+#include "devices/virtio/virtio_serial.h"
 
 const DeviceType *const device_types[] = {
     &fw_cfg_type,
@@ -67,6 +69,10 @@ const DeviceType *const device_types[] = {
     VIRTIO_PCI_ENTRIES(virtio_net_pci_type),
     &e1000_type,
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
+    VIRTIO_PCI_ENTRIES(virtio_balloon_pci_type),
+    VIRTIO_PCI_ENTRIES(virtio_serial_pci_type),
+    &virtserialport_type,
+    &virtconsole_type,
     &vga_pci_type,
     &virtio_gpu_pci_type,
     &virtio_vga_type,

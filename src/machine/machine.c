@@ -267,6 +267,13 @@ void machine_tray_moved(Machine *m, Device *d)
         m->listener.tray_moved(m->listener.opaque, d);
 }
 
+void machine_tell(Device *d, DeviceSays what, uint64_t value)
+{
+    const MachineListener *l = &d->machine->listener;
+    if (l->said)
+        l->said(l->opaque, d, what, value);
+}
+
 void machine_powerdown(Machine *m) { irq_pulse(&m->power_button); }
 
 /* ---- backends */

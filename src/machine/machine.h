@@ -14,11 +14,15 @@ typedef enum StopCause { CAUSE_NONE, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CA
 typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_RNG, BACKEND_IOTHREAD, BACKEND_KINDS } BackendKind;
 
 /* What the machine tells whoever runs it (vmm/); on any thread: post to your own loop. */
+/* What a device has to say to whoever runs the machine, with a number. */
+typedef enum DeviceSays { DEVICE_SAYS_BALLOON /* bytes that the guest has now */, DEVICE_SAYS_PORT /* the guest has opened it, or closed it: 0 */ } DeviceSays;
+
 typedef struct MachineListener {
     void (*stop_requested)(void *opaque, StopCause cause); /* shutdown or reset asked for */
     void *opaque;
     void (*unplugged)(void *opaque, Device *d); /* the guest has let go: device_unplug() it from your loop; a lock may be held */
     void (*tray_moved)(void *opaque, Device *d); /* a drive's tray has opened or closed; its lock may be held */
+    void (*said)(void *opaque, Device *d, DeviceSays what, uint64_t value); /* optional; a lock may be held */
 } MachineListener;
 
 typedef struct MachineConfig {
@@ -82,6 +86,7 @@ char *machine_find_data(Machine *m, const char *name, GError **err);
 /* From devices and vCPUs, any thread: tell the listener; the caller goes on. */
 void machine_request(Machine *m, StopCause cause);
 void machine_tray_moved(Machine *m, Device *d);
+void machine_tell(Device *d, DeviceSays what, uint64_t value);
 void machine_powerdown(Machine *m); /* the power button, for the guest to act on */
 
 /* Host ends by name.  claim: error if there is none (naming the nearest) or another device has it (naming that). */

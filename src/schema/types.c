@@ -139,6 +139,7 @@ const QapiType qapi_types[] = {
 
     /* memory, PCI, lines */
     OBJECT("MemoryInfo", "base-memory: int, ?plugged-memory: int"),
+    OBJECT("BalloonInfo", "actual: int"),
     OBJECT("ChardevInfo", "label: str, filename: str, frontend-open: bool"),
     OBJECT("PciMemoryRegion", "bar: int, type: str, address: int, size: int, ?prefetch: bool, ?mem_type_64: bool"),
     OBJECT("PciDeviceClass", "?desc: str, class: int"),

@@ -241,7 +241,7 @@ static void watch_quit_keys(Vm *vm, bool on)
 
 int vm_run(Vm *vm)
 {
-    vm->machine->listener = (MachineListener) { stop_requested, vm, unplugged, tray_moved };
+    vm->machine->listener = (MachineListener) { stop_requested, vm, unplugged, tray_moved, monitors_device_said };
     unsigned sources[] = { g_unix_signal_add(SIGINT, on_sigint, vm), g_unix_signal_add(SIGTERM, on_sigterm, vm),
                            g_unix_signal_add(SIGHUP, on_sighup, vm) };
     watch_quit_keys(vm, true);

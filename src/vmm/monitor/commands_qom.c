@@ -8,6 +8,7 @@
 #include "isa/x86/cpu_model.h"
 #include "machine/bus.h"
 #include "schema/qapi.h"
+#include "vmm/monitor/balloon.h"
 #include "vmm/objects.h"
 
 static const char *const folders[] = { "/", "/machine", "/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached", "/objects", NULL };
@@ -133,6 +134,8 @@ static void list_device(const Device *d, JsonArray *a)
     for (const Field *f = d->type->fields; f && f->name; f++)
         if (f->role == FIELD_PROP)
             add_property(a, f->name, property_type(f));
+    for (unsigned i = 0; balloon_is(d) && balloon_properties[i]; i += 2)
+        add_property(a, balloon_properties[i], balloon_properties[i + 1]);
 }
 
 static void list_vcpu(const Vcpu *v, JsonArray *a)
@@ -186,7 +189,7 @@ static JsonNode *device_value(const Device *d, const char *name)
     if (g_str_equal(name, "hotpluggable"))
         return truth(d->bus && d->bus->type->unplug_request);
     const Field *f = field_find(d->type->fields, name, FIELD_PROP);
-    return f ? field_value(f, d) : NULL;
+    return f ? field_value(f, d) : balloon_value((Device *)d, name);
 }
 
 static JsonNode *vcpu_value(const Vcpu *v, const char *name)
