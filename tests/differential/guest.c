@@ -30,7 +30,8 @@ enum {
 /* Supervisor linear addresses: physical + KERNEL_BASE, the first 2 MB. */
 #define KERNEL_BASE 0xffff800000000000ull
 #define HANDLERS    (KERNEL_BASE + 0x40000) /* 16 bytes a vector: a HLT, where a run ends */
-enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40, LDT_SELECTOR_GDT = 0x50 };
+enum { HANDLER_BYTES = 16, KERNEL_CS = 0x10, TSS_SELECTOR = 0x40, LDT_SELECTOR_GDT = 0x50,
+       HOST_CPU_SELECTOR = 0x78 /* Linux's GDT_ENTRY_CPUNODE, which user code can load: expand-down, read-only */ };
 
 #define PTE_P  1ull
 #define PTE_W  2ull
@@ -102,6 +103,7 @@ static void build_gdt(Guest *g)
                                     0x00cff3000000ffff,
                                     0x00affb000000ffff };
     memcpy(g->ram + SYSTEM_AT, gdt, sizeof(gdt));
+    put64(g, SYSTEM_AT + HOST_CPU_SELECTOR, 0x0040f50000000000);
     uint64_t tss = KERNEL_BASE + SYSTEM_AT + TSS_OFF;
     put64(g, SYSTEM_AT + TSS_SELECTOR, 0x67 | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56);
     put64(g, SYSTEM_AT + TSS_SELECTOR + 8, tss >> 32);
@@ -164,7 +166,7 @@ static void build_state(Guest *g, uint64_t fs_base)
     s->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_UMIP;
     s->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
     s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
-    s->gdtr = (DescriptorTable){ KERNEL_BASE + SYSTEM_AT, TSS_SELECTOR + 15 };
+    s->gdtr = (DescriptorTable){ KERNEL_BASE + SYSTEM_AT, HOST_CPU_SELECTOR + 7 };
     s->idtr = (DescriptorTable){ KERNEL_BASE + SYSTEM_AT + IDT_OFF, 0xfff };
     s->tr = (Segment){
         .selector = TSS_SELECTOR, .base = KERNEL_BASE + SYSTEM_AT + TSS_OFF, .limit = 0x67, .attr = 11 | SEG_ATTR_P
