@@ -88,6 +88,13 @@ class SeaBios(Case):
                         args += drive(disks[name], name, f"{kind},bootindex={1 if name == first else 5 + len(args)}")
                     self.assertEqual(self.booted(*args), first)
 
+    def test_behind_root_ports(self):
+        args = ["-machine", "q35"]
+        for n, name in enumerate(("one", "two", "three")):
+            args += ["-device", f"pcie-root-port,id=port{n},chassis={n},slot={n}",
+                     *drive(sector(self.folder, name), name, f"virtio-blk-pci,bus=port{n},bootindex={9 - n}")]
+        self.assertEqual(self.booted(*args), "three")
+
     def test_letters(self):
         disk, disc = sector(self.folder, "disk"), cd(self.folder, sector(self.folder, "disc"))
         for machine in "pc", "q35":

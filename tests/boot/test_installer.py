@@ -100,7 +100,7 @@ class Installer(unittest.TestCase):
         with guest.Guest(*self.machine(n, "-nic", f"user,model={self.card},hostfwd=tcp:127.0.0.1:{port}-:22", "-serial", "none", "-monitor", "stdio", *args)) as vm, \
                 vnc.Vnc(5900 + n) as viewer:
             self.wait_for_ssh(vm, port, 180)
-            facts = self.ssh(port, "findmnt -no SOURCE /; ip -4 -o addr show scope global; ls -d /sys/firmware/efi; grep -l d.e.b.i.a.n /sys/firmware/efi/efivars/Boot0*; cat /proc/cmdline; systemctl is-system-running --wait").stdout
+            facts = self.ssh(port, "findmnt -no SOURCE /; ip -4 -o addr show scope global; ls -d /sys/firmware/efi; grep -laP 'd\\x00e\\x00b\\x00i\\x00a\\x00n' /sys/firmware/efi/efivars/Boot0*; cat /proc/cmdline; systemctl is-system-running --wait").stdout
             self.assertRegex(facts, rf"^{disk}")
             self.assertIn("inet 10.0.2.15/24", facts)
             self.assertIn("BOOT_IMAGE=/boot/vmlinuz-", facts)  # which GRUB says

@@ -89,5 +89,5 @@ static const PciInfo pci_info = {
 const DeviceType e1000_type = {
     .name = "e1000", .summary = "Intel 82540EM gigabit network card", .spec = "Intel 317453",
     .size = sizeof(E1000), .version = 1, .fields = fields, .windows = windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load, .resumed = resumed,
+    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load, .boot_place = net_card_boot_place, .resumed = resumed,
 };
