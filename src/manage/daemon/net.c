@@ -6,9 +6,6 @@
 
 #include "base/error.h"
 
-enum { EVENT_DEFINED, EVENT_UNDEFINED, EVENT_STARTED, EVENT_STOPPED };
-enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16, LIST_NO_AUTOSTART = 32 };
-
 ManagedNetwork *network_ref(ManagedNetwork *n)
 {
     g_atomic_ref_count_inc(&n->refs);
@@ -61,6 +58,7 @@ static ManagedNetwork *find(const Realm *r, const Network *like, bool (*same)(co
 }
 
 static bool same_uuid(const Network *a, const Network *b) { return !strcmp(a->uuid, b->uuid); }
+ManagedNetwork *network_by_uuid(const Realm *r, const char *uuid) { return find(r, &(Network){ .uuid = (char *)uuid }, same_uuid); }
 static bool same_bridge(const Network *a, const Network *b) { return strcmp(a->name, b->name) && !g_strcmp0(a->bridge, b->bridge); }
 
 /* ---- definitions */
@@ -107,7 +105,7 @@ static Network *network_read(const Realm *r, const char *xml, GError **err)
     return def;
 }
 
-static ManagedNetwork *define(Realm *r, const char *xml, bool persistent, GError **err)
+ManagedNetwork *network_define(Realm *r, const char *xml, bool persistent, GError **err)
 {
     Network *def = network_read(r, xml, err);
     ManagedNetwork *old = def ? network_by_name(r, def->name) : NULL;
@@ -147,7 +145,7 @@ typedef struct NetworkJob {
     NetPlan *plan;
 } NetworkJob;
 
-static GVariant *handle(const ManagedNetwork *n) { return g_variant_new("(ss)", n->def->name, n->def->uuid); }
+GVariant *network_handle(const ManagedNetwork *n) { return g_variant_new("(ss)", n->def->name, n->def->uuid); }
 
 static bool job_begin(Job *j, GError **err)
 {
@@ -192,12 +190,12 @@ static void job_done(Job *j, GError *err)
     if (!err && !n->gone) {
         n->active = w->start;
         keep_record(n, w->start);
-        network_event(n, w->start ? EVENT_STARTED : EVENT_STOPPED);
+        network_event(n, w->start ? NETWORK_STARTED : NETWORK_STOPPED);
     }
     if (w->call && err)
         rpc_fail_error(w->call, err);
     else if (w->call)
-        rpc_reply(w->call, w->with_handle ? g_variant_new("(@(ss))", handle(n)) : NULL);
+        rpc_reply(w->call, w->with_handle ? g_variant_new("(@(ss))", network_handle(n)) : NULL);
     else if (err)
         g_warning("network '%s' does not start: %s", n->def->name, err->message);
     if (!n->active && !n->persistent)
@@ -207,7 +205,7 @@ static void job_done(Job *j, GError *err)
     g_free(w);
 }
 
-static void push(ManagedNetwork *n, bool start, bool with_handle, RpcCall *call)
+void network_job(ManagedNetwork *n, bool start, bool with_handle, RpcCall *call)
 {
     static const JobType type = { "network", job_begin, job_run, job_done };
     NetworkJob *w = g_new0(NetworkJob, 1);
@@ -222,7 +220,7 @@ static void load_autostart(const char *name, const char *text, void *opaque)
         return;
     n->autostart = true;
     if (!n->active)
-        push(n, true, false, NULL);
+        network_job(n, true, false, NULL);
 }
 
 void networks_load(Daemon *d)
@@ -233,7 +231,7 @@ void networks_load(Daemon *d)
 }
 
 /* ---- events */
-void network_event(ManagedNetwork *n, int event)
+void network_event(ManagedNetwork *n, NetworkEvent event)
 {
     const Procedure *row = procedure_named("NETWORK_EVENT_LIFECYCLE");
     GHashTableIter i;
@@ -244,7 +242,7 @@ void network_event(ManagedNetwork *n, int event)
         for (guint k = 0; c->realm == n->realm && c->subscriptions && k < c->subscriptions->len; k++) {
             const Subscription *s = &g_array_index(c->subscriptions, Subscription, k);
             if (s->class == SUBSCRIBE_NETWORK && s->event == 0)
-                rpc_event(c->connection, row, g_variant_new("(i@(ss)ii)", s->callback, handle(n), event, 0));
+                rpc_event(c->connection, row, g_variant_new("(i@(ss)ii)", s->callback, network_handle(n), (int)event, 0));
         }
     }
 }
@@ -308,240 +306,26 @@ void network_unplug_cards(const Domain *live)
             tap_remove(((Interface *)list->pdata[k])->target);
 }
 
-/* ---- handlers */
-static ManagedNetwork *of_call(Client *c, RpcCall *call, GVariant *args)
+/* ---- what its definition's files say */
+bool network_undefine(ManagedNetwork *n, GError **err)
 {
-    const char *name;
-    g_autoptr(GVariant) h = g_variant_get_child_value(args, 0);
-    g_variant_get(h, "(&s&s)", &name, NULL);
-    ManagedNetwork *n = network_by_name(c->realm, name);
-    if (!n)
-        rpc_fail(call, RPC_ERR_NO_NETWORK, "no network with matching name '%s'", name);
-    return n;
-}
-
-static bool is_listed(const ManagedNetwork *n, unsigned flags)
-{
-    unsigned bits = (n->active ? LIST_ACTIVE : LIST_INACTIVE) | (n->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (n->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART);
-    static const unsigned groups[] = { LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_AUTOSTART | LIST_NO_AUTOSTART };
-    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
-        if ((flags & groups[i]) && !(flags & groups[i] & bits))
-            return false;
-    return true;
-}
-
-static int by_name(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedNetwork *const *)a)->def->name, (*(ManagedNetwork *const *)b)->def->name); }
-
-static GPtrArray *listed(const Realm *r, unsigned flags)
-{
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter i;
-    gpointer n;
-    g_hash_table_iter_init(&i, r->networks);
-    while (g_hash_table_iter_next(&i, NULL, &n))
-        if (is_listed(n, flags))
-            g_ptr_array_add(list, n);
-    g_ptr_array_sort(list, by_name);
-    return list;
-}
-
-static void list_all(Client *c, RpcCall *call, GVariant *args)
-{
-    int wanted;
-    guint flags;
-    g_variant_get(args, "(iu)", &wanted, &flags);
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(ss)"));
-    for (guint i = 0; wanted && i < list->len; i++)
-        g_variant_builder_add_value(&b, handle(list->pdata[i]));
-    rpc_reply(call, g_variant_new("(a(ss)u)", &b, list->len));
-}
-
-static void list_names(Client *c, RpcCall *call, GVariant *args)
-{
-    int most;
-    g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = listed(c->realm, strcmp(rpc_call_procedure(call)->name, "CONNECT_LIST_NETWORKS") ? LIST_INACTIVE : LIST_ACTIVE);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
-    for (guint i = 0; i < list->len && (int)i < most; i++)
-        g_variant_builder_add(&b, "s", ((ManagedNetwork *)list->pdata[i])->def->name);
-    rpc_reply(call, g_variant_new("(as)", &b));
-}
-
-static void count(Client *c, RpcCall *call, GVariant *args)
-{
-    g_autoptr(GPtrArray) list = listed(c->realm, strcmp(rpc_call_procedure(call)->name, "CONNECT_NUM_OF_NETWORKS") ? LIST_INACTIVE : LIST_ACTIVE);
-    rpc_reply(call, g_variant_new("(i)", (int)list->len));
-}
-
-static void lookup(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *key;
-    g_variant_get(args, "(&s)", &key);
-    bool by_uuid = !strcmp(rpc_call_procedure(call)->name, "NETWORK_LOOKUP_BY_UUID");
-    Network like = { .uuid = (char *)key };
-    const ManagedNetwork *n = by_uuid ? find(c->realm, &like, same_uuid) : network_by_name(c->realm, key);
-    if (n)
-        rpc_reply(call, g_variant_new("(@(ss))", handle(n)));
-    else
-        rpc_fail(call, RPC_ERR_NO_NETWORK, "Network not found: no network with matching %s '%s'", by_uuid ? "uuid" : "name", key);
-}
-
-static void define_xml(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *xml;
-    g_autoptr(GError) err = NULL;
-    g_variant_get_child(args, 0, "&s", &xml);
-    ManagedNetwork *n = define(c->realm, xml, true, &err);
-    if (!n) {
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
-        return;
-    }
-    network_event(n, EVENT_DEFINED);
-    rpc_reply(call, g_variant_new("(@(ss))", handle(n)));
-}
-
-static void create_xml(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *xml;
-    g_autoptr(GError) err = NULL;
-    g_variant_get_child(args, 0, "&s", &xml);
-    ManagedNetwork *n = define(c->realm, xml, false, &err);
-    if (n)
-        push(n, true, true, call);
-    else
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
-}
-
-static void start(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedNetwork *n = of_call(c, call, args);
-    if (n)
-        push(n, true, false, call);
-}
-
-static void stop(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedNetwork *n = of_call(c, call, args);
-    if (n)
-        push(n, false, false, call);
-}
-
-static void undefine(Client *c, RpcCall *call, GVariant *args)
-{
-    g_autoptr(GError) err = NULL;
-    ManagedNetwork *n = of_call(c, call, args);
-    if (!n)
-        return;
     g_autofree char *folder = definitions_folder(n->realm), *autostart = autostart_folder(n->realm);
-    if (!n->realm->in_memory && (!store_remove(autostart, n->def->name, &err) || !store_remove(folder, n->def->name, &err))) {
-        rpc_fail_error(call, err);
-        return;
-    }
-    network_event(n, EVENT_UNDEFINED);
+    if (!n->realm->in_memory && (!store_remove(autostart, n->def->name, err) || !store_remove(folder, n->def->name, err)))
+        return false;
+    network_event(n, NETWORK_UNDEFINED);
     n->persistent = false;
     if (!n->active)
         network_remove(n);
-    rpc_reply(call, NULL);
+    return true;
 }
 
-static void get_xml(Client *c, RpcCall *call, GVariant *args)
+bool network_set_autostart(ManagedNetwork *n, bool on, GError **err)
 {
-    ManagedNetwork *n = of_call(c, call, args);
-    g_autofree char *xml = n ? record_write_xml(n->def, 0) : NULL;
-    if (n)
-        rpc_reply(call, g_variant_new("(s)", xml));
-}
-
-static void get_bridge(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedNetwork *n = of_call(c, call, args);
-    if (n && n->def->bridge)
-        rpc_reply(call, g_variant_new("(s)", n->def->bridge));
-    else if (n)
-        rpc_fail(call, RPC_ERR_INTERNAL, "network '%s' does not have a bridge name", n->def->name);
-}
-
-static void reply_int(Client *c, RpcCall *call, GVariant *args, int (*f)(const ManagedNetwork *n))
-{
-    ManagedNetwork *n = of_call(c, call, args);
-    if (n)
-        rpc_reply(call, g_variant_new("(i)", f(n)));
-}
-
-static int active_of(const ManagedNetwork *n) { return n->active; }
-static int persistent_of(const ManagedNetwork *n) { return n->persistent; }
-static int autostart_of(const ManagedNetwork *n) { return n->autostart; }
-static void is_active(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, active_of); }
-static void is_persistent(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, persistent_of); }
-static void get_autostart(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, autostart_of); }
-
-static void set_autostart(Client *c, RpcCall *call, GVariant *args)
-{
-    int on;
-    g_autoptr(GError) err = NULL;
-    ManagedNetwork *n = of_call(c, call, args);
-    if (!n)
-        return;
-    g_variant_get_child(args, 1, "i", &on);
     g_autofree char *folder = autostart_folder(n->realm);
     if (!n->persistent)
-        rpc_error_set(&err, RPC_ERR_OPERATION_INVALID, "network '%s' is transient: it cannot start by itself", n->def->name);
-    else if (n->realm->in_memory || (on ? store_write(folder, n->def->name, "<autostart/>\n", &err) : store_remove(folder, n->def->name, &err)))
-        n->autostart = on;
-    if (err)
-        rpc_fail_error(call, err);
-    else
-        rpc_reply(call, NULL);
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "network '%s' is transient: it cannot start by itself", n->def->name);
+    if (!n->realm->in_memory && !(on ? store_write(folder, n->def->name, "<autostart/>\n", err) : store_remove(folder, n->def->name, err)))
+        return false;
+    n->autostart = on;
+    return true;
 }
-
-/* iface, expiry, type (0: IPv4), MAC, iaid, address, prefix, hostname, client id */
-static void get_leases(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *mac;
-    ManagedNetwork *n = of_call(c, call, args);
-    if (!n)
-        return;
-    g_variant_get_child(args, 1, "m&s", &mac);
-    unsigned prefix = 24;
-    g_autofree char *folder = networks_folder(n->realm->daemon), *net = n->def->ips ? net_of(n->def->ips->pdata[0], &prefix, NULL) : NULL;
-    g_autoptr(GPtrArray) leases = net_leases(folder, n->def->bridge ? n->def->bridge : "");
-    GVariantBuilder b;
-    guint found = 0;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(sximsmssumsms)"));
-    for (guint i = 0; i < leases->len; i++) {
-        const Lease *l = leases->pdata[i];
-        if (mac && g_ascii_strcasecmp(mac, l->mac))
-            continue;
-        g_variant_builder_add(&b, "(sximsmssumsms)", n->def->bridge, l->expiry, strchr(l->ip, ':') ? 1 : 0, l->mac, NULL, l->ip, prefix, l->hostname, l->client_id);
-        found++;
-    }
-    rpc_reply(call, g_variant_new("(a(sximsmssumsms)u)", &b, found));
-}
-
-const Handler network_handlers[] = {
-    { "CONNECT_LIST_ALL_NETWORKS", list_all },
-    { "CONNECT_LIST_NETWORKS", list_names },
-    { "CONNECT_LIST_DEFINED_NETWORKS", list_names },
-    { "CONNECT_NUM_OF_NETWORKS", count },
-    { "CONNECT_NUM_OF_DEFINED_NETWORKS", count },
-    { "NETWORK_LOOKUP_BY_NAME", lookup },
-    { "NETWORK_LOOKUP_BY_UUID", lookup },
-    { "NETWORK_DEFINE_XML", define_xml },
-    { "NETWORK_DEFINE_XML_FLAGS", define_xml },
-    { "NETWORK_CREATE_XML", create_xml },
-    { "NETWORK_CREATE_XML_FLAGS", create_xml },
-    { "NETWORK_CREATE", start },
-    { "NETWORK_DESTROY", stop },
-    { "NETWORK_UNDEFINE", undefine },
-    { "NETWORK_GET_XML_DESC", get_xml },
-    { "NETWORK_GET_BRIDGE_NAME", get_bridge },
-    { "NETWORK_IS_ACTIVE", is_active },
-    { "NETWORK_IS_PERSISTENT", is_persistent },
-    { "NETWORK_GET_AUTOSTART", get_autostart },
-    { "NETWORK_SET_AUTOSTART", set_autostart },
-    { "NETWORK_GET_DHCP_LEASES", get_leases },
-    { NULL },
-};

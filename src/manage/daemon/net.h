@@ -14,8 +14,18 @@ ManagedNetwork *network_ref(ManagedNetwork *n);
 void network_unref(ManagedNetwork *n);
 void network_remove(ManagedNetwork *n);
 ManagedNetwork *network_by_name(const Realm *r, const char *name);
+ManagedNetwork *network_by_uuid(const Realm *r, const char *uuid);
+GVariant *network_handle(const ManagedNetwork *n); /* (ss); floating */
+/* One that runs stays as it is until its next start. */
+ManagedNetwork *network_define(Realm *r, const char *xml, bool persistent, GError **err);
+bool network_undefine(ManagedNetwork *n, GError **err);
+bool network_set_autostart(ManagedNetwork *n, bool on, GError **err);
+/* Starts or stops; answers the call, which may be NULL. */
+void network_job(ManagedNetwork *n, bool start, bool with_handle, RpcCall *call);
 void networks_load(Daemon *d);
-void network_event(ManagedNetwork *n, int event);
+/* virNetworkEventLifecycleType */
+typedef enum NetworkEvent { NETWORK_DEFINED, NETWORK_UNDEFINED, NETWORK_STARTED, NETWORK_STOPPED } NetworkEvent;
+void network_event(ManagedNetwork *n, NetworkEvent event);
 char *networks_folder(const Daemon *d); /* of running networks' files; caller frees */
 
 /* Before a machine starts: each card of a network or bridge gets the name of its tap, on the main thread. */

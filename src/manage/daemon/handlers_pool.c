@@ -1,15 +1,12 @@
-/* handlers_storage.c - pools and volumes. */
-#include <errno.h>
-#include <fcntl.h>
+/* handlers_pool.c - what is asked of storage pools. */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "manage/daemon/pool.h"
 
 enum { STATE_INACTIVE = 0, STATE_RUNNING = 2 }; /* virStoragePoolState */
 enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16, LIST_NO_AUTOSTART = 32, LIST_FIRST_TYPE = 64 };
-enum { RESIZE_DELTA = 2, RESIZE_SHRINK = 4, CREATE_WITH_BUILD = 1 };
+enum { CREATE_WITH_BUILD = 1 };
 
 static void end(RpcCall *call, const GError *err)
 {
@@ -255,205 +252,7 @@ static void set_autostart(Client *c, RpcCall *call, GVariant *args)
     end(call, err);
 }
 
-/* ---- volumes */
-static void volume_create(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *xml;
-    g_autoptr(GError) err = NULL;
-    ManagedPool *p = pool_of_call(c, call, args), *other = NULL;
-    if (!p)
-        return;
-    g_variant_get_child(args, 1, "&s", &xml);
-    const Volume *from = NULL;
-    if (g_variant_n_children(args) == 4) { /* CREATE_XML_FROM */
-        g_autoptr(GVariant) handle = g_variant_get_child_value(args, 2), alone = g_variant_ref_sink(g_variant_new_tuple(&handle, 1));
-        if (!(from = volume_of_call(c, call, alone, &other)))
-            return;
-    }
-    Volume *v = record_read_xml(&volume_type, xml, 0, NULL, &err);
-    if (!v) {
-        rpc_fail(call, RPC_ERR_XML_ERROR, "%s", err->message);
-    } else if (v->capacity == RECORD_NONE && !from && !v->backing) {
-        rpc_fail(call, RPC_ERR_XML_ERROR, "<volume> '%s' needs capacity", v->name);
-        record_free(v);
-    } else {
-        volume_job(p, VOLUME_CREATE, v, from, 0, call);
-    }
-}
-
-static void volume_simple(Client *c, RpcCall *call, GVariant *args, VolumeVerb verb)
-{
-    ManagedPool *p;
-    Volume *v = volume_of_call(c, call, args, &p);
-    if (v)
-        volume_job(p, verb, record_copy(v), NULL, 0, call);
-}
-
-static void volume_delete(Client *c, RpcCall *call, GVariant *args) { volume_simple(c, call, args, VOLUME_REMOVE); }
-static void volume_wipe(Client *c, RpcCall *call, GVariant *args) { volume_simple(c, call, args, VOLUME_WIPE); }
-
-static void volume_resize(Client *c, RpcCall *call, GVariant *args)
-{
-    guint64 bytes;
-    guint flags;
-    ManagedPool *p;
-    Volume *v = volume_of_call(c, call, args, &p);
-    if (!v)
-        return;
-    g_variant_get(args, "(@(sss)tu)", NULL, &bytes, &flags);
-    if (flags & RESIZE_DELTA)
-        bytes = flags & RESIZE_SHRINK ? v->capacity - MIN(bytes, v->capacity) : v->capacity + bytes;
-    if (bytes < v->capacity && !(flags & RESIZE_SHRINK))
-        rpc_fail(call, RPC_ERR_INVALID_ARG, "volume '%s' has %" G_GUINT64_FORMAT " bytes: --shrink makes it smaller, and what is behind is lost", v->name, v->capacity);
-    else
-        volume_job(p, VOLUME_RESIZE, record_copy(v), NULL, bytes, call);
-}
-
-static void volume_lookup_name(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *name;
-    ManagedPool *p = pool_of_call(c, call, args);
-    if (!p)
-        return;
-    g_variant_get_child(args, 1, "&s", &name);
-    const Volume *v = pool_volume(p, name);
-    if (v)
-        rpc_reply(call, g_variant_new("(@(sss))", volume_handle(p, v)));
-    else
-        rpc_fail(call, RPC_ERR_NO_STORAGE_VOL, "Storage volume not found: no storage vol with matching name '%s'", name);
-}
-
-/* Key and path are the same here. */
-static void volume_lookup_path(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *path;
-    g_variant_get(args, "(&s)", &path);
-    g_autoptr(GPtrArray) list = listed(c->realm, LIST_ACTIVE);
-    for (guint i = 0; i < list->len; i++) {
-        ManagedPool *p = list->pdata[i];
-        for (guint n = 0; n < p->volumes->len; n++)
-            if (!strcmp(((Volume *)p->volumes->pdata[n])->path, path)) {
-                rpc_reply(call, g_variant_new("(@(sss))", volume_handle(p, p->volumes->pdata[n])));
-                return;
-            }
-    }
-    rpc_fail(call, RPC_ERR_NO_STORAGE_VOL, "Storage volume not found: no storage vol with matching path '%s'", path);
-}
-
-static void volume_info(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedPool *p;
-    const Volume *v = volume_of_call(c, call, args, &p);
-    if (v)
-        rpc_reply(call, g_variant_new("(itt)", (int)v->type - 1, known(v->capacity), known(v->allocation)));
-}
-
-static void volume_xml(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedPool *p;
-    const Volume *v = volume_of_call(c, call, args, &p);
-    g_autofree char *xml = v ? record_write_xml(v, 0) : NULL;
-    if (v)
-        rpc_reply(call, g_variant_new("(s)", xml));
-}
-
-static void volume_path(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedPool *p;
-    const Volume *v = volume_of_call(c, call, args, &p);
-    if (v)
-        rpc_reply(call, g_variant_new("(s)", v->path));
-}
-
-/* ---- bytes up and down */
-typedef struct Transfer {
-    RpcStream *stream;
-    ManagedPool *pool;
-    int fd;
-    guint64 left; /* down; up: what may still come */
-} Transfer;
-
-static void transfer_closed(RpcStream *s, void *opaque)
-{
-    Transfer *t = opaque;
-    close(t->fd);
-    if (!t->pool->gone && t->pool->active)
-        pool_job(t->pool, POOL_REFRESH, false, NULL);
-    pool_unref(t->pool);
-    g_free(t);
-}
-
-static void send_more(RpcStream *s, void *opaque)
-{
-    Transfer *t = opaque;
-    char data[64 << 10];
-    while (!rpc_stream_full(s)) {
-        ssize_t n = t->left ? read(t->fd, data, MIN(t->left, sizeof data)) : 0;
-        if (n <= 0) {
-            rpc_stream_end(s);
-            return;
-        }
-        t->left -= n;
-        rpc_stream_send(s, data, n);
-    }
-}
-
-static void receive(RpcStream *s, const void *data, size_t bytes, void *opaque)
-{
-    Transfer *t = opaque;
-    if (bytes > t->left) {
-        rpc_stream_fail(s, RPC_ERR_INVALID_ARG, "more bytes come than were announced");
-        return;
-    }
-    for (size_t done = 0; done < bytes;) {
-        ssize_t n = write(t->fd, (const char *)data + done, bytes - done);
-        if (n < 0 && errno != EINTR) {
-            rpc_stream_fail(s, RPC_ERR_SYSTEM, "cannot write the volume: %s", g_strerror(errno));
-            return;
-        }
-        done += MAX(n, 0);
-    }
-    t->left -= bytes;
-}
-
-static bool uploaded(RpcStream *s, void *opaque)
-{
-    Transfer *t = opaque;
-    if (!fsync(t->fd))
-        return true;
-    rpc_stream_fail(s, RPC_ERR_SYSTEM, "cannot flush the volume: %s", g_strerror(errno));
-    return false;
-}
-
-static void transfer(Client *c, RpcCall *call, GVariant *args, bool up)
-{
-    static const RpcStreamOps down_ops = { .drained = send_more, .closed = transfer_closed },
-                              up_ops = { .received = receive, .finished = uploaded, .closed = transfer_closed };
-    guint64 offset, length;
-    ManagedPool *p;
-    const Volume *v = volume_of_call(c, call, args, &p);
-    if (!v)
-        return;
-    g_variant_get(args, "(@(sss)ttu)", NULL, &offset, &length, NULL);
-    int fd = open(v->path, (up ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
-    if (fd < 0 || offset > G_MAXINT64 || lseek(fd, offset, SEEK_SET) < 0) {
-        rpc_fail(call, RPC_ERR_SYSTEM, "cannot open '%s': %s", v->path, g_strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    Transfer *t = g_new0(Transfer, 1);
-    *t = (Transfer){ .pool = pool_ref(p), .fd = fd, .left = length ? length : G_MAXUINT64 };
-    t->stream = rpc_stream_open(call, up ? &up_ops : &down_ops, t);
-    rpc_reply(call, NULL);
-    if (!up)
-        send_more(t->stream, t);
-}
-
-static void upload(Client *c, RpcCall *call, GVariant *args) { transfer(c, call, args, true); }
-static void download(Client *c, RpcCall *call, GVariant *args) { transfer(c, call, args, false); }
-
-const Handler storage_handlers[] = {
+const Handler pool_handlers[] = {
     { "CONNECT_LIST_ALL_STORAGE_POOLS", list_all },
     { "CONNECT_NUM_OF_STORAGE_POOLS", num_active },
     { "CONNECT_NUM_OF_DEFINED_STORAGE_POOLS", num_inactive },
@@ -478,20 +277,5 @@ const Handler storage_handlers[] = {
     { "STORAGE_POOL_IS_PERSISTENT", is_persistent },
     { "STORAGE_POOL_GET_AUTOSTART", get_autostart },
     { "STORAGE_POOL_SET_AUTOSTART", set_autostart },
-    { "STORAGE_VOL_CREATE_XML", volume_create },
-    { "STORAGE_VOL_CREATE_XML_FROM", volume_create },
-    { "STORAGE_VOL_DELETE", volume_delete },
-    { "STORAGE_VOL_WIPE", volume_wipe },
-    { "STORAGE_VOL_WIPE_PATTERN", volume_wipe },
-    { "STORAGE_VOL_RESIZE", volume_resize },
-    { "STORAGE_VOL_LOOKUP_BY_NAME", volume_lookup_name },
-    { "STORAGE_VOL_LOOKUP_BY_PATH", volume_lookup_path },
-    { "STORAGE_VOL_LOOKUP_BY_KEY", volume_lookup_path },
-    { "STORAGE_VOL_GET_INFO", volume_info },
-    { "STORAGE_VOL_GET_INFO_FLAGS", volume_info },
-    { "STORAGE_VOL_GET_XML_DESC", volume_xml },
-    { "STORAGE_VOL_GET_PATH", volume_path },
-    { "STORAGE_VOL_UPLOAD", upload },
-    { "STORAGE_VOL_DOWNLOAD", download },
     { NULL },
 };

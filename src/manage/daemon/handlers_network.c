@@ -1,0 +1,236 @@
+/* handlers_network.c - what is asked of networks. */
+#include <string.h>
+
+#include "base/error.h"
+#include "manage/daemon/net.h"
+
+enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16, LIST_NO_AUTOSTART = 32 };
+
+static ManagedNetwork *of_call(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *name;
+    g_autoptr(GVariant) h = g_variant_get_child_value(args, 0);
+    g_variant_get(h, "(&s&s)", &name, NULL);
+    ManagedNetwork *n = network_by_name(c->realm, name);
+    if (!n)
+        rpc_fail(call, RPC_ERR_NO_NETWORK, "no network with matching name '%s'", name);
+    return n;
+}
+
+static bool is_listed(const ManagedNetwork *n, unsigned flags)
+{
+    unsigned bits = (n->active ? LIST_ACTIVE : LIST_INACTIVE) | (n->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (n->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART);
+    static const unsigned groups[] = { LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_AUTOSTART | LIST_NO_AUTOSTART };
+    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
+        if ((flags & groups[i]) && !(flags & groups[i] & bits))
+            return false;
+    return true;
+}
+
+static int by_name(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedNetwork *const *)a)->def->name, (*(ManagedNetwork *const *)b)->def->name); }
+
+static GPtrArray *listed(const Realm *r, unsigned flags)
+{
+    GPtrArray *list = g_ptr_array_new();
+    GHashTableIter i;
+    gpointer n;
+    g_hash_table_iter_init(&i, r->networks);
+    while (g_hash_table_iter_next(&i, NULL, &n))
+        if (is_listed(n, flags))
+            g_ptr_array_add(list, n);
+    g_ptr_array_sort(list, by_name);
+    return list;
+}
+
+static void list_all(Client *c, RpcCall *call, GVariant *args)
+{
+    int wanted;
+    guint flags;
+    g_variant_get(args, "(iu)", &wanted, &flags);
+    g_autoptr(GPtrArray) list = listed(c->realm, flags);
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a(ss)"));
+    for (guint i = 0; wanted && i < list->len; i++)
+        g_variant_builder_add_value(&b, network_handle(list->pdata[i]));
+    rpc_reply(call, g_variant_new("(a(ss)u)", &b, list->len));
+}
+
+static void list_names(Client *c, RpcCall *call, GVariant *args)
+{
+    int most;
+    g_variant_get(args, "(i)", &most);
+    g_autoptr(GPtrArray) list = listed(c->realm, strcmp(rpc_call_procedure(call)->name, "CONNECT_LIST_NETWORKS") ? LIST_INACTIVE : LIST_ACTIVE);
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
+    for (guint i = 0; i < list->len && (int)i < most; i++)
+        g_variant_builder_add(&b, "s", ((ManagedNetwork *)list->pdata[i])->def->name);
+    rpc_reply(call, g_variant_new("(as)", &b));
+}
+
+static void count(Client *c, RpcCall *call, GVariant *args)
+{
+    g_autoptr(GPtrArray) list = listed(c->realm, strcmp(rpc_call_procedure(call)->name, "CONNECT_NUM_OF_NETWORKS") ? LIST_INACTIVE : LIST_ACTIVE);
+    rpc_reply(call, g_variant_new("(i)", (int)list->len));
+}
+
+static void lookup(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *key;
+    g_variant_get(args, "(&s)", &key);
+    bool by_uuid = !strcmp(rpc_call_procedure(call)->name, "NETWORK_LOOKUP_BY_UUID");
+    const ManagedNetwork *n = by_uuid ? network_by_uuid(c->realm, key) : network_by_name(c->realm, key);
+    if (n)
+        rpc_reply(call, g_variant_new("(@(ss))", network_handle(n)));
+    else
+        rpc_fail(call, RPC_ERR_NO_NETWORK, "Network not found: no network with matching %s '%s'", by_uuid ? "uuid" : "name", key);
+}
+
+static void define_xml(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *xml;
+    g_autoptr(GError) err = NULL;
+    g_variant_get_child(args, 0, "&s", &xml);
+    ManagedNetwork *n = network_define(c->realm, xml, true, &err);
+    if (!n) {
+        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        return;
+    }
+    network_event(n, NETWORK_DEFINED);
+    rpc_reply(call, g_variant_new("(@(ss))", network_handle(n)));
+}
+
+static void create_xml(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *xml;
+    g_autoptr(GError) err = NULL;
+    g_variant_get_child(args, 0, "&s", &xml);
+    ManagedNetwork *n = network_define(c->realm, xml, false, &err);
+    if (n)
+        network_job(n, true, true, call);
+    else
+        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+}
+
+static void start(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedNetwork *n = of_call(c, call, args);
+    if (n)
+        network_job(n, true, false, call);
+}
+
+static void stop(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedNetwork *n = of_call(c, call, args);
+    if (n)
+        network_job(n, false, false, call);
+}
+
+static void end(RpcCall *call, const GError *err)
+{
+    if (err)
+        rpc_fail_error(call, err);
+    else
+        rpc_reply(call, NULL);
+}
+
+static void undefine(Client *c, RpcCall *call, GVariant *args)
+{
+    g_autoptr(GError) err = NULL;
+    ManagedNetwork *n = of_call(c, call, args);
+    if (!n)
+        return;
+    network_undefine(n, &err);
+    end(call, err);
+}
+
+static void get_xml(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedNetwork *n = of_call(c, call, args);
+    g_autofree char *xml = n ? record_write_xml(n->def, 0) : NULL;
+    if (n)
+        rpc_reply(call, g_variant_new("(s)", xml));
+}
+
+static void get_bridge(Client *c, RpcCall *call, GVariant *args)
+{
+    ManagedNetwork *n = of_call(c, call, args);
+    if (n && n->def->bridge)
+        rpc_reply(call, g_variant_new("(s)", n->def->bridge));
+    else if (n)
+        rpc_fail(call, RPC_ERR_INTERNAL, "network '%s' does not have a bridge name", n->def->name);
+}
+
+static void reply_int(Client *c, RpcCall *call, GVariant *args, int (*f)(const ManagedNetwork *n))
+{
+    ManagedNetwork *n = of_call(c, call, args);
+    if (n)
+        rpc_reply(call, g_variant_new("(i)", f(n)));
+}
+
+static int active_of(const ManagedNetwork *n) { return n->active; }
+static int persistent_of(const ManagedNetwork *n) { return n->persistent; }
+static int autostart_of(const ManagedNetwork *n) { return n->autostart; }
+static void is_active(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, active_of); }
+static void is_persistent(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, persistent_of); }
+static void get_autostart(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, autostart_of); }
+
+static void set_autostart(Client *c, RpcCall *call, GVariant *args)
+{
+    int on;
+    g_autoptr(GError) err = NULL;
+    ManagedNetwork *n = of_call(c, call, args);
+    if (!n)
+        return;
+    g_variant_get_child(args, 1, "i", &on);
+    network_set_autostart(n, on, &err);
+    end(call, err);
+}
+
+/* iface, expiry, type (0: IPv4), MAC, iaid, address, prefix, hostname, client id */
+static void get_leases(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *mac;
+    ManagedNetwork *n = of_call(c, call, args);
+    if (!n)
+        return;
+    g_variant_get_child(args, 1, "m&s", &mac);
+    unsigned prefix = 24;
+    g_autofree char *folder = networks_folder(n->realm->daemon), *net = n->def->ips ? net_of(n->def->ips->pdata[0], &prefix, NULL) : NULL;
+    g_autoptr(GPtrArray) leases = net_leases(folder, n->def->bridge ? n->def->bridge : "");
+    GVariantBuilder b;
+    guint found = 0;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a(sximsmssumsms)"));
+    for (guint i = 0; i < leases->len; i++) {
+        const Lease *l = leases->pdata[i];
+        if (mac && g_ascii_strcasecmp(mac, l->mac))
+            continue;
+        g_variant_builder_add(&b, "(sximsmssumsms)", n->def->bridge, l->expiry, strchr(l->ip, ':') ? 1 : 0, l->mac, NULL, l->ip, prefix, l->hostname, l->client_id);
+        found++;
+    }
+    rpc_reply(call, g_variant_new("(a(sximsmssumsms)u)", &b, found));
+}
+
+const Handler network_handlers[] = {
+    { "CONNECT_LIST_ALL_NETWORKS", list_all },
+    { "CONNECT_LIST_NETWORKS", list_names },
+    { "CONNECT_LIST_DEFINED_NETWORKS", list_names },
+    { "CONNECT_NUM_OF_NETWORKS", count },
+    { "CONNECT_NUM_OF_DEFINED_NETWORKS", count },
+    { "NETWORK_LOOKUP_BY_NAME", lookup },
+    { "NETWORK_LOOKUP_BY_UUID", lookup },
+    { "NETWORK_DEFINE_XML", define_xml },
+    { "NETWORK_DEFINE_XML_FLAGS", define_xml },
+    { "NETWORK_CREATE_XML", create_xml },
+    { "NETWORK_CREATE_XML_FLAGS", create_xml },
+    { "NETWORK_CREATE", start },
+    { "NETWORK_DESTROY", stop },
+    { "NETWORK_UNDEFINE", undefine },
+    { "NETWORK_GET_XML_DESC", get_xml },
+    { "NETWORK_GET_BRIDGE_NAME", get_bridge },
+    { "NETWORK_IS_ACTIVE", is_active },
+    { "NETWORK_IS_PERSISTENT", is_persistent },
+    { "NETWORK_GET_AUTOSTART", get_autostart },
+    { "NETWORK_SET_AUTOSTART", set_autostart },
+    { "NETWORK_GET_DHCP_LEASES", get_leases },
+    { NULL },
+};
