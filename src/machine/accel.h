@@ -66,9 +66,10 @@ typedef struct AccelOps {
     bool (*irqfd)(Accel *a, int fd, unsigned gsi, bool assign, GError **err); /* a write to eventfd fd pulses the line */
     /* A guest write at e->addr signals eventfd fd instead of leaving the guest. */
     bool (*ioeventfd)(Accel *a, int fd, const IoEvent *e, bool assign, GError **err);
-    /* Guest writes to RAM set PAGE_DIRTY while the log is on; where the hardware keeps it, fetch brings it up to date. */
-    bool (*dirty_log)(Accel *a, bool on, GError **err);
-    bool (*dirty_fetch)(Accel *a, GError **err);
+    /* Where the hardware keeps the dirty log: of blocks that are `logged` only, for it costs.  log: that has changed; fetch sets
+     * PAGE_DIRTY where that block was written since. */
+    bool (*dirty_log)(Accel *a, RamBlock *ram, GError **err);
+    bool (*dirty_fetch)(Accel *a, RamBlock *ram, GError **err);
     /* ram_take_dirty() while no vCPU is in the middle of a store; after it every first write of a page is seen again. */
     void (*dirty_take)(Accel *a, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap);
 } AccelOps;

@@ -159,10 +159,20 @@ void machine_release_ram(RamBlock *ram)
         ram_release(ram);
 }
 
+/* What was written before the log began is not known: all of it counts as written. */
+static bool begin_dirty_log(const AccelOps *ops, Machine *m, RamBlock *ram, GError **err)
+{
+    if (!ops || !ops->dirty_log || atomic_exchange(&ram->logged, true))
+        return true;
+    for (uint64_t page = 0; page < ram->size / 4096; page++)
+        atomic_fetch_or(&ram->page_flags[page], PAGE_DIRTY);
+    return ops->dirty_log(m->accel, ram, err);
+}
+
 bool machine_take_dirty(Machine *m, RamBlock *ram, uint64_t first_page, uint64_t n_pages, uint64_t *bitmap, GError **err)
 {
     const AccelOps *ops = m->accel ? m->accel->ops : NULL;
-    if (ops && ops->dirty_fetch && !ops->dirty_fetch(m->accel, err))
+    if (!begin_dirty_log(ops, m, ram, err) || (ops && ops->dirty_fetch && !ops->dirty_fetch(m->accel, ram, err)))
         return false;
     if (!ram_any_dirty(ram, first_page, n_pages))
         return true; /* nobody is disturbed */

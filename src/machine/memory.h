@@ -27,6 +27,7 @@ typedef struct RamBlock {
     uint8_t *host;
     uint64_t size; /* multiple of 4096 */
     _Atomic uint8_t *page_flags;
+    _Atomic bool logged; /* an accelerator keeps the dirty log of it: machine_take_dirty() has been asked */
 } RamBlock;
 
 RamBlock *ram_create(const char *name, uint64_t size, GError **err); /* a memory file */

@@ -37,8 +37,8 @@ typedef struct KvmVcpu {
 
 /* kvm_memory.c */
 void kvm_map_changed(Accel *a, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now);
-bool kvm_dirty_log(Accel *a, bool on, GError **err);
-bool kvm_dirty_fetch(Accel *a, GError **err); /* into PAGE_DIRTY of the RAM blocks */
+bool kvm_dirty_log(Accel *a, RamBlock *ram, GError **err);
+bool kvm_dirty_fetch(Accel *a, RamBlock *ram, GError **err); /* into its PAGE_DIRTY */
 /* kvm_cpuid.c */
 bool kvm_load_supported_cpuid(KvmAccel *k, GError **err);
 bool kvm_set_cpuid(KvmVcpu *v, GError **err);

@@ -22,7 +22,8 @@ static bool slot_of_range(const FlatRange *r, KvmSlot *ret)
         return false;
     uint64_t size = (r->size - skip) & ~(PAGE - 1);
     *ret = (KvmSlot){ .gpa = r->start + skip, .size = size, .host = r->ram->host + r->offset + skip,
-                      .ram = r->ram, .offset = r->offset + skip, .readonly = r->kind == REGION_ROM };
+                      .ram = r->ram, .offset = r->offset + skip, .readonly = r->kind == REGION_ROM,
+                      .log_dirty = r->kind == REGION_RAM && r->ram->logged };
     return true;
 }
 
@@ -46,6 +47,24 @@ static bool set_region(KvmAccel *k, unsigned index, const KvmSlot *s, uint64_t s
     return false;
 }
 
+static void mark_dirty(const KvmSlot *s, const uint64_t *bitmap)
+{
+    for (uint64_t page = 0; page < s->size / PAGE; page++)
+        if (bitmap[page / 64] >> (page % 64) & 1)
+            atomic_fetch_or(&s->ram->page_flags[s->offset / PAGE + page], PAGE_DIRTY);
+}
+
+static bool fetch_slot(KvmAccel *k, unsigned index, GError **err)
+{
+    const KvmSlot *s = &k->slots[index];
+    g_autofree uint64_t *bitmap = g_new0(uint64_t, (s->size / PAGE + 63) / 64);
+    struct kvm_dirty_log log = { .slot = index, .dirty_bitmap = bitmap };
+    if (ioctl(k->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0)
+        return error_set_errno(err, errno, "cannot read KVM's dirty log");
+    mark_dirty(s, bitmap);
+    return true;
+}
+
 static bool wanted(const KvmSlot *s, const FlatRange *now, size_t n)
 {
     KvmSlot want;
@@ -59,6 +78,8 @@ static void drop_unwanted(KvmAccel *k, const FlatRange *now, size_t n)
 {
     for (unsigned i = 0; i < KVM_MAX_SLOTS; i++)
         if (k->slots[i].size && !wanted(&k->slots[i], now, n)) {
+            if (k->slots[i].log_dirty)
+                fetch_slot(k, i, NULL); /* the kernel forgets the log with the slot */
             set_region(k, i, &k->slots[i], 0);
             k->slots[i].size = 0;
         }
@@ -95,14 +116,14 @@ void kvm_map_changed(Accel *a, const FlatRange *old, size_t n_old, const FlatRan
 
 /* ---- dirty log */
 
-bool kvm_dirty_log(Accel *a, bool on, GError **err)
+bool kvm_dirty_log(Accel *a, RamBlock *ram, GError **err)
 {
     KvmAccel *k = (KvmAccel *)a;
     bool ok = true;
     g_mutex_lock(&k->lock);
     for (unsigned i = 0; ok && i < KVM_MAX_SLOTS; i++)
-        if (k->slots[i].size && !k->slots[i].readonly) {
-            k->slots[i].log_dirty = on;
+        if (k->slots[i].size && k->slots[i].ram == ram && !k->slots[i].readonly) {
+            k->slots[i].log_dirty = ram->logged;
             ok = set_region(k, i, &k->slots[i], k->slots[i].size);
         }
     if (!ok)
@@ -111,31 +132,13 @@ bool kvm_dirty_log(Accel *a, bool on, GError **err)
     return ok;
 }
 
-static void mark_dirty(const KvmSlot *s, const uint64_t *bitmap)
-{
-    for (uint64_t page = 0; page < s->size / PAGE; page++)
-        if (bitmap[page / 64] >> (page % 64) & 1)
-            atomic_fetch_or(&s->ram->page_flags[s->offset / PAGE + page], PAGE_DIRTY);
-}
-
-static bool fetch_slot(KvmAccel *k, unsigned index, GError **err)
-{
-    const KvmSlot *s = &k->slots[index];
-    g_autofree uint64_t *bitmap = g_new0(uint64_t, (s->size / PAGE + 63) / 64);
-    struct kvm_dirty_log log = { .slot = index, .dirty_bitmap = bitmap };
-    if (ioctl(k->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0)
-        return error_set_errno(err, errno, "cannot read KVM's dirty log");
-    mark_dirty(s, bitmap);
-    return true;
-}
-
-bool kvm_dirty_fetch(Accel *a, GError **err)
+bool kvm_dirty_fetch(Accel *a, RamBlock *ram, GError **err)
 {
     KvmAccel *k = (KvmAccel *)a;
     bool ok = true;
     g_mutex_lock(&k->lock);
     for (unsigned i = 0; ok && i < KVM_MAX_SLOTS; i++)
-        if (k->slots[i].size && k->slots[i].log_dirty)
+        if (k->slots[i].size && k->slots[i].ram == ram && k->slots[i].log_dirty)
             ok = fetch_slot(k, i, err);
     g_mutex_unlock(&k->lock);
     return ok;
