@@ -7,10 +7,12 @@ import time
 import unittest
 
 import guest
+import guests
 import tap
 import vnc
 
 RESCUE = "/usr/lib/grub-rescue"
+OVMF = "/usr/share/OVMF"
 
 
 def run(*args, **more):
@@ -97,6 +99,36 @@ class Viewers(unittest.TestCase):
             for window in found.stdout.split():
                 run("xdotool", "windowfocus", window, "mousemove", "--window", window, "100", "100", "click", "1", "key", "Escape", env=env)
             time.sleep(0.5)
+
+    def test_virtio_gpu(self):
+        """Debian's driver takes virtio-vga over from the VGA, and its console shows; a second screen is another head."""
+        n = vnc.free_display()
+        with guest.Guest("-m", "256", "-vga", "none", "-device", "virtio-vga,max_outputs=2,id=gpu", "-vnc", f"127.0.0.1:{n}", "-serial", "stdio", "-monitor",
+                         "none", "-kernel", guests.kernel("amd64"), "-initrd", guests.initramfs("amd64", more=["virtio_gpu"]), "-append",
+                         "console=tty0 console=ttyS0 quiet atoll.mode=shell", terminal=True) as vm:
+            vm.expect("A shell in the guest", 400)
+            vm.expect("# ")
+            vm.send("cat /sys/class/drm/card0-*/status; echo Hello, [World] > /dev/tty0\r")
+            vm.expect(r"(?m)^connected\s+connected", 30)
+            with vnc.Vnc(5900 + n) as viewer:
+                viewer.cell = 8
+                viewer.expect(r"Hello, \[World\]", 30)
+                self.assertEqual((viewer.width, viewer.height), (1280, 800))
+
+    def test_firmware_draws(self):
+        """OVMF's graphics on each adapter that it knows."""
+        for vga in "std", "virtio":
+            with self.subTest(vga=vga), guest.temporary_folder() as folder:
+                n = vnc.free_display()
+                variables = shutil.copy(f"{OVMF}/OVMF_VARS_4M.fd", folder)
+                with guest.Guest("-accel", "dbt", "-m", "256", "-net", "none", "-vga", vga, "-serial", "none", "-monitor", "none", "-vnc", f"127.0.0.1:{n}",
+                                 "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+                                 "-drive", f"if=pflash,format=raw,file={variables}"), vnc.Vnc(5900 + n) as viewer:
+                    end = time.monotonic() + 90 * guest.PATIENCE
+                    while viewer.width < 800 or len(set(b"".join(map(bytes, viewer.screen())))) < 3:
+                        self.assertLess(time.monotonic(), end, "nothing was drawn")
+                        time.sleep(0.5)
+                        viewer.screen()
 
     def test_port_in_use(self):
         with socket.socket() as taken:

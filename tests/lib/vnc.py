@@ -46,6 +46,7 @@ class Vnc:
         self.name = self.get(struct.unpack(">I", self.get(4))[0]).decode()
         self.socket.sendall(struct.pack(">BxHii", 2, 2, 0, -223))
         self.font = None
+        self.cell = 9  # dots of a character: 9 in VGA's text modes, 8 on Linux's frame buffers
 
     def close(self):
         self.socket.close()
@@ -82,13 +83,13 @@ class Vnc:
         return lines
 
     def text(self):
-        """What stands on the screen, taken as text mode of cells of 9 x 16."""
+        """What stands on the screen, taken as cells of 16 lines."""
         self.font = self.font or rom_font()
         lines = self.screen()
         rows = []
         for top in range(0, self.height - 15, 16):
             row = ""
-            for left in range(0, self.width - 8, 9):
+            for left in range(0, self.width - 7, self.cell):
                 cells = [[bytes(lines[top + y][(left + x) * 4:(left + x) * 4 + 3]) for x in range(8)] for y in range(16)]
                 paper = cells[0][0]
                 glyph = bytes(sum((cells[y][x] != paper) << (7 - x) for x in range(8)) for y in range(16))
