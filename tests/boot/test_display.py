@@ -108,11 +108,11 @@ class Viewers(unittest.TestCase):
                          "console=tty0 console=ttyS0 quiet atoll.mode=shell", terminal=True) as vm:
             vm.expect("A shell in the guest", 400)
             vm.expect("# ")
-            vm.send("cat /sys/class/drm/card0-*/status; echo Hello, [World] > /dev/tty0\r")
+            vm.send("cat /sys/class/drm/card0-*/status; echo Hello, [older] > /dev/tty0\r")
             vm.expect(r"(?m)^connected\s+connected", 30)
             with vnc.Vnc(5900 + n) as viewer:
                 viewer.cell = 8
-                viewer.expect(r"Hello, \[World\]", 30)
+                viewer.expect(r"Hello, \[older\]", 30)
                 self.assertEqual((viewer.width, viewer.height), (1280, 800))
 
     def test_firmware_draws(self):
