@@ -1,5 +1,6 @@
 #pragma once
 #include "boards/boot_order.h"
+#include "devices/acpi/smbios.h"
 #include "machine/machine.h"
 /*
  * board.h - main boards: which devices a machine has and how they are wired.  No behaviour of its own.
@@ -30,6 +31,7 @@ typedef struct BoardConfig {
     int64_t rtc_time;          /* RTC_AT: seconds since 1970 at machine start */
     bool no_acpi, no_hpet, no_smbios;
     bool graphics;             /* false: firmware uses COM1 as its console */
+    const SmbiosUser *smbios;  /* NULL: nothing said */
     bool has_uuid;
     uint8_t uuid[16];          /* in the order it is written as text */
 } BoardConfig;

@@ -188,6 +188,7 @@ static void destroy(Board *b)
     bus_clear(&b->isa.bus);
     pci_bus_destroy(b->pci);
     ram_destroy(pc->firmware);
+    smbios_user_clear(&pc->smbios_user);
     g_free(pc);
 }
 
@@ -248,6 +249,8 @@ Board *pc_create(const PcChips *chips, Machine *m, const BoardConfig *c, GError 
     pc->graphics = c->graphics;
     pc->has_uuid = c->has_uuid;
     memcpy(pc->uuid, c->uuid, sizeof(pc->uuid));
+    if (c->smbios)
+        pc->smbios_user = smbios_user_copy(c->smbios);
     unsigned devices = m->devices->len;
     if (build(pc, c, err))
         return &pc->board;

@@ -151,7 +151,7 @@ Smbios *pc_smbios(const Pc *pc)
     SmbiosBoard b = { .product = pc->chips->type->summary, .version = pc->chips->type->name, .cpu_vendor = cpu->vendor, .cpu_brand = cpu->brand,
                       .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx, .sockets = context.sockets, .cores = context.cores,
                       .threads = context.threads, .memory = memory, .n_memory = pc->high_ram ? 2 : 1,
-                      .uuid = pc->has_uuid ? pc->uuid : NULL };
+                      .uuid = pc->has_uuid ? pc->uuid : NULL, .user = &pc->smbios_user };
     return smbios_build(&b);
 }
 

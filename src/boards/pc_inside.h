@@ -31,6 +31,7 @@ struct Pc {
     bool serial[4], acpi, smbios, graphics;
     bool has_uuid;
     uint8_t uuid[16];
+    SmbiosUser smbios_user;
     uint16_t pvpanic_port;
     unsigned next_isa_source;   /* of the south bridge's shared lines */
 };

@@ -332,6 +332,7 @@ static void fill_board_config(Vm *vm, BoardConfig *bc)
     bc->no_acpi = c->no_acpi;
     bc->no_hpet = c->no_hpet;
     bc->graphics = c->graphics;
+    bc->smbios = &c->smbios;
     bc->has_uuid = c->has_uuid;
     memcpy(bc->uuid, c->uuid, sizeof(bc->uuid));
     for (unsigned slot = 0; slot < IDE_SLOTS; slot++) {

@@ -96,6 +96,7 @@ void config_free(VmConfig *c)
 {
     if (!c)
         return;
+    smbios_user_clear(&c->smbios);
     GPtrArray *lists[] = { c->accels, c->firmware_dirs, c->serials, c->debugcons };
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++)
         g_ptr_array_unref(lists[i]);

@@ -77,6 +77,7 @@ typedef struct VmConfig {
     unsigned cpus, sockets, cores, threads;
     bool has_uuid;
     uint8_t uuid[16];
+    SmbiosUser smbios; /* -smbios */
     bool no_acpi, no_hpet;
     RtcBase rtc_base;
     int64_t rtc_time;
@@ -136,7 +137,7 @@ void config_device_clear(void *device_config);
 
 /* Handlers of options with text to read: config_machine.c, config_drive.c, config_device.c.  Each takes the option's argument. */
 typedef bool OptionHandler(VmConfig *c, const char *arg, GError **err);
-OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid;
+OptionHandler config_machine, config_accel, config_enable_kvm, config_cpu, config_ram, config_smp, config_name, config_uuid, config_smbios;
 OptionHandler config_rtc, config_boot, config_log, config_firmware_dir, config_fw_cfg;
 OptionHandler config_drive, config_blockdev, config_object, config_hda, config_hdb, config_hdc, config_hdd, config_cdrom, config_fda, config_fdb;
 OptionHandler config_device, config_serial, config_chardev, config_debugcon;

@@ -24,6 +24,7 @@ const VmOption vm_options[] = {
     { "smp", NULL, "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]", "number of virtual CPUs and how they are grouped (default 1)", config_smp },
     { "name", NULL, "NAME", "name of the machine, for messages", config_name },
     { "uuid", NULL, "UUID", "identity of the machine that firmware tables show", config_uuid },
+    { "smbios", NULL, "type=0|1|2|3|4|11|17,KEY=TEXT[,...] | file=FILE", "what SMBIOS tables say: vendor, version, date of the firmware (0); manufacturer, product, version, serial, uuid, sku, family of the system (1); the board (2), chassis (3), processors (4), memory (17); value= of OEM strings (11); file= is a whole structure", config_smbios },
     { "rtc", NULL, "base=utc|localtime|DATE", "time of the real-time clock at the start; DATE as 2024-02-29T12:00:00", config_rtc },
     { "global", NULL, "DRIVER.PROPERTY=VALUE", "a property of every device of that type", config_global },
     { "overcommit", NULL, "[mem-lock=off][,cpu-pm=off]", "accepted for compatibility: nothing is locked", config_overcommit },
