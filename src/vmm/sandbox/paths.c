@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "vmm/config.h"
+#include "vmm/config_net.h"
 #include "vmm/monitor/monitor.h"
 
 #ifndef LANDLOCK_ACCESS_FS_REFER
@@ -127,6 +127,19 @@ static void allow_open_files(const Ruleset *s)
     }
 }
 
+/* Folders that a network serves: tftp=FOLDER. */
+static void allow_served(const Ruleset *s, const VmConfig *c)
+{
+    for (unsigned i = 0; i < c->net->netdevs->len; i++) {
+        g_auto(GStrv) words = g_strsplit_set(c->net->netdevs->pdata[i], ",\"", -1);
+        for (char **w = words; *w; w++) {
+            const char *value = strchr(*w, '=') ? strchr(*w, '=') + 1 : *w;
+            if (g_str_has_prefix(*w, "tftp=") || value[0] == '/')
+                allow(s, value, READ);
+        }
+    }
+}
+
 static bool allow_named(const Ruleset *s, const VmConfig *c, GError **err)
 {
     for (unsigned i = 0; c->sandbox.paths && i < c->sandbox.paths->len; i++)
@@ -134,6 +147,7 @@ static bool allow_named(const Ruleset *s, const VmConfig *c, GError **err)
             return error_set_errno(err, errno, "-sandbox paths=: '%s' cannot be allowed", (char *)c->sandbox.paths->pdata[i]);
     for (unsigned i = 0; c->firmware_dirs && i + 1 < c->firmware_dirs->len; i++)
         allow(s, c->firmware_dirs->pdata[i], READ);
+    allow_served(s, c);
     if (c->pidfile)
         allow_folder_of(s, c->pidfile);
     return true;
