@@ -106,6 +106,15 @@ const QapiType qapi_types[] = {
                                "invalid_rd_operations: int, invalid_wr_operations: int, invalid_flush_operations: int, invalid_unmap_operations: int, "
                                "account_invalid: bool, account_failed: bool, timed_stats: [any]"),
     OBJECT("BlockStats", "?device: str, ?qdev: str, ?node-name: str, stats: BlockDeviceStats"),
+    OPEN("BlockdevCreateOptions", "driver: str"),
+    ENUM("MirrorSyncMode", "top full none"),
+    OBJECT("BlockdevSnapshot", "node: str, overlay: str"),
+    OBJECT("BlockdevSnapshotWrapper", "data: BlockdevSnapshot"),
+    ENUM("TransactionActionKind", "blockdev-snapshot"),
+    UNION("TransactionAction", "type: TransactionActionKind", "type", "blockdev-snapshot: BlockdevSnapshotWrapper"),
+    OBJECT("JobInfo", "id: str, type: JobType, status: JobStatus, current-progress: int, total-progress: int, ?error: str"),
+    OBJECT("BlockJobInfo", "type: JobType, device: str, len: int, offset: int, busy: bool, paused: bool, speed: int, io-status: BlockDeviceIoStatus, ready: bool, "
+                           "status: JobStatus, auto-finalize: bool, auto-dismiss: bool, ?error: str"),
     ENUM("BlockdevChangeReadOnlyMode", "retain read-only read-write"),
     OPEN("BlockdevOptions", "driver: str, ?node-name: str"), /* the image layer checks those of each driver */
 

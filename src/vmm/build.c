@@ -12,6 +12,7 @@
 #include "devices/devices.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/jobs.h"
 #include "vmm/net.h"
 #include "vmm/nodes.h"
 #include "vmm/io_threads.h"
@@ -410,6 +411,7 @@ Vm *vm_build(const VmConfig *config, GError **err)
     vm->pidfile = -1;
     vm->loop = g_main_loop_new(NULL, FALSE);
     vm->drives = g_ptr_array_new();
+    vm->jobs = g_ptr_array_new();
     vm->chardevs = g_ptr_array_new();
     vm->nets = g_ptr_array_new();
     if (build(vm, err))
@@ -425,6 +427,7 @@ void vm_destroy(Vm *vm)
     qtest_close(vm->qtest);
     gdb_close(vm->gdb);
     vm_close_vncs(vm);
+    vm_end_jobs(vm);
     monitors_free(vm->monitors);
     IoThread *disks = vm->machine ? vm->machine->io_thread : NULL;
     machine_destroy(vm->machine);
@@ -442,6 +445,7 @@ void vm_destroy(Vm *vm)
     }
     for (unsigned i = vm->chardevs->len; i-- > 0;)
         chardev_close(vm->chardevs->pdata[i]);
+    g_ptr_array_unref(vm->jobs);
     g_ptr_array_unref(vm->drives);
     g_ptr_array_unref(vm->chardevs);
     g_ptr_array_unref(vm->nets);

@@ -1,6 +1,8 @@
 /* nodes.c - see nodes.h. */
 #include "vmm/nodes.h"
 
+#include "vmm/jobs.h"
+
 #include <string.h>
 
 #include "vmm/monitor/qom.h"
@@ -22,8 +24,7 @@ bool vm_open_drive(Vm *vm, const DriveConfig *d, GError **err)
     blk_info(node, &info);
     if (info.warning)
         g_printerr("atoll-vm: warning: %s\n", info.warning);
-    g_ptr_array_add(vm->drives, node);
-    machine_add_backend(vm->machine, BACKEND_DRIVE, d->id, node);
+    vm_give_drive(vm, d->id, node);
     return true;
 }
 
@@ -91,17 +92,33 @@ bool vm_find_disk(Vm *vm, const char *device, const char *drive, NodePlace *ret)
     return s.found;
 }
 
-void vm_close_drive(Vm *vm, const char *drive)
+BlkNode *vm_take_drive(Vm *vm, const char *drive, GError **err)
 {
     NodePlace at;
     Search s = { .name = drive, .place = &at };
     machine_each_backend(vm->machine, BACKEND_DRIVE, compare_drive, &s);
     BlkNode *root = at.root;
-    if (!s.found || !machine_remove_backend(vm->machine, BACKEND_DRIVE, drive, NULL))
-        return;
-    g_ptr_array_remove(vm->drives, root);
+    if (vm_drive_has_job(vm, drive))
+        error_set(err, ERR_BUSY, "drive '%s' is in use: a job works on it", drive);
+    else if (!s.found)
+        error_set(err, ERR_NOT_FOUND, "there is no drive '%s'", drive);
+    else if (machine_remove_backend(vm->machine, BACKEND_DRIVE, drive, err)) {
+        g_ptr_array_remove(vm->drives, root);
+        return root;
+    }
+    return NULL;
+}
+
+void vm_give_drive(Vm *vm, const char *drive, BlkNode *root)
+{
+    g_ptr_array_add(vm->drives, root);
+    machine_add_backend(vm->machine, BACKEND_DRIVE, drive, root);
+}
+
+void vm_close_drive(Vm *vm, const char *drive)
+{
     g_autoptr(GError) err = NULL;
-    if (!blk_finish(root, &err))
+    if (!blk_finish(vm_take_drive(vm, drive, NULL), &err))
         g_printerr("atoll-vm: %s\n", err->message);
 }
 
@@ -231,6 +248,8 @@ bool vm_remove_node(Vm *vm, const char *name, GError **err)
         return error_set(err, ERR_BUSY, "Node %s is in use: device '%s' has it", name, at.holder->path);
     if (open && !at.top)
         return error_set(err, ERR_BUSY, "Node %s is in use: it is part of '%s'", name, at.drive);
+    if (open && vm_drive_has_job(vm, at.drive))
+        return error_set(err, ERR_BUSY, "Node %s is in use: a job works on it", name);
     if (open) {
         g_autofree char *drive = g_strdup(at.drive);
         vm_close_drive(vm, drive);
@@ -247,4 +266,21 @@ char *vm_node_drive(Vm *vm, const char *name, GError **err)
     if (!vm_find_node(vm, name, &at) && d && (!vm_open_drive(vm, d, err) || !vm_find_node(vm, name, &at)))
         return NULL;
     return g_strdup(vm_find_node(vm, name, &at) && at.top ? at.drive : name); /* who claims it hears what is wrong with it */
+}
+
+bool vm_create_in_node(Vm *vm, const char *node, const char *format, const char *options, GError **err)
+{
+    NodePlace at;
+    BlkInfo info;
+    DriveConfig *d = definition(vm, node);
+    g_autofree char *drive = d ? vm_node_drive(vm, node, err) : NULL;
+    if (!d)
+        return error_set(err, ERR_NOT_FOUND, "Cannot find device='' nor node-name='%s'", node);
+    if (!drive || !vm_find_node(vm, drive, &at) || at.holder || !at.top)
+        return drive && error_set(err, ERR_BUSY, "Node '%s' is in use", node);
+    blk_info(at.root, &info);
+    g_autofree char *filename = g_strdup(info.filename);
+    vm_close_drive(vm, drive);
+    bool ok = blk_create(format, filename, options, vm->config->env, err);
+    return vm_open_drive(vm, d, ok ? err : NULL) && ok;
 }

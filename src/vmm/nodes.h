@@ -18,6 +18,12 @@ bool vm_remove_node(Vm *vm, const char *name, GError **err);
 /* The drive whose image is that node, opened if it is not: its id, for a device to claim.  Caller frees. */
 char *vm_node_drive(Vm *vm, const char *name, GError **err);
 
+/* Takes a root away from the machine, to be the caller's; and gives it back. */
+BlkNode *vm_take_drive(Vm *vm, const char *drive, GError **err);
+void vm_give_drive(Vm *vm, const char *drive, BlkNode *root);
+/* Makes an image of that format in the file of a node that nobody stands on. */
+bool vm_create_in_node(Vm *vm, const char *node, const char *format, const char *options, GError **err);
+
 typedef struct NodePlace {
     BlkNode *node;
     BlkNode *root;     /* above it */

@@ -17,6 +17,7 @@ typedef struct Vm {
     struct Display *no_screen; /* black, for -vnc without an adapter; NULL: not needed */
     GPtrArray *vncs;      /* VncServer, as -vnc names them */
     GPtrArray *drives;    /* BlkNode */
+    GPtrArray *jobs;      /* VmJob: jobs.h */
     GPtrArray *nets;      /* HostNet: net.h */
     GPtrArray *io_threads; /* VmIoThread: io_threads.h */
     struct Monitors *monitors;

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Stock libvirtd takes atoll-vm as <emulator>: probe, define, start, suspend, resume, destroy.  A session daemon of an unprivileged
-user with its own folders, driven by stock virsh."""
+"""Stock libvirtd takes atoll-vm as <emulator>: probe, define, start, suspend, resume, destroy; disks, media, snapshots and jobs,
+limits, cables, keys and pictures; a Debian disk with systemd (long).  A session daemon of an unprivileged user with its own folders,
+driven by stock virsh and virt-install."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +18,19 @@ DOMAIN = """<domain type='{kind}'><name>t1</name><memory unit='MiB'>128</memory>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>{cpu}
 <devices><emulator>{emulator}</emulator>{disk}
 <serial type='file'><source path='{folder}/serial'/><target port='0'/></serial>
+<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+<memballoon model='none'/><controller type='usb' model='none'/></devices></domain>"""
+
+
+WHOLE = """<domain type='qemu'><name>t1</name><memory unit='MiB'>{memory}</memory><vcpu>2</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os><features><acpi/><apic/></features>
+<devices><emulator>{emulator}</emulator>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' io='native'/><source file='{folder}/disk.qcow2'/><target dev='vda' bus='virtio'/>
+<serial>S123</serial></disk>
+<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{folder}/a.iso'/><target dev='hda' bus='ide'/><readonly/></disk>
+<interface type='user'><mac address='52:54:00:11:22:33'/><model type='virtio'/></interface>
+<serial type='file'><source path='{folder}/serial'/><target port='0'/></serial>
+<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/><video><model type='vga' vram='16384'/></video>
 <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
 <memballoon model='none'/><controller type='usb' model='none'/></devices></domain>"""
 
@@ -63,11 +78,37 @@ class Libvirt(unittest.TestCase):
             return ""
 
     def define(self, disk="", cpu=""):
+        self.define_text(DOMAIN.format(kind="qemu", emulator=self.emulator, folder=self.folder, disk=disk, cpu=cpu))
+
+    def define_text(self, text):
         path = os.path.join(self.folder, "t1.xml")
         with open(path, "w", encoding="utf-8") as out:
-            out.write(DOMAIN.format(kind="qemu", emulator=self.emulator, folder=self.folder, disk=disk, cpu=cpu))
+            out.write(text)
         self.virsh("define", path)
         self.addCleanup(self.virsh, "undefine", "t1")
+
+    def image(self, name, *args):
+        """Made by qemu-img, and the daemon's user's."""
+        path = os.path.join(self.folder, name)
+        subprocess.run(["qemu-img", "create", "-q", "-f", *args[:1], *args[2:], path, *filter(None, args[1:2])], check=True)
+        os.chown(path, NOBODY, NOBODY)
+        return path
+
+    def start_whole(self, memory=128, *backing):
+        """A disk, a CD-ROM drive, a network card, a screen; destroyed at the end."""
+        self.image("disk.qcow2", "qcow2", *(backing or ("64M",)))
+        self.image("a.iso", "raw", "1M")
+        self.image("b.iso", "raw", "2M")
+        self.define_text(WHOLE.format(emulator=self.emulator, folder=self.folder, memory=memory))
+        self.virsh("start", "t1")
+        self.addCleanup(lambda: self.virsh("domstate", "t1") == "running" and self.virsh("destroy", "t1"))
+        end = time.monotonic() + 20 * guest.PATIENCE
+        while not int(self.stats()["block.0.rd.reqs"]): # the firmware has come to the boot sector
+            self.assertLess(time.monotonic(), end, "nothing is read from the disk")
+            time.sleep(0.2)
+
+    def stats(self):
+        return dict(re.findall(r"(\S+)=(.*)", self.virsh("domstats", "t1")))
 
     def test_capabilities(self):
         text = self.virsh("domcapabilities", "--emulatorbin", self.emulator, "--arch", "x86_64", "--machine", "pc", "--virttype", "qemu")
@@ -97,13 +138,80 @@ class Libvirt(unittest.TestCase):
         self.assertIn("disk.img", self.virsh("domblklist", "t1"))
         self.virsh("destroy", "t1")
 
-    def serial(self):
-        end = time.monotonic() + 20 * guest.PATIENCE
+    def test_disk_and_media(self):
+        self.start_whole()
+        self.assertRegex(self.virsh("domblkinfo", "t1", "vda"), r"Capacity: +67108864\n")
+        self.assertGreater(int(self.stats()["block.0.rd.bytes"]), 0) # its boot sector
+        self.assertGreater(int(re.search(r"rd_req (\d+)", self.virsh("domblkstat", "t1", "vda")).group(1)), 0)
+        self.virsh("blockresize", "t1", "vda", "128M")
+        self.assertEqual(self.stats()["block.0.capacity"], str(128 << 20))
+        self.virsh("blkdeviotune", "t1", "vda", "--total-iops-sec", "1000")
+        self.assertRegex(self.virsh("blkdeviotune", "t1", "vda"), r"total_iops_sec *: 1000")
+        self.virsh("change-media", "t1", "hda", "--eject")
+        self.assertNotIn("a.iso", self.virsh("domblklist", "t1"))
+        self.virsh("change-media", "t1", "hda", f"{self.folder}/b.iso", "--insert")
+        self.assertEqual(self.stats()["block.1.capacity"], str(2 << 20))
+        self.virsh("change-media", "t1", "hda", f"{self.folder}/a.iso", "--update")
+        self.assertEqual(self.stats()["block.1.capacity"], str(1 << 20))
+
+    def test_screen_keys_and_cable(self):
+        self.start_whole()
+        self.assertTrue(self.virsh("vncdisplay", "t1").startswith("127.0.0.1:"))
+        path = os.path.join(self.folder, "screen")
+        self.virsh("screenshot", "t1", path)
+        with open(path, "rb") as picture:
+            self.assertIn(picture.read(2), (b"P6", b"\x89P"))
+        self.virsh("send-key", "t1", "KEY_LEFTCTRL", "KEY_A")
+        for state in ("down", "up"):
+            self.virsh("domif-setlink", "t1", "52:54:00:11:22:33", state)
+            self.assertIn("link down" if state == "down" else "hostnet0", self.virsh("qemu-monitor-command", "t1", "--hmp", "info network"))
+        self.assertEqual(self.virsh("domcontrol", "t1"), "ok")
+
+    def test_snapshot_and_jobs(self):
+        self.start_whole()
+        over = os.path.join(self.folder, "over.qcow2")
+        self.virsh("snapshot-create-as", "t1", "--disk-only", "--no-metadata", "--diskspec", f"vda,file={over}", "--diskspec", "hda,snapshot=no")
+        self.assertIn("over.qcow2", self.virsh("domblklist", "t1"))
+        self.virsh("blockcommit", "t1", "vda", "--active", "--pivot", "--wait")
+        self.assertIn("disk.qcow2", self.virsh("domblklist", "t1"))
+        self.assertNotIn("over.qcow2", self.virsh("dumpxml", "t1"))
+        os.unlink(over)
+        self.virsh("snapshot-create-as", "t1", "--disk-only", "--no-metadata", "--diskspec", f"vda,file={over}", "--diskspec", "hda,snapshot=no")
+        self.virsh("blockpull", "t1", "vda", "--wait")
+        self.assertNotIn("disk.qcow2", self.virsh("dumpxml", "t1"))
+        copy = os.path.join(self.folder, "copy.qcow2")
+        self.virsh("blockcopy", "t1", "vda", copy, "--transient-job", "--wait", "--pivot", "--format", "qcow2")
+        self.assertIn("copy.qcow2", self.virsh("domblklist", "t1"))
+        self.assertEqual(self.virsh("qemu-monitor-command", "t1", '{"execute":"query-jobs"}').count('"status"'), 0)
+        for name in ("over", "copy"):
+            os.unlink(os.path.join(self.folder, f"{name}.qcow2"))
+
+    @unittest.skipUnless(guest.LONG, "takes minutes: make test-long")
+    def test_debian(self):
+        """virsh reboot and virsh shutdown press the power button of a Debian disk that systemd runs."""
+        import guest_disk
+        disk = os.path.join(self.folder, "debian.img")
+        subprocess.run(["cp", "--sparse=always", guest_disk.disk("amd64"), disk], check=True)
+        os.chown(disk, NOBODY, NOBODY)
+        self.start_whole(512, "", "-b", disk, "-F", "raw")
+        self.serial("atoll login:", 300)
+        time.sleep(5)
+        self.virsh("suspend", "t1")
+        self.virsh("resume", "t1")
+        self.virsh("shutdown", "t1")
+        end = time.monotonic() + 120 * guest.PATIENCE
+        while self.virsh("domstate", "t1") != "shut off":
+            self.assertLess(time.monotonic(), end, "the guest does not shut down")
+            time.sleep(1)
+
+    def serial(self, wanted="SeaBIOS", seconds=20):
+        end = time.monotonic() + seconds * guest.PATIENCE
         text = ""
-        while "SeaBIOS" not in text and time.monotonic() < end:
+        while wanted not in text and time.monotonic() < end:
             with open(f"{self.folder}/serial", encoding="utf-8", errors="replace") as out:
                 text = out.read()
             time.sleep(0.1)
+        self.assertIn(wanted, text)
         return text
 
 

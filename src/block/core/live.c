@@ -83,11 +83,11 @@ bool blk_put_overlay(BlkNode *root, BlkNode *overlay, GError **err)
     if (!blk_flush(root, err))
         return false;
     root_drain_begin(root);
-    if (!root->read_only && !blk_set_read_only(root, true, err)) {
+    BlkNode *above = overlay->file, *below = is_limited(root) ? root->file->file : root->file;
+    if (!below->read_only && !blk_set_read_only(below, true, err)) { /* past the root, whose gate is closed */
         root_drain_end(root);
         return false;
     }
-    BlkNode *above = overlay->file, *below = is_limited(root) ? root->file->file : root->file;
     overlay->file = NULL;
     top->backing = below;
     below->overlay = top;

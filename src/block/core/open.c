@@ -371,6 +371,7 @@ BlkNode *blk_open(const BlkOpenOptions *o, GError **err)
 BlkNode *blk_open_tree(const char *text, const BlkOpenOptions *o, GError **err)
 {
     Place p = o ? place_of(o) : (Place){ 0 };
+    p.create = true; /* a file alone may be empty: blk_create() fills it later */
     return finish(open_tree(text, &p, err), o && o->snapshot, err);
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "block/core/throttle_group.h"
 #include "block/driver.h"
+#include "block/limits.h"
 
 typedef struct Throttle {
     ThrottleGroup *group;
@@ -73,3 +74,13 @@ const BlkDriver throttle_driver = {
     .perform = throttle_perform,
     .submit = throttle_submit,
 };
+
+BlkLimits blk_limits(BlkNode *root)
+{
+    const BlkNode *n = root->root ? root->file : root;
+    if (n->driver != &throttle_driver)
+        return (BlkLimits){ 0 };
+    const Throttle *t = n->state;
+    const Bucket *bps = t->buckets[BPS], *iops = t->buckets[IOPS];
+    return (BlkLimits){ bps[TOTAL].rate, bps[READS].rate, bps[WRITES].rate, iops[TOTAL].rate, iops[READS].rate, iops[WRITES].rate };
+}

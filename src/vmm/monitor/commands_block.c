@@ -1,7 +1,7 @@
 /* commands_block.c - disk images: what is there. */
 #include "vmm/monitor/qom.h"
 
-#include "block/block.h"
+#include "block/limits.h"
 #include "devices/storage/medium.h"
 
 static JsonObject *image_info(BlkNode *n, const BlkInfo *info)
@@ -47,8 +47,10 @@ static JsonObject *node_info(BlkNode *n, const char *name)
     json_object_set_int_member(o, "backing_file_depth", depth_of(n));
     json_object_set_boolean_member(o, "encrypted", info.encrypted);
     json_object_set_string_member(o, "detect_zeroes", "off");
+    const BlkLimits l = blk_limits(n);
+    const uint64_t values[] = { l.bps, l.bps_rd, l.bps_wr, l.iops, l.iops_rd, l.iops_wr };
     for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++)
-        json_object_set_int_member(o, limits[i], 0);
+        json_object_set_int_member(o, limits[i], values[i]);
     json_object_set_object_member(o, "image", image_info(n, &info));
     json_object_set_boolean_member(cache, "writeback", TRUE);
     json_object_set_boolean_member(cache, "direct", FALSE);
