@@ -144,3 +144,12 @@ void throttle_group_leave(ThrottleGroup *g, const BlkReq *copy, bool passed)
     }
     g_mutex_unlock(&g->turn[kind_of(copy)]);
 }
+
+BlkLimits throttle_group_limits(ThrottleGroup *g)
+{
+    g_mutex_lock(&g->lock);
+    const Bucket *bps = g->buckets[BPS], *iops = g->buckets[IOPS];
+    BlkLimits l = { bps[TOTAL].rate, bps[READS].rate, bps[WRITES].rate, iops[TOTAL].rate, iops[READS].rate, iops[WRITES].rate };
+    g_mutex_unlock(&g->lock);
+    return l;
+}

@@ -1,6 +1,6 @@
 #pragma once
 #include "base/keyval.h"
-#include "block/block.h"
+#include "block/limits.h"
 /*
  * throttle_group.h - limits of requests and bytes a second, for one image or for several together.
  *
@@ -19,3 +19,4 @@ void throttle_group_wait(ThrottleGroup *g, const BlkReq *r); /* sleeps until r m
  * then, and passed says whether it went. */
 bool throttle_group_enter(ThrottleGroup *g, const BlkReq *r, BlkReq *copy);
 void throttle_group_leave(ThrottleGroup *g, const BlkReq *copy, bool passed);
+BlkLimits throttle_group_limits(ThrottleGroup *g);

@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "block/core/throttle_group.h"
 #include "block/driver.h"
-#include "block/limits.h"
 
 typedef struct Throttle {
     ThrottleGroup *group;
@@ -80,7 +79,5 @@ BlkLimits blk_limits(BlkNode *root)
     const BlkNode *n = root->root ? root->file : root;
     if (n->driver != &throttle_driver)
         return (BlkLimits){ 0 };
-    const Throttle *t = n->state;
-    const Bucket *bps = t->buckets[BPS], *iops = t->buckets[IOPS];
-    return (BlkLimits){ bps[TOTAL].rate, bps[READS].rate, bps[WRITES].rate, iops[TOTAL].rate, iops[READS].rate, iops[WRITES].rate };
+    return throttle_group_limits(((const Throttle *)n->state)->group);
 }
