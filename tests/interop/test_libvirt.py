@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stock libvirtd takes atoll-vm as <emulator>: probe, define, start, suspend, resume, destroy; disks, media, snapshots and jobs,
 limits, cables, keys and pictures; a Debian disk with systemd (long).  A session daemon of an unprivileged user with its own folders,
-driven by stock virsh and virt-install."""
+driven by stock virsh."""
 import os
 import re
 import shutil
@@ -188,7 +188,7 @@ class Libvirt(unittest.TestCase):
 
     @unittest.skipUnless(guest.LONG, "takes minutes: make test-long")
     def test_debian(self):
-        """virsh reboot and virsh shutdown press the power button of a Debian disk that systemd runs."""
+        """virsh shutdown presses the power button of a Debian disk that systemd runs."""
         import guest_disk
         disk = os.path.join(self.folder, "debian.img")
         subprocess.run(["cp", "--sparse=always", guest_disk.disk("amd64"), disk], check=True)

@@ -13,7 +13,7 @@ NEEDS_ARGUMENTS = {"query-cpu-model-expansion"}
 class Queries(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.machine = qmp.Machine("-accel", "interp", "-smp", "2", "-device", "virtio-rng-pci,id=r0", "-serial", "null")
+        cls.machine = qmp.Machine("-accel", "interp", "-smp", "2", "-device", "virtio-rng-pci,id=r0", "-device", "virtio-balloon-pci", "-serial", "null")
         cls.addClassCleanup(cls.machine.__exit__)
         cls.qmp = cls.machine.qmp
 
