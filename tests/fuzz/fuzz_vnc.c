@@ -120,7 +120,8 @@ static void step(Session *s, FuzzInput *in)
         message(s, n, in);
         break;
     case 8 ... 9:
-        count = MIN(fuzz_take(in, 1), in->left);
+        count = fuzz_take(in, 1);
+        count = MIN(count, in->left);
         say(s, n, in->data, count);
         in->data += count;
         in->left -= count;

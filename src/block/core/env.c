@@ -105,7 +105,8 @@ static void read_properties(Object *o, KeyVals *kv)
 /* "limits.iops-total=100" as QEMU has it, or "x-iops-total=100" as it had it first. */
 static bool read_limits(Object *o, KeyVals *kv, GError **err)
 {
-    g_autoptr(GString) text = g_string_new(keyvals_take_tree(kv, "limits"));
+    g_autofree char *tree = keyvals_take_tree(kv, "limits");
+    g_autoptr(GString) text = g_string_new(tree);
     g_autofree const char **rest = keyvals_rest(kv);
     o->group = throttle_group_new();
     for (unsigned i = 0; rest[i]; i += 2)

@@ -239,7 +239,7 @@ static const char *name_of(int number)
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
         if (calls[i].number == number)
             return calls[i].name;
-    return "number ";
+    return NULL;
 }
 
 static size_t put(char *to, size_t at, const char *text)
@@ -266,8 +266,7 @@ static void refused(int signum, siginfo_t *info, void *context)
     char text[256];
     const char *name = name_of(info->si_syscall);
     size_t n = put(text, 0, "atoll-vm: sandbox: refused the system call ");
-    n = put(text, n, name);
-    n = name[6] == ' ' ? put_number(text, n, info->si_syscall) : n;
+    n = name ? put(text, n, name) : put_number(text, put(text, n, "number "), info->si_syscall);
     n = put(text, n, "; if the machine needs it, -sandbox off (or the word of -sandbox that allows its kind) helps\n");
     if (write(STDERR_FILENO, text, n) < 0) { /* nobody can be told */ }
     ((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = -EPERM;
