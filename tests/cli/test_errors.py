@@ -182,7 +182,7 @@ class Images(Case):
     def test_properties(self):
         self.refused(["-drive", "fiel=x"], r"-drive: no property 'fiel', did you mean 'file'\?")
         self.refused(["-drive", "if=ide"], r"a disk needs file=")
-        self.refused(["-drive", "file=x,if=scis"], r"if is one of ide, virtio, none, pflash, not 'scis'")
+        self.refused(["-drive", "file=x,if=scis"], r"if is one of ide, virtio, none, pflash, floppy, not 'scis'")
 
     def test_one_place_for_two(self):
         disk = self.path("d", bytes(4096))
