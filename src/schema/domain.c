@@ -152,6 +152,7 @@ static bool check_domain(void *record, GError **err)
         d->current_memory = d->memory;
     if (!d->devices)
         d->devices = record_new(&devices_record);
+    controllers_number(d->devices->controllers);
     if (d->current_memory > d->memory)
         return error_set(err, ERR_INVALID, "currentMemory is more than memory");
     if (d->current_vcpus != RECORD_NONE && d->current_vcpus > d->vcpus)

@@ -129,7 +129,7 @@ const RecordType disk_record = { .element = "disk", .size = sizeof(Disk), .field
 
 static const RecordField controller_fields[] = {
     { RF(Controller, type, RK_WORD, "@type"), .words = controller_types, .required = true, .doc = "what it controls" },
-    { RF(Controller, index, RK_UINT, "@index"), .max = 255, .def = "0", .doc = "number among its type" },
+    { RF(Controller, index, RK_UINT, "@index"), .max = 255, .doc = "number among its type; the next free one where none is given" },
     { RF(Controller, model, RK_TEXT, "@model"), .doc = "device: pcie-root-port, qemu-xhci, virtio-scsi and so on" },
     { RF(Controller, ports, RK_UINT, "@ports"), .doc = "ports" },
     { RF(Controller, vectors, RK_UINT, "@vectors"), .doc = "interrupt vectors" },
@@ -291,6 +291,26 @@ static const RecordField devices_fields[] = {
     END
 };
 const RecordType devices_record = { .element = "devices", .size = sizeof(Devices), .fields = devices_fields, .doc = "devices" };
+
+static bool is_taken(const GPtrArray *list, const Controller *like, uint64_t index)
+{
+    for (guint i = 0; i < list->len; i++)
+        if (((Controller *)list->pdata[i])->type == like->type && ((Controller *)list->pdata[i])->index == index)
+            return true;
+    return false;
+}
+
+void controllers_number(GPtrArray *list)
+{
+    for (guint i = 0; list && i < list->len; i++) {
+        Controller *c = list->pdata[i];
+        uint64_t next = 0;
+        while (c->index == RECORD_NONE && is_taken(list, c, next))
+            next++;
+        if (c->index == RECORD_NONE)
+            c->index = next;
+    }
+}
 
 const RecordType *device_record_for(const char *element)
 {
