@@ -54,6 +54,7 @@ typedef struct AccelOps {
     void (*vcpu_free)(Vcpu *v);
     void (*cpu_limit)(CpuModel *ret); /* every feature that it can give, for -cpu; left out: cpu_model_max() */
     void (*thread_start)(Vcpu *v); /* on the vCPU's own thread, before the first run() */
+    void (*thread_end)(Vcpu *v); /* there, after the last run() */
     /* The memory map has changed (any thread, map locked): ranges that are gone, then ranges that are new.  KVM sets its
      * slots; interpreters ask every vCPU to drop its TLB. */
     void (*map_changed)(Accel *a, const FlatRange *old, size_t n_old, const FlatRange *now, size_t n_now);

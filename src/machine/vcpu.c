@@ -226,6 +226,8 @@ static void *vcpu_thread(void *opaque)
             after_run(v, exit);
         }
     }
+    if (v->accel->ops->thread_end)
+        v->accel->ops->thread_end(v);
     return NULL;
 }
 

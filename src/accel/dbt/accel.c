@@ -105,6 +105,7 @@ static void dbt_vcpu_finish(Vcpu *vcpu)
 }
 
 static void dbt_thread_start(Vcpu *vcpu) { dbt_signal_thread_start((DbtVcpu *)vcpu); }
+static void dbt_thread_end(Vcpu *vcpu) { dbt_signal_thread_end((DbtVcpu *)vcpu); }
 
 static void dbt_kick(Vcpu *vcpu) { atomic_store(&((DbtVcpu *)vcpu)->poll, 1); }
 
@@ -129,6 +130,7 @@ const AccelOps accel_dbt = {
     .vcpu_init = dbt_vcpu_init,
     .vcpu_finish = dbt_vcpu_finish,
     .thread_start = dbt_thread_start,
+    .thread_end = dbt_thread_end,
     .run = dbt_run,
     .kick = dbt_kick,
     .get = interp_get,

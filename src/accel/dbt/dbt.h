@@ -1,4 +1,6 @@
 #pragma once
+#include <signal.h>
+
 #include "accel/interp/interp_accel.h"
 #include "jit/code_buffer.h"
 /*
@@ -149,6 +151,7 @@ typedef struct DbtVcpu {
     struct DbtCache *cache;
     struct DbtFlat *flat; /* NULL: tag is the back end (mem.h) */
     GPtrArray *faulting;  /* const DbtBlock (fault_sites.c) */
+    stack_t stack_before; /* the thread's signal stack that ours took the place of */
     DbtExit fault;        /* EXIT_MEMORY or EXIT_SIMD_FP that the signal handler makes */
     DbtExit *last_exit; /* EXIT_JUMP that waits to be linked to the block that runs next; NULL: none */
     struct DbtGlue *glue;

@@ -85,6 +85,7 @@ const FaultSite *dbt_faults_find(const DbtVcpu *v, const uint8_t *pc, const DbtB
 
 /* For vCPU threads: the handler of SIGSEGV, SIGBUS, SIGILL and SIGFPE, on a stack of its own. */
 void dbt_signal_thread_start(DbtVcpu *v);
+void dbt_signal_thread_end(DbtVcpu *v);
 #define SIGNAL_STACK_BYTES (64u << 10)
 void *dbt_signal_stack(const DbtVcpu *v); /* context.c */
 bool dbt_signal_probe(GError **err);
