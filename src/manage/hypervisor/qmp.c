@@ -47,7 +47,7 @@ static void wake(Qmp *q, bool greeted, bool closed)
 static void take_reply(Qmp *q, JsonNode *root, JsonObject *o)
 {
     JsonNode *id = json_object_get_member(o, "id");
-    if (!id || json_node_get_value_type(id) != G_TYPE_INT64)
+    if (!id || !JSON_NODE_HOLDS_VALUE(id) || json_node_get_value_type(id) != G_TYPE_INT64)
         return;
     gpointer key = GSIZE_TO_POINTER(json_node_get_int(id));
     g_mutex_lock(&q->lock);
@@ -59,7 +59,7 @@ static void take_reply(Qmp *q, JsonNode *root, JsonObject *o)
 
 static void take_event(Qmp *q, JsonObject *o)
 {
-    const char *name = json_object_get_string_member_with_default(o, "event", NULL);
+    const char *name = qmp_text(o, "event", NULL);
     JsonNode *data = json_object_get_member(o, "data");
     g_autoptr(JsonObject) none = json_object_new();
     if (name && q->listener.event)
@@ -150,12 +150,6 @@ static bool greet(Qmp *q, GError **err)
     return ok && qmp_execute(q, "qmp_capabilities", NULL, NULL, err);
 }
 
-static gboolean free_later(gpointer q)
-{
-    qmp_free(q);
-    return G_SOURCE_REMOVE;
-}
-
 Qmp *qmp_connect(const char *path, const QmpListener *l, void *opaque, GError **err)
 {
     g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
@@ -180,17 +174,62 @@ Qmp *qmp_connect(const char *path, const QmpListener *l, void *opaque, GError **
     g_source_attach(q->source, NULL);
     if (greet(q, err))
         return q;
-    g_main_context_invoke(NULL, free_later, q);
+    qmp_free(q);
     return NULL;
 }
 
+typedef struct Ending {
+    Qmp *qmp;
+    bool ended; /* under the lock */
+} Ending;
+
+static gboolean end_there(gpointer data)
+{
+    Ending *e = data;
+    close_source(e->qmp);
+    g_mutex_lock(&e->qmp->lock);
+    e->qmp->closed = e->ended = true;
+    g_cond_broadcast(&e->qmp->cond);
+    g_mutex_unlock(&e->qmp->lock);
+    return G_SOURCE_REMOVE;
+}
+
+/* Whoever reads, reads on the main thread: there the listener is let go. */
 void qmp_free(Qmp *q)
 {
     if (!q)
         return;
-    close_source(q);
-    wake(q, false, true);
+    Ending e = { .qmp = q };
+    g_main_context_invoke(NULL, end_there, &e);
+    g_mutex_lock(&q->lock);
+    while (!e.ended)
+        g_cond_wait(&q->cond, &q->lock);
+    g_mutex_unlock(&q->lock);
     qmp_unref(q);
+}
+
+static JsonNode *value_of(JsonObject *o, const char *name, GType type)
+{
+    JsonNode *n = o ? json_object_get_member(o, name) : NULL;
+    return n && JSON_NODE_HOLDS_VALUE(n) && json_node_get_value_type(n) == type ? n : NULL;
+}
+
+const char *qmp_text(JsonObject *o, const char *name, const char *otherwise)
+{
+    JsonNode *n = value_of(o, name, G_TYPE_STRING);
+    return n ? json_node_get_string(n) : otherwise;
+}
+
+int64_t qmp_number(JsonObject *o, const char *name, int64_t otherwise)
+{
+    JsonNode *n = value_of(o, name, G_TYPE_INT64);
+    return n ? json_node_get_int(n) : otherwise;
+}
+
+bool qmp_flag(JsonObject *o, const char *name, bool otherwise)
+{
+    JsonNode *n = value_of(o, name, G_TYPE_BOOLEAN);
+    return n ? json_node_get_boolean(n) : otherwise;
 }
 
 static bool send_all(Qmp *q, const char *text, GError **err)
@@ -227,7 +266,7 @@ static bool take_answer(const char *command, JsonNode *reply, JsonNode **ret, GE
             *ret = json_node_copy(value);
         return true;
     }
-    const char *desc = error && JSON_NODE_HOLDS_OBJECT(error) ? json_object_get_string_member_with_default(json_node_get_object(error), "desc", NULL) : NULL;
+    const char *desc = error && JSON_NODE_HOLDS_OBJECT(error) ? qmp_text(json_node_get_object(error), "desc", NULL) : NULL;
     return error_set(err, ERR_IO, "%s: %s", command, desc ? desc : "the machine answered nonsense");
 }
 

@@ -17,8 +17,12 @@ typedef struct QmpListener {
 
 /* Connects to a unix socket, takes the greeting and negotiates.  On a worker. */
 Qmp *qmp_connect(const char *path, const QmpListener *l, void *opaque, GError **err);
-/* On the main thread; the listener hears no more. */
+/* On any thread, while no command waits; after it the listener hears no more. */
 void qmp_free(Qmp *q);
+/* A member of what a machine said, or `otherwise` where it is not there or of another kind: machines can say anything. */
+const char *qmp_text(JsonObject *o, const char *name, const char *otherwise);
+int64_t qmp_number(JsonObject *o, const char *name, int64_t otherwise);
+bool qmp_flag(JsonObject *o, const char *name, bool otherwise);
 /* `args` (may be NULL) is taken.  ret NULL: not wanted; else the caller frees it.  On a worker. */
 bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err);
 /* The same with arguments as JSON in printf's way; values must need no escaping. */

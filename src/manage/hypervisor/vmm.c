@@ -32,7 +32,7 @@ static void tell(HvDomain *d, HvEventKind kind, int detail, int64_t value, const
 
 static void on_shutdown(HvDomain *d, JsonObject *data)
 {
-    const char *reason = json_object_get_string_member_with_default(data, "reason", "");
+    const char *reason = qmp_text(data, "reason", "");
     if (!d->said_how)
         d->how = !strcmp(reason, "guest-panic") ? HV_STOP_CRASHED : HV_STOP_SHUTDOWN;
     d->said_how = true;
@@ -43,19 +43,19 @@ static void on_stop(HvDomain *d, JsonObject *data) { tell(d, HV_PAUSED, 0, 0, NU
 static void on_resume(HvDomain *d, JsonObject *data) { tell(d, HV_RESUMED, 0, 0, NULL); }
 static void on_reset(HvDomain *d, JsonObject *data) { tell(d, HV_REBOOT, 0, 0, NULL); }
 static void on_panic(HvDomain *d, JsonObject *data) { d->how = HV_STOP_CRASHED; d->said_how = true; }
-static void on_deleted(HvDomain *d, JsonObject *data) { tell(d, HV_DEVICE_REMOVED, 0, 0, json_object_get_string_member_with_default(data, "device", "")); }
+static void on_deleted(HvDomain *d, JsonObject *data) { tell(d, HV_DEVICE_REMOVED, 0, 0, qmp_text(data, "device", "")); }
 static void on_tray(HvDomain *d, JsonObject *data)
 {
-    tell(d, HV_TRAY, json_object_get_boolean_member_with_default(data, "tray-open", FALSE), 0, json_object_get_string_member_with_default(data, "id", ""));
+    tell(d, HV_TRAY, qmp_flag(data, "tray-open", false), 0, qmp_text(data, "id", ""));
 }
 static void on_balloon(HvDomain *d, JsonObject *data)
 {
-    d->memory = json_object_get_int_member_with_default(data, "actual", 0);
+    d->memory = qmp_number(data, "actual", 0);
     tell(d, HV_BALLOON, 0, d->memory, NULL);
 }
-static void on_rtc(HvDomain *d, JsonObject *data) { tell(d, HV_RTC, 0, json_object_get_int_member_with_default(data, "offset", 0), NULL); }
-static void on_port(HvDomain *d, JsonObject *data) { tell(d, HV_AGENT, json_object_get_boolean_member_with_default(data, "open", FALSE), 0, NULL); }
-static void on_io_error(HvDomain *d, JsonObject *data) { tell(d, HV_IO_ERROR, 0, 0, json_object_get_string_member_with_default(data, "device", "")); }
+static void on_rtc(HvDomain *d, JsonObject *data) { tell(d, HV_RTC, 0, qmp_number(data, "offset", 0), NULL); }
+static void on_port(HvDomain *d, JsonObject *data) { tell(d, HV_AGENT, qmp_flag(data, "open", false), 0, NULL); }
+static void on_io_error(HvDomain *d, JsonObject *data) { tell(d, HV_IO_ERROR, 0, 0, qmp_text(data, "device", "")); }
 
 static const struct {
     const char *event;
@@ -117,7 +117,8 @@ static bool launch(const LaunchPlan *p, GError **err)
 static int read_pid(const char *path)
 {
     g_autofree char *text = NULL;
-    return g_file_get_contents(path, &text, NULL, NULL) ? atoi(text) : 0;
+    int pid = g_file_get_contents(path, &text, NULL, NULL) ? atoi(text) : 0;
+    return pid > 1 ? pid : 0; /* kill() of what is not positive would reach the daemon itself, and more */
 }
 
 static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, void *opaque, GError **err)
@@ -150,8 +151,8 @@ static const char *find_member(JsonNode *answer, const char *key, const char *is
     for (guint i = 0; list && i < json_array_get_length(list); i++) {
         JsonNode *node = json_array_get_element(list, i);
         JsonObject *o = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-        if (o && !g_strcmp0(json_object_get_string_member_with_default(o, key, NULL), is))
-            return json_object_get_string_member_with_default(o, member, NULL);
+        if (o && !g_strcmp0(qmp_text(o, key, NULL), is))
+            return qmp_text(o, member, NULL);
     }
     return NULL;
 }
@@ -177,7 +178,7 @@ static void learn_port(HvDomain *d, const Domain *def)
     g_autoptr(JsonNode) vnc = NULL;
     if (!g || g->socket || !qmp_execute(d->qmp, "query-vnc", NULL, &vnc, NULL) || !JSON_NODE_HOLDS_OBJECT(vnc))
         return;
-    const char *port = json_object_get_string_member_with_default(json_node_get_object(vnc), "service", NULL);
+    const char *port = qmp_text(json_node_get_object(vnc), "service", NULL);
     if (port) {
         g_free(g->port);
         g->port = g_strdup(port);
@@ -227,8 +228,11 @@ static HvDomain *vmm_reattach(const HvHost *h, Domain *def, HvNotify *notify, vo
 {
     HvDomain *d = adopt(h, def, notify, opaque, err);
     g_autoptr(JsonNode) status = NULL;
-    if (d->qmp && qmp_execute(d->qmp, "query-status", NULL, &status, err) && JSON_NODE_HOLDS_OBJECT(status)) {
-        *ret_paused = !json_object_get_boolean_member_with_default(json_node_get_object(status), "running", TRUE);
+    bool ok = d->qmp && qmp_execute(d->qmp, "query-status", NULL, &status, err);
+    if (ok && !JSON_NODE_HOLDS_OBJECT(status))
+        ok = error_set(err, ERR_IO, "query-status: the machine answered nonsense");
+    if (ok) {
+        *ret_paused = !qmp_flag(json_node_get_object(status), "running", true);
         return d;
     }
     forget(d);
@@ -259,6 +263,8 @@ static bool wait_gone(const HvDomain *d)
 
 static bool destroy(HvDomain *d, GError **err)
 {
+    if (d->pid <= 0)
+        return error_set(err, ERR_NOT_FOUND, "the process of domain '%s' is not known: '%s' does not say it", d->name, d->pid_path);
     d->how = HV_STOP_DESTROYED;
     d->said_how = true;
     kill(d->pid, SIGTERM);
@@ -309,17 +315,17 @@ static bool vmm_monitor(HvDomain *d, const char *command, bool hmp, char **ret, 
             return given ? error_set(err, ERR_INVALID, "the command is no JSON object") : false;
         }
         g_free(name);
-        name = g_strdup(json_object_get_string_member_with_default(json_node_get_object(given), "execute", ""));
+        name = g_strdup(qmp_text(json_node_get_object(given), "execute", ""));
         JsonNode *inner = json_object_get_member(json_node_get_object(given), "arguments");
         args = inner ? json_node_copy(inner) : NULL;
     }
     json_object_unref(o);
     if (!qmp_execute(d->qmp, name, args, &answer, err))
         return false;
-    if (hmp) {
-        *ret = g_strdup(json_node_get_string(answer));
+    if (hmp && JSON_NODE_HOLDS_VALUE(answer) && json_node_get_value_type(answer) == G_TYPE_STRING) {
+        *ret = json_node_dup_string(answer);
     } else {
-        g_autofree char *text = json_to_string(answer, FALSE);
+        g_autofree char *text = json_to_string(answer, false);
         *ret = g_strdup_printf("{\"return\":%s}", text);
     }
     return true;
