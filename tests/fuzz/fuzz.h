@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "block/block.h"
+#include "fuzz_input.h"
 #include "machine/machine.h"
 /*
  * fuzz.h - what device fuzzers share: a machine with RAM and a PCI bus, and a reader of the input.
@@ -12,22 +13,6 @@
  * A target is LLVMFuzzerTestOneInput(); with -Dfuzz=true (clang) libFuzzer drives it, otherwise standalone.c does with
  * random inputs.
  */
-typedef struct FuzzInput {
-    const uint8_t *data;
-    size_t left;
-} FuzzInput;
-
-/* The next n bytes as a number; zeros once the input has ended. */
-static inline uint64_t fuzz_take(FuzzInput *in, unsigned n)
-{
-    uint64_t value = 0;
-    size_t bytes = n < in->left ? n : in->left;
-    memcpy(&value, in->data, bytes);
-    in->data += bytes;
-    in->left -= bytes;
-    return value;
-}
-
 typedef struct FuzzRig {
     Machine *machine;
     PciBus *bus;
@@ -44,5 +29,3 @@ void fuzz_save_load(FuzzRig *r);                            /* must work at any 
 
 /* A raw image of zeros that devices find by that id; the caller closes it after the rig. */
 BlkNode *fuzz_add_image(FuzzRig *r, const char *id, unsigned bytes);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -4,10 +4,11 @@
  *
  *     fuzz_ide [--runs N] [--seed N] [--seeds DIR] [FILE...]
  */
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fuzz.h"
+#include "fuzz_input.h"
 
 enum { INPUT_BYTES = 4096 };
 
