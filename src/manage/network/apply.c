@@ -7,6 +7,8 @@
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/bridge.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
 #include <nftables/libnftables.h>
 #include <signal.h>
 #include <stdio.h>
@@ -68,6 +70,8 @@ static bool make_bridge(struct nl_sock *s, const NetPlan *p, GError **err)
         rtnl_link_set_addr(l, a);
         nl_addr_put(a);
     }
+    if (p->mtu)
+        rtnl_link_set_mtu(l, p->mtu);
     int code = rtnl_link_add(s, l, NLM_F_CREATE | NLM_F_EXCL);
     rtnl_link_put(l);
     return !code || nl_failed(code, err, "make the bridge", p->bridge);
@@ -97,6 +101,33 @@ static bool add_address(struct nl_sock *s, const NetPlan *p, const char *text, G
     return !code || code == -NLE_EXIST || nl_failed(code, err, "give an address to", p->bridge);
 }
 
+/* "NET/PREFIX GATEWAY METRIC" */
+static bool add_route(struct nl_sock *s, const NetPlan *p, const char *text, GError **err)
+{
+    g_auto(GStrv) word = g_strsplit(text, " ", 3);
+    struct nl_addr *net = NULL, *gateway = NULL;
+    struct rtnl_route *r = rtnl_route_alloc();
+    struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+    int code = nl_addr_parse(word[0], AF_UNSPEC, &net);
+    code = code ? code : nl_addr_parse(word[1], AF_UNSPEC, &gateway);
+    if (!code) {
+        rtnl_route_nh_set_ifindex(hop, if_nametoindex(p->bridge));
+        rtnl_route_nh_set_gateway(hop, gateway);
+        rtnl_route_set_family(r, nl_addr_get_family(net));
+        rtnl_route_set_dst(r, net);
+        if (atoi(word[2]))
+            rtnl_route_set_priority(r, atoi(word[2]));
+        rtnl_route_add_nexthop(r, g_steal_pointer(&hop));
+        code = rtnl_route_add(s, r, 0);
+    }
+    if (hop)
+        rtnl_route_nh_free(hop);
+    nl_addr_put(net);
+    nl_addr_put(gateway);
+    rtnl_route_put(r);
+    return !code || code == -NLE_EXIST || nl_failed(code, err, "add the route", word[0]);
+}
+
 static bool write_setting(const char *path, const char *value, GError **err)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -105,6 +136,14 @@ static bool write_setting(const char *path, const char *value, GError **err)
     if (fd >= 0)
         close(fd);
     return ok || error_set_errno(err, error, "cannot write '%s'", path);
+}
+
+/* Of a bridge that has one way out it makes no difference: the kernel's answer is not waited for. */
+static void set_spanning_tree(const NetPlan *p)
+{
+    g_autofree char *state = g_strdup_printf("/sys/class/net/%s/bridge/stp_state", p->bridge), *delay = g_strdup_printf("/sys/class/net/%s/bridge/forward_delay", p->bridge);
+    write_setting(delay, "200", NULL); /* hundredths of a second, the least with a spanning tree: guests ask for leases at once */
+    write_setting(state, p->stp ? "1" : "0", NULL);
 }
 
 static bool run_rules(const char *rules, GError **err)
@@ -167,6 +206,10 @@ static bool make_owned(struct nl_sock *s, const NetPlan *p, GError **err)
             return false;
     if (!set_up(s, p->bridge, err))
         return false;
+    for (guint i = 0; i < p->routes->len; i++)
+        if (!add_route(s, p, p->routes->pdata[i], err))
+            return false;
+    set_spanning_tree(p);
     if (p->forward && !write_setting("/proc/sys/net/ipv4/ip_forward", "1", err))
         return false;
     return (!p->rules || run_rules(p->rules, err)) && start_dnsmasq(p, err);

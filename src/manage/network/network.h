@@ -15,7 +15,9 @@ typedef struct NetPlan {
     bool owned, forward; /* forward: the host routes packets */
     char *mac;
     bool stp;
+    unsigned mtu;        /* 0: the kernel's */
     GPtrArray *addresses; /* texts: ADDRESS/PREFIX */
+    GPtrArray *routes;    /* texts: NET/PREFIX GATEWAY METRIC */
     char *table;          /* of nftables; NULL: none */
     char *rules;          /* that make the table anew */
     char *dnsmasq;        /* its configuration, or NULL: not needed */

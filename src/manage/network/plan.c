@@ -47,11 +47,25 @@ static void append_forwards(GString *s, const Network *n, const char *hook, cons
     g_string_append(s, "  }\n");
 }
 
+/* "to ADDRESSES:PORTS" of <nat>; ports need TCP or UDP. */
+static char *nat_target(const Network *n, bool ports)
+{
+    GString *s = g_string_new(n->nat_start ? "snat ip to " : ports ? "masquerade to " : "masquerade");
+    if (n->nat_start)
+        g_string_append_printf(s, "%s-%s", n->nat_start, n->nat_end ? n->nat_end : n->nat_start);
+    if (ports)
+        g_string_append_printf(s, ":%" PRIu64 "-%" PRIu64, n->nat_port_start, n->nat_port_end);
+    return g_string_free(s, FALSE);
+}
+
 static void append_masquerade(GString *s, const Network *n, const char *net)
 {
-    g_string_append_printf(s, "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n    ip saddr %s ip daddr 224.0.0.0/24 return\n"
-                              "    ip saddr %s ip daddr != %s masquerade", net, net, net);
-    g_string_append(s, "\n  }\n");
+    bool ports = n->nat_port_start != RECORD_NONE && n->nat_port_end != RECORD_NONE;
+    g_autofree char *with = nat_target(n, true), *without = nat_target(n, false);
+    g_string_append_printf(s, "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n    ip saddr %s ip daddr 224.0.0.0/24 return\n", net);
+    if (ports)
+        g_string_append_printf(s, "    meta l4proto { tcp, udp } ip saddr %s ip daddr != %s %s\n", net, net, with);
+    g_string_append_printf(s, "    ip saddr %s ip daddr != %s %s\n  }\n", net, net, without);
 }
 
 static void append_filter(GString *s, const Network *n, const char *bridge, const char *net)
@@ -171,20 +185,35 @@ static bool plan_addresses(NetPlan *p, const Network *n, char **ret_net, GError 
     return true;
 }
 
+static bool plan_routes(NetPlan *p, const Network *n, GError **err)
+{
+    for (guint i = 0; n->routes && i < n->routes->len; i++) {
+        const Route *r = n->routes->pdata[i];
+        unsigned prefix;
+        g_autofree char *net = net_of(&(NetworkIp){ .address = r->address, .netmask = r->netmask, .prefix = r->prefix }, &prefix, err);
+        if (!net)
+            return false;
+        g_ptr_array_add(p->routes, g_strdup_printf("%s %s %" PRIu64, net, r->gateway, r->metric == RECORD_NONE ? 0 : r->metric));
+    }
+    return true;
+}
+
 NetPlan *net_plan(const Network *n, const char *folder, GError **err)
 {
     NetPlan *p = g_new0(NetPlan, 1);
     g_autofree char *net = NULL;
     p->addresses = g_ptr_array_new_with_free_func(g_free);
+    p->routes = g_ptr_array_new_with_free_func(g_free);
+    p->mtu = n->mtu == RECORD_NONE ? 0 : n->mtu;
     p->bridge = g_strdup(n->bridge);
     p->folder = g_strdup(folder);
     p->owned = !(n->forward >= FORWARD_BRIDGE);
     p->forward = n->forward == FORWARD_NAT || n->forward == FORWARD_ROUTE || n->forward == FORWARD_OPEN;
     p->mac = g_strdup(n->mac);
-    p->stp = n->stp != 2;
+    p->stp = n->stp == 1; /* asked for only: ports of a spanning tree stay silent for seconds */
     bool ok = n->forward <= FORWARD_BRIDGE || error_set(err, ERR_UNSUPPORTED, "networks with <forward mode='%s'> are not built; nat, route, open, bridge and isolated ones are",
                                                         forward_modes[n->forward - 1]);
-    ok = ok && (p->bridge || error_set(err, ERR_INVALID, "network '%s' has no <bridge name=>", n->name)) && plan_addresses(p, n, &net, err);
+    ok = ok && (p->bridge || error_set(err, ERR_INVALID, "network '%s' has no <bridge name=>", n->name)) && plan_addresses(p, n, &net, err) && plan_routes(p, n, err);
     if (!ok) {
         net_plan_free(p);
         return NULL;
@@ -205,6 +234,7 @@ void net_plan_free(NetPlan *p)
     if (!p)
         return;
     g_ptr_array_unref(p->addresses);
+    g_ptr_array_unref(p->routes);
     g_free(p->bridge);
     g_free(p->mac);
     g_free(p->table);

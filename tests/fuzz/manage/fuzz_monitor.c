@@ -43,10 +43,9 @@ static const char *const datas[] = { "{}", "7", "[]", "{\"reason\":7}", "{\"reas
 
 static void append_any(FuzzInput *in, GString *s)
 {
-    size_t bytes = MIN(fuzz_take(in, 1), in->left);
-    g_string_append_len(s, (const char *)in->data, bytes);
-    in->data += bytes;
-    in->left -= bytes;
+    size_t bytes;
+    const char *at = fuzz_bytes(in, 255, &bytes);
+    g_string_append_len(s, at, bytes);
     g_string_append_c(s, '\n');
 }
 

@@ -150,18 +150,16 @@ static void wrong_message(Rig *r, unsigned n, FuzzInput *in)
 {
     static const uint32_t programs[] = { RPC_PROGRAM_REMOTE, RPC_PROGRAM_QEMU, RPC_PROGRAM_KEEPALIVE, 7 };
     Header h = { programs[fuzz_take(in, 1) % 4], RPC_VERSION, fuzz_take(in, 2) % 500, fuzz_take(in, 1) % 8, r->serial++ % 8, fuzz_take(in, 1) % 4 };
-    size_t bytes = MIN(fuzz_take(in, 2) % BODY_BYTES, in->left);
-    message(r, n, &h, in->data, bytes);
-    in->data += bytes;
-    in->left -= bytes;
+    size_t bytes;
+    const void *body = fuzz_bytes(in, BODY_BYTES, &bytes);
+    message(r, n, &h, body, bytes);
 }
 
 static void raw_bytes(Rig *r, unsigned n, FuzzInput *in)
 {
-    size_t bytes = MIN(fuzz_take(in, 2) % BODY_BYTES, in->left);
-    say(r, n, in->data, bytes);
-    in->data += bytes;
-    in->left -= bytes;
+    size_t bytes;
+    const void *at = fuzz_bytes(in, BODY_BYTES, &bytes);
+    say(r, n, at, bytes);
 }
 
 static void stream_data(Rig *r, unsigned n, FuzzInput *in)
@@ -169,10 +167,9 @@ static void stream_data(Rig *r, unsigned n, FuzzInput *in)
     static const char *const openers[] = { "STORAGE_VOL_UPLOAD", "STORAGE_VOL_DOWNLOAD", "DOMAIN_OPEN_CONSOLE", "DOMAIN_SCREENSHOT" };
     const Procedure *p = procedure_named(openers[fuzz_take(in, 1) % G_N_ELEMENTS(openers)]);
     Header h = { RPC_PROGRAM_REMOTE, RPC_VERSION, p->number, MESSAGE_STREAM, fuzz_take(in, 1) % 8, fuzz_take(in, 1) % 3 };
-    size_t bytes = MIN(fuzz_take(in, 1), in->left);
-    message(r, n, &h, in->data, bytes);
-    in->data += bytes;
-    in->left -= bytes;
+    size_t bytes;
+    const void *body = fuzz_bytes(in, BODY_BYTES, &bytes);
+    message(r, n, &h, body, bytes);
 }
 
 static void step(Rig *r, FuzzInput *in)
