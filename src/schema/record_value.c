@@ -108,7 +108,8 @@ static bool parse_mac(void *record, const RecordField *f, const char *text, GErr
 {
     unsigned octets[6];
     char rest;
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &octets[0], &octets[1], &octets[2], &octets[3], &octets[4], &octets[5], &rest) != 6)
+    if (strspn(text, "0123456789abcdefABCDEF:") != strlen(text) || /* %x takes signs and blanks too */
+        sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &octets[0], &octets[1], &octets[2], &octets[3], &octets[4], &octets[5], &rest) != 6)
         return error_set(err, ERR_INVALID, "'%s' is not a MAC address (52:54:00:12:34:56)", text);
     if (octets[0] & 1)
         return error_set(err, ERR_INVALID, "'%s' is a multicast address; a card's first octet is even", text);

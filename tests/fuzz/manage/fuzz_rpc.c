@@ -28,8 +28,8 @@ typedef struct Rig {
 static const char *const words[] = {
     "test", "", "other", "6695eb01-f6a4-8304-79aa-97f2502e193f", "test:///default", "qemu:///session", "pool", "vol", "net", "vda", "a", "../x", "no-such",
     "<domain type='test'><name>other</name><memory>4096</memory><os><type>hvm</type></os></domain>",
-    "<domain type='test'><name>test</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><memory>9999</memory><vcpu current='1'>4</vcpu><os><type>hvm</type></os>"
-    "<devices><disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='virtio'/></disk><serial type='pty'/></devices></domain>",
+    ("<domain type='test'><name>test</name><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><memory>9999</memory><vcpu current='1'>4</vcpu><os><type>hvm</type></os>"
+    "<devices><disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='virtio'/></disk><serial type='pty'/></devices></domain>"),
     "<disk type='file'><source file='/b'/><target dev='vdb' bus='virtio'/></disk>",
     "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='net'/></interface>",
     "<pool type='dir'><name>pool</name><target><path>/pool</path></target></pool>",
@@ -241,7 +241,7 @@ static void remove_tree(const char *path)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
-    Rig r = { .dir = g_dir_make_tmp("rpc-fuzz-XXXXXX", NULL), .fd = { -1, -1 } };
+    Rig r = { .dir = g_dir_make_tmp("rpc-fuzz-XXXX", NULL), .fd = { -1, -1 } };
     const DaemonOptions o = { .config_dir = r.dir, .state_dir = r.dir, .runtime_dir = r.dir, .log_dir = r.dir, .emulator = "/no/emulator", .session = true };
     r.daemon = daemon_new(&o, NULL);
     r.daemon->machines->in_memory = true; /* so that nothing that is sent reaches this host */
