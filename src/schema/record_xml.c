@@ -39,7 +39,15 @@ static char *take(xmlChar *text)
 
 static char *attribute_text(xmlAttr *a) { return take(xmlNodeListGetString(a->doc, a->children, 1)); }
 
-static char *node_text(xmlNode *n) { return take(xmlNodeGetContent(n)); }
+/* Its own, not that of elements inside: those are kept beside it. */
+static char *node_text(xmlNode *n)
+{
+    GString *s = g_string_new(NULL);
+    for (xmlNode *c = n->children; c; c = c->next)
+        if ((c->type == XML_TEXT_NODE || c->type == XML_CDATA_SECTION_NODE) && c->content)
+            g_string_append(s, (const char *)c->content);
+    return g_string_free(s, FALSE);
+}
 
 /* A path's elements but the last part, and that part: "os/type/@arch" leads to <type> and "@arch". */
 static xmlNode *path_parent(xmlNode *at, const char *path, const char **ret_last)
