@@ -7,7 +7,7 @@ TSAN_TESTS = accel/dbt_smp_test accel/dbt_smc_test accel/dbt_event_test accel/db
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 
-.PHONY: all build run test test-long bench bench-img bench-disk fuzz tsan format install deps clean
+.PHONY: all build run test test-long bench bench-img bench-disk bench-manage fuzz tsan format install deps clean
 all: build
 
 deps:
@@ -57,6 +57,11 @@ bench-img: build
 # Disks of a machine, against QEMU's.
 bench-disk: build
 	tests/bench/disk.py $(BENCH)
+
+# The manager against libvirtd.
+bench-manage: build
+	@scripts/install-deps libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt qemu-system-x86
+	tests/bench/manage.py $(BENCH)
 
 # Device fuzzers under libFuzzer (clang), FUZZ_SECONDS each.
 fuzz: deps

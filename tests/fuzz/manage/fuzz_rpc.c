@@ -241,9 +241,12 @@ static void remove_tree(const char *path)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
-    Rig r = { .dir = g_dir_make_tmp("rpc-fuzz-XXXX", NULL), .fd = { -1, -1 } };
+    g_autoptr(GError) err = NULL;
+    Rig r = { .dir = g_dir_make_tmp("rpc-fuzz-XXXXXX", NULL), .fd = { -1, -1 } };
     const DaemonOptions o = { .config_dir = r.dir, .state_dir = r.dir, .runtime_dir = r.dir, .log_dir = r.dir, .emulator = "/no/emulator", .session = true };
-    r.daemon = daemon_new(&o, NULL);
+    r.daemon = daemon_new(&o, &err);
+    if (!r.daemon)
+        g_error("%s", err->message);
     r.daemon->machines->in_memory = true; /* so that nothing that is sent reaches this host */
     for (unsigned n = 0; n < CLIENTS; n++) {
         dial(&r, n);
