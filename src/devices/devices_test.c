@@ -153,7 +153,7 @@ static void test_every_byte(const void *arg)
 {
     const DeviceType *t = arg;
     g_autofree uint8_t *seen = g_malloc0(t->size);
-    memset(seen, 1, t->pci ? sizeof(PciDevice) : sizeof(Device));
+    memset(seen, 1, t->base_size ? t->base_size : t->pci ? sizeof(PciDevice) : sizeof(Device));
     for (const Field *f = t->fields; f && f->name; f++)
         mark(seen, f, t);
     for (unsigned i = 0, start; i < t->size; i++) {

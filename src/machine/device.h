@@ -59,6 +59,7 @@ typedef enum ResetKind { RESET_COLD, RESET_WARM } ResetKind;
 typedef struct DeviceType {
     const char *name, *summary, *spec; /* name as -device spells it; spec: the data sheet that it follows */
     uint32_t size;                     /* of the struct whose first member is Device (or PciDevice) */
+    uint32_t base_size;                /* of that first member; 0: Device, or with .pci PciDevice */
     uint16_t version;                  /* of the saved section */
     const Field *fields;               /* every byte of the struct after the base member; ends with a NULL name */
     const WindowDecl *windows;         /* ends with a NULL name */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "devices/net/net.h"
+#include "devices/virtio/virtio_mmio.h"
 
 enum { TRANSITIONAL_ID = 0x1000, CLASS_ETHERNET = 0x020000, SPEED_UNKNOWN = -1, DUPLEX_FULL = 1 };
 
@@ -183,8 +184,9 @@ static void resumed(Device *d)
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(TRANSITIONAL_ID, CLASS_ETHERNET, 2 * NET_PAIRS + 2, .romfile = "pxe-virtio.rom", .rom_optional = true);
 
-VIRTIO_PCI_TYPES(virtio_net_pci_type, "virtio-net-pci",
-    .summary = "virtio network card", .spec = "Virtio 1.2, 5.1",
-    .size = sizeof(VirtioNet), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load,
-    .boot_place = net_card_boot_place, .resumed = resumed);
+#define NET_TYPE                                                                                                       \
+    .summary = "virtio network card", .spec = "Virtio 1.2, 5.1", .size = sizeof(VirtioNet), .version = 1, .fields = fields, \
+    .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load, .resumed = resumed
+
+VIRTIO_PCI_TYPES(virtio_net_pci_type, "virtio-net-pci", NET_TYPE, .windows = virtio_pci_windows, .pci = &pci_info, .boot_place = net_card_boot_place);
+VIRTIO_MMIO_TYPE(virtio_net_device_type, "virtio-net-device", NET_TYPE);

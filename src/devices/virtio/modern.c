@@ -15,6 +15,11 @@ enum {
 
 static uint32_t half(uint64_t value, uint32_t select) { return select > 1 ? 0 : value >> 32 * select; }
 
+uint32_t virtio_pci_offered(const VirtioPci *p)
+{
+    return half(p->virtio.offered & ~(1ull << VIRTIO_F_ANY_LAYOUT), p->feature_select); /* legacy only: 6.3 */
+}
+
 static uint32_t read_queue(const VirtioPci *p, const Virtqueue *q, unsigned reg)
 {
     switch (reg) {
@@ -48,7 +53,7 @@ static uint32_t read_common(VirtioPci *p, unsigned reg)
     case C_FEATURE_SELECT:
         return p->feature_select;
     case C_FEATURE:
-        return half(v->offered & ~(1ull << VIRTIO_F_ANY_LAYOUT), p->feature_select); /* legacy only: 6.3 */
+        return virtio_pci_offered(p);
     case C_DRIVER_SELECT:
         return p->driver_feature_select;
     case C_DRIVER_FEATURE:
@@ -67,23 +72,23 @@ static uint32_t read_common(VirtioPci *p, unsigned reg)
     return q ? read_queue(p, q, reg) : 0;
 }
 
-static void set_half(uint64_t *to, bool high, uint32_t value)
+void virtio_set_half(uint64_t *to, bool high, uint32_t value)
 {
     unsigned shift = high ? 32 : 0;
     *to = (*to & ~(0xffffffffull << shift)) | (uint64_t)value << shift;
 }
 
-static void write_driver_feature(VirtioPci *p, uint32_t value)
+void virtio_pci_accept(VirtioPci *p, uint32_t value)
 {
     uint64_t features = p->virtio.features;
     if (p->driver_feature_select > 1)
         return;
-    set_half(&features, p->driver_feature_select, value);
+    virtio_set_half(&features, p->driver_feature_select, value);
     virtio_set_features(&p->virtio, features);
 }
 
 /* A driver that comes this way must accept VERSION_1, or FEATURES_OK does not stick: 3.1.1, 6.1. */
-static void write_status(VirtioPci *p, uint8_t value)
+void virtio_pci_write_status(VirtioPci *p, uint8_t value)
 {
     if (!virtio_has(&p->virtio, VIRTIO_F_VERSION_1))
         value &= ~VIRTIO_FEATURES_OK;
@@ -121,13 +126,13 @@ static void write_queue_area(Virtqueue *q, unsigned reg, uint32_t value)
         return;
     switch (reg & ~4u) {
     case C_QUEUE_DESC:
-        set_half(&q->desc, high, value);
+        virtio_set_half(&q->desc, high, value);
         break;
     case C_QUEUE_DRIVER & ~4u:
-        set_half(&q->avail, high, value);
+        virtio_set_half(&q->avail, high, value);
         break;
     case C_QUEUE_DEVICE & ~4u:
-        set_half(&q->used, high, value);
+        virtio_set_half(&q->used, high, value);
     }
 }
 
@@ -152,13 +157,13 @@ static void write_common(VirtioPci *p, unsigned reg, uint32_t value)
         p->driver_feature_select = value;
         break;
     case C_DRIVER_FEATURE:
-        write_driver_feature(p, value);
+        virtio_pci_accept(p, value);
         break;
     case C_CONFIG_VECTOR:
         p->virtio.config_vector = virtio_pci_vector(p, value);
         break;
     case C_STATUS:
-        write_status(p, value);
+        virtio_pci_write_status(p, value);
         break;
     case C_QUEUE_SELECT:
         p->queue_select = value;

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/iov.h"
+#include "devices/virtio/virtio_mmio.h"
 #include "machine/machine.h"
 
 enum { F_MUST_TELL_HOST = 0, F_STATS_VQ = 1, F_DEFLATE_ON_OOM = 2, F_PAGE_POISON = 4, F_REPORTING = 5 };
@@ -289,7 +290,9 @@ static const Field fields[] = {
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(0x1002, 0x00ff00, QUEUES + 1);
 
-VIRTIO_PCI_TYPES(virtio_balloon_pci_type, "virtio-balloon-pci",
-    .summary = "virtio memory balloon", .spec = "Virtio 1.2, 5.5",
-    .size = sizeof(VirtioBalloon), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load);
+#define BALLOON_TYPE                                                                                                   \
+    .summary = "virtio memory balloon", .spec = "Virtio 1.2, 5.5", .size = sizeof(VirtioBalloon), .version = 1, .fields = fields, \
+    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load
+
+VIRTIO_PCI_TYPES(virtio_balloon_pci_type, "virtio-balloon-pci", BALLOON_TYPE, .windows = virtio_pci_windows, .pci = &pci_info);
+VIRTIO_MMIO_TYPE(virtio_balloon_device_type, "virtio-balloon-device", BALLOON_TYPE);

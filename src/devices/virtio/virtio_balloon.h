@@ -2,6 +2,7 @@
 #include "devices/virtio/virtio_pci.h"
 /* virtio_balloon.h - memory that the guest gives back, and what it tells of its memory. */
 VIRTIO_PCI_DECLARE(virtio_balloon_pci_type);
+extern const DeviceType virtio_balloon_device_type;
 
 enum { BALLOON_STATS = 10, BALLOON_STAT_UNKNOWN = -1 };
 extern const char *const balloon_stat_names[BALLOON_STATS]; /* as in guest-stats */

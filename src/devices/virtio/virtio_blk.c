@@ -12,6 +12,7 @@
 #include "base/checked.h"
 #include "base/iov.h"
 #include "devices/storage/disk.h"
+#include "devices/virtio/virtio_mmio.h"
 #include "machine/machine.h"
 
 enum { /* features: 5.2.3 */
@@ -369,8 +370,10 @@ static bool boot_place(Device *d, BootPlace *ret)
     return true;
 }
 
-VIRTIO_PCI_TYPES(virtio_blk_pci_type, "virtio-blk-pci",
-    .summary = "virtio disk", .spec = "Virtio 1.2, 5.2",
-    .size = sizeof(VirtioBlk), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load,
-    .boot_place = boot_place, .resized = resized, .resumed = resumed);
+#define BLK_TYPE                                                                                                       \
+    .summary = "virtio disk", .spec = "Virtio 1.2, 5.2", .size = sizeof(VirtioBlk), .version = 1, .fields = fields,    \
+    .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load, \
+    .resized = resized, .resumed = resumed
+
+VIRTIO_PCI_TYPES(virtio_blk_pci_type, "virtio-blk-pci", BLK_TYPE, .windows = virtio_pci_windows, .pci = &pci_info, .boot_place = boot_place);
+VIRTIO_MMIO_TYPE(virtio_blk_device_type, "virtio-blk-device", BLK_TYPE);

@@ -3,9 +3,9 @@
  *
  * BAR 0 is the legacy interface in I/O space, BAR 1 MSI-X, BAR 4 the modern interface.
  */
-#include "devices/virtio/virtio_pci.h"
-
 #include <string.h>
+
+#include "devices/virtio/virtio_mmio.h"
 
 enum { WIN_LEGACY, WIN_MSIX, WIN_MODERN };
 enum { LEGACY_BYTES = 256, MSIX_BYTES = 4096 };
@@ -48,9 +48,9 @@ uint16_t virtio_pci_vector(const VirtioPci *p, uint16_t vector)
     return vector < p->pci.dev.type->pci->msix_vectors ? vector : VIRTIO_NO_VECTOR;
 }
 
-Virtqueue *virtio_pci_queue(VirtioPci *p)
+Virtqueue *virtio_pci_queue(const VirtioPci *p)
 {
-    return p->queue_select < p->virtio.n_queues ? &p->virtio.queue[p->queue_select] : NULL;
+    return p->queue_select < p->virtio.n_queues ? (Virtqueue *)&p->virtio.queue[p->queue_select] : NULL;
 }
 
 /* ---- capabilities */
@@ -158,11 +158,16 @@ static bool choose_interfaces(VirtioPci *p, bool *ret_no_legacy, bool *ret_no_mo
     return true;
 }
 
-void virtio_pci_prepare(VirtioPci *p, const VirtioType *type) { virtio_init(&p->virtio, &p->pci.dev, type, interrupt); }
+void virtio_pci_prepare(VirtioPci *p, const VirtioType *type)
+{
+    virtio_init(&p->virtio, &p->pci.dev, type, p->pci.dev.type->pci ? interrupt : virtio_mmio_interrupt);
+}
 
 bool virtio_pci_realize(VirtioPci *p, const VirtioType *type, GError **err)
 {
     bool no_legacy, no_modern;
+    if (!p->pci.dev.type->pci)
+        return virtio_mmio_realize(p, type, err);
     if (!choose_interfaces(p, &no_legacy, &no_modern, err))
         return false;
     if (!p->virtio.type)

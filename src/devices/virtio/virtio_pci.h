@@ -10,6 +10,9 @@
  *         .realize = (calls virtio_pci_realize), .reset = virtio_pci_reset, .post_load = virtio_pci_post_load);
  *
  * PciInfo comes from VIRTIO_PCI_INFO; more of its members may follow.
+ *
+ * A type without .pci is the same device on the other transport, virtio_mmio.h: then the PciDevice lies idle, and the functions below
+ * serve that one.
  */
 typedef struct VirtioPci {
     PciDevice pci;
@@ -68,6 +71,10 @@ bool virtio_legacy_ring(Device *d, uint64_t off, unsigned size, uint64_t value);
 bool virtio_modern_ring(Device *d, uint64_t off, unsigned size, uint64_t value);
 enum { MODERN_COMMON = 0, MODERN_ISR = 0x1000, MODERN_CONFIG = 0x2000, MODERN_NOTIFY = 0x3000, MODERN_BYTES = 0x4000 };
 enum { NOTIFY_MULTIPLIER = 4, COMMON_BYTES = 0x3c };
-Virtqueue *virtio_pci_queue(VirtioPci *p); /* the selected one, or NULL */
+Virtqueue *virtio_pci_queue(const VirtioPci *p); /* the selected one, or NULL */
+uint32_t virtio_pci_offered(const VirtioPci *p); /* the selected half of the features */
+void virtio_pci_accept(VirtioPci *p, uint32_t value);
+void virtio_pci_write_status(VirtioPci *p, uint8_t value);
+void virtio_set_half(uint64_t *to, bool high, uint32_t value);
 uint16_t virtio_pci_vector(const VirtioPci *p, uint16_t vector); /* NO_VECTOR where there is none of that number */
 uint8_t virtio_pci_take_isr(VirtioPci *p);

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
-#include "devices/virtio/virtio_pci.h"
+#include "devices/virtio/virtio_mmio.h"
 #include "machine/machine.h"
 
 enum { CHUNK = 65536 }; /* the most a request gets: it keeps the time short that the notifying CPU waits */
@@ -128,7 +128,9 @@ static bool post_load(Device *d, GError **err)
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(0x1005, 0x00ff00, 2);
 
-VIRTIO_PCI_TYPES(virtio_rng_pci_type, "virtio-rng-pci",
-    .summary = "virtio entropy device", .spec = "Virtio 1.2, 5.4",
-    .size = sizeof(VirtioRng), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load);
+#define RNG_TYPE                                                                                                       \
+    .summary = "virtio entropy device", .spec = "Virtio 1.2, 5.4", .size = sizeof(VirtioRng), .version = 1, .fields = fields, \
+    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load
+
+VIRTIO_PCI_TYPES(virtio_rng_pci_type, "virtio-rng-pci", RNG_TYPE, .windows = virtio_pci_windows, .pci = &pci_info);
+VIRTIO_MMIO_TYPE(virtio_rng_device_type, "virtio-rng-device", RNG_TYPE);

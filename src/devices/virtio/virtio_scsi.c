@@ -10,6 +10,7 @@
 
 #include "base/iov.h"
 #include "devices/storage/scsi_bus.h"
+#include "devices/virtio/virtio_mmio.h"
 #include "machine/machine.h"
 
 enum { Q_CONTROL, Q_EVENT, Q_REQUESTS, MAX_QUEUES = VIRTIO_QUEUES - Q_REQUESTS };
@@ -328,7 +329,9 @@ static bool post_load(Device *d, GError **err)
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(0x1004, 0x010000, VIRTIO_QUEUES + 1);
 
-VIRTIO_PCI_TYPES(virtio_scsi_pci_type, "virtio-scsi-pci",
-    .summary = "virtio SCSI host adapter", .spec = "Virtio 1.2, 5.6",
-    .size = sizeof(VirtioScsi), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load);
+#define SCSI_TYPE                                                                                                      \
+    .summary = "virtio SCSI host adapter", .spec = "Virtio 1.2, 5.6", .size = sizeof(VirtioScsi), .version = 1, .fields = fields, \
+    .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = virtio_pci_pre_save, .post_load = post_load
+
+VIRTIO_PCI_TYPES(virtio_scsi_pci_type, "virtio-scsi-pci", SCSI_TYPE, .windows = virtio_pci_windows, .pci = &pci_info);
+VIRTIO_MMIO_TYPE(virtio_scsi_device_type, "virtio-scsi-device", SCSI_TYPE);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "devices/virtio/virtio_mmio.h"
 #include "machine/machine.h"
 
 enum { F_SIZE = 0, F_MULTIPORT = 1, F_EMERG_WRITE = 2 };
@@ -273,7 +274,9 @@ static const Field fields[] = {
 
 static const PciInfo pci_info = VIRTIO_PCI_INFO(0x1003, 0x078000, 2 * (SERIAL_PORTS + 1) + 1);
 
-VIRTIO_PCI_TYPES(virtio_serial_pci_type, "virtio-serial-pci",
-    .summary = "virtio console and serial ports", .spec = "Virtio 1.2, 5.3",
-    .size = sizeof(VirtioSerial), .version = 1, .fields = fields, .windows = virtio_pci_windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = virtio_pci_post_load);
+#define SERIAL_TYPE                                                                                                    \
+    .summary = "virtio console and serial ports", .spec = "Virtio 1.2, 5.3", .size = sizeof(VirtioSerial), .version = 1, .fields = fields, \
+    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = virtio_pci_post_load
+
+VIRTIO_PCI_TYPES(virtio_serial_pci_type, "virtio-serial-pci", SERIAL_TYPE, .windows = virtio_pci_windows, .pci = &pci_info);
+VIRTIO_MMIO_TYPE(virtio_serial_device_type, "virtio-serial-device", SERIAL_TYPE);

@@ -45,6 +45,7 @@ typedef struct SerialPort {
 } SerialPort;
 
 VIRTIO_PCI_DECLARE(virtio_serial_pci_type);
+extern const DeviceType virtio_serial_device_type;
 extern const DeviceType virtserialport_type, virtconsole_type;
 
 static inline bool serial_is_console(const SerialPort *p) { return p->dev.type == &virtconsole_type; }
