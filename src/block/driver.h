@@ -92,6 +92,7 @@ struct BlkNode {
     uint64_t size;
     uint32_t align; /* protocols: requests must be aligned to that many bytes, memory too; 0 as 1.  Core bounces others */
     unsigned slow_ops; /* bit a BlkOp: submit() never takes it, here or below */
+    bool cached;       /* protocols: what is written goes into the host's page cache, without sleeping for long */
     bool read_only, snapshot;
     bool grows;        /* requests past the end are fine: the file grows with them */
     bool probed;       /* its format was guessed: must not name other files */
@@ -125,6 +126,10 @@ bool node_submit(BlkNode *n, BlkReq *r);
 /* Within submit(): starts r on `child` at `off`.  after (optional) is called on its completion, before r->done; what it
  * returns is r's status. */
 bool blk_forward(BlkNode *n, BlkNode *child, BlkReq *r, uint64_t off, int (*after)(BlkNode *n, BlkReq *r, int status));
+
+/* protocol/io_thread.c: performs r, a write, in this round of t; false: not on t, or it took too long lately. */
+bool io_thread_write(struct IoThread *t, BlkReq *r);
+void root_work(BlkReq *r); /* on a worker */
 
 /* core/root.c: a root over a stack, which it owns.  Between begin and end requests wait, and nodes may be exchanged. */
 BlkNode *node_root(BlkNode *top);

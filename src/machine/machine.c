@@ -135,6 +135,14 @@ bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err)
     return true;
 }
 
+bool machine_on_vcpu(const Machine *m)
+{
+    for (unsigned i = 0; i < m->vcpus->len; i++)
+        if (((const Vcpu *)m->vcpus->pdata[i])->thread == g_thread_self())
+            return true;
+    return false;
+}
+
 Vcpu *machine_vcpu(Machine *m, unsigned id) { return id < m->vcpus->len ? m->vcpus->pdata[id] : NULL; }
 
 /* ---- life */

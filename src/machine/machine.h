@@ -56,6 +56,7 @@ struct Machine {
     struct Screens *screens; /* the host's ends of displays, keyboards and pointers (console/), for devices; NULL: none */
     struct InputHub *input;
     struct IoThread *io_thread; /* that serves disks which name none (block/io_thread.h); NULL: whoever asks does it */
+    void (*help)(struct IoThread *t); /* called by vCPUs between instructions' accesses, with no lock held; NULL: none */
     IrqLine power_button; /* set by the board; machine_powerdown() pulses it */
     struct Exclusive *exclusive;
 };
@@ -67,6 +68,7 @@ void machine_destroy(Machine *m); /* stops, destroys vCPUs, devices in reverse o
 /* Makes the accelerator and its vCPUs (threads wait).  apic_id of vCPU n is n unless topology says otherwise. */
 bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err);
 Vcpu *machine_vcpu(Machine *m, unsigned id); /* NULL if none */
+bool machine_on_vcpu(const Machine *m); /* is the calling thread a vCPU's? */
 
 /* Sets bit n of bitmap where page first_page + n was written since the last call, and forgets it.  The machine may run; from
  * a thread that is no vCPU's and holds no device's lock. */

@@ -156,6 +156,13 @@ void vcpu_run_on(Vcpu *v, void (*fn)(Vcpu *v, void *arg), void *arg)
     g_mutex_unlock(&v->lock);
 }
 
+/* What this thread has posted to the machine's I/O thread may be done here (io_thread_help()). */
+static void help(Vcpu *v)
+{
+    if (v->machine->help)
+        v->machine->help(v->machine->io_thread);
+}
+
 /* ---- the thread */
 
 /* Waits while halted and nothing in wake_mask is asked for.  A start of the machine ends it as well: a reset or loaded
@@ -217,12 +224,14 @@ static void *vcpu_thread(void *opaque)
         uint32_t request = vcpu_requests(v);
         if (request & VREQ_WORK) {
             run_work(v);
+            help(v);
         } else if (request & VREQ_STOP) {
             park_stopped(v);
         } else {
             enter_run(v);
             RunExit exit = v->accel->ops->run(v);
             leave_run(v);
+            help(v);
             after_run(v, exit);
         }
     }
@@ -301,8 +310,18 @@ static const FlatView *current_view(AddressSpace *s, FlatView **seen)
 static const FlatView *ports(Vcpu *v) { return current_view(v->machine->ports, &v->ports_seen); }
 static const FlatView *memory(Vcpu *v) { return current_view(v->machine->memory, &v->memory_seen); }
 
-uint64_t vcpu_pio_read(Vcpu *v, uint16_t port, unsigned size) { return view_read(ports(v), port, size); }
-void vcpu_pio_write(Vcpu *v, uint16_t port, unsigned size, uint64_t value) { view_write(ports(v), port, size, value); }
+uint64_t vcpu_pio_read(Vcpu *v, uint16_t port, unsigned size)
+{
+    uint64_t value = view_read(ports(v), port, size);
+    help(v);
+    return value;
+}
+
+void vcpu_pio_write(Vcpu *v, uint16_t port, unsigned size, uint64_t value)
+{
+    view_write(ports(v), port, size, value);
+    help(v);
+}
 
 /* IA32_APIC_BASE: bit 11 enables, bit 10 is x2APIC mode, which has no page. */
 static bool is_own_apic(Vcpu *v, uint64_t gpa)
@@ -317,13 +336,17 @@ uint64_t vcpu_mmio_read(Vcpu *v, uint64_t gpa, unsigned size)
 {
     if (is_own_apic(v, gpa))
         return v->apic_ops->mmio_read(v->apic, gpa & 0xfff, size);
-    return view_read(memory(v), gpa, size);
+    uint64_t value = view_read(memory(v), gpa, size);
+    help(v);
+    return value;
 }
 
 void vcpu_mmio_write(Vcpu *v, uint64_t gpa, unsigned size, uint64_t value)
 {
-    if (is_own_apic(v, gpa))
+    if (is_own_apic(v, gpa)) {
         v->apic_ops->mmio_write(v->apic, gpa & 0xfff, size, value);
-    else if (!dma_write(v->machine, gpa, &value, size)) /* RAM: with the marks that DMA sets */
+    } else if (!dma_write(v->machine, gpa, &value, size)) { /* RAM: with the marks that DMA sets */
         view_write(memory(v), gpa, size, value);
+        help(v);
+    }
 }

@@ -33,6 +33,8 @@ bool vm_remove_io_thread(Vm *vm, const char *id, GError **err)
     return true;
 }
 
+static bool on_vcpu(void *machine) { return machine_on_vcpu(machine); }
+
 bool vm_open_io_threads(Vm *vm, GError **err)
 {
     vm->io_threads = g_ptr_array_new_with_free_func(free_thread);
@@ -41,8 +43,12 @@ bool vm_open_io_threads(Vm *vm, GError **err)
         if (o->type->thread && !vm_add_io_thread(vm, o, err))
             return false;
     }
-    vm->machine->io_thread = io_thread_new("disks", IO_THREAD_POLL_NS, err);
-    return vm->machine->io_thread;
+    IoThread *disks = io_thread_new("disks", IO_THREAD_POLL_NS, err);
+    if (disks)
+        io_thread_set_lenders(disks, on_vcpu, vm->machine);
+    vm->machine->io_thread = disks;
+    vm->machine->help = disks ? io_thread_help : NULL;
+    return disks;
 }
 
 void vm_close_io_threads(Vm *vm)

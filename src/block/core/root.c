@@ -9,7 +9,7 @@
 
 #include "block/driver.h"
 
-enum { WORKERS = 16 };
+enum { WORKERS = 16, QUICK_BYTES = 256 << 10 };
 
 struct BlkRoot {
     GThreadPool *pool;
@@ -81,10 +81,26 @@ void blk_stats(BlkNode *n, BlkStats ret[BLK_OPS], int64_t *ret_idle_ns)
     g_mutex_unlock(&r->lock);
 }
 
+/* Nothing of it waits for another machine, or for a limit. */
+static bool stays_here(const BlkNode *n)
+{
+    while (n && n->driver->kind == BLK_FORMAT && !n->backing && !n->data)
+        n = n->file;
+    return n && n->driver->kind == BLK_PROTOCOL && n->cached;
+}
+
+static bool is_quick(const BlkNode *root, const BlkReq *r)
+{
+    return r->thread && r->op == BLK_WRITE && r->len <= QUICK_BYTES && !(r->flags & (BLK_FUA | BLK_COMPRESS)) &&
+           !root->file->mode.writethrough && stays_here(root->file);
+}
+
+void root_work(BlkReq *r) { g_thread_pool_push(r->node->root->pool, r, NULL); }
+
 static void start(BlkNode *n, BlkReq *req)
 {
-    if (!node_submit(n, req))
-        g_thread_pool_push(n->root->pool, req, NULL);
+    if (!node_submit(n, req) && !(is_quick(n, req) && io_thread_write(req->thread, req)))
+        root_work(req);
 }
 
 void blk_submit(BlkNode *n, BlkReq *req)

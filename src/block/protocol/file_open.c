@@ -172,6 +172,7 @@ bool file_open(BlkNode *n, KeyVals *options, GError **err)
     g_mutex_init(&f->lock);
     n->align = n->mode.direct ? find_align(fd) : 1;
     n->slow_ops = slow_ops(n, fd);
+    n->cached = !n->mode.direct && n->mode.aio != BLK_AIO_THREADS;
     return file_find_size(n, err) && (n->mode.share || image_lock(fd, n->filename, !n->read_only, &n->warning, err));
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,30 +12,61 @@
 #include "block/driver.h"
 #include "block/protocol/uring.h"
 
-enum { ENTRIES = 256, POLL_MIN_NS = 4000, POLL_LOOKS = 32 };
+enum { ENTRIES = 256, POLL_MIN_NS = 4000, POLL_LOOKS = 32, RETRY_MS = 1 };
+/* A helper takes that many requests a time, and after one that the kernel did not answer at once, none for a while. */
+enum { HELP_REQUESTS = 4, HELP_ROUNDS = 4, HELP_PAUSE = 64 };
+/* A write into the host's page cache copies memory, until the kernel makes who writes too much wait. */
+enum { SLOW_WRITE_NS = 2000000, WRITE_PAUSE_NS = 500000000 };
 
 struct IoThread {
     char *name;
     GThread *thread;
     _Atomic int id;
     uint64_t poll_max_ns, poll_ns; /* poll_ns: for how long it looks now; less while that finds nothing */
+    bool (*lends)(void *opaque);
+    void *lender;
     _Atomic(IoWork *) posted;      /* the last one first */
     _Atomic bool asleep, quit;
+    _Atomic unsigned no_help;      /* that many times it is woken and not helped */
     int wake_fd;
-    /* The thread's own. */
+    GMutex round;                  /* held by who does what has come, */
+    _Atomic(GThread *) owner;      /* which is this one */
+    /* The owner's. */
     struct io_uring ring;
-    bool has_ring, listening; /* listening: a read of wake_fd is under way */
-    uint64_t wake_value;
+    bool has_ring;
     UringEntry entries[ENTRIES], *free[ENTRIES];
-    unsigned available;
+    unsigned available, n_writes;
+    BlkReq *write[ENTRIES];
+    uint64_t next_write_ns; /* none before */
 };
 
-bool io_thread_is_self(const IoThread *t) { return t->thread == g_thread_self(); }
+bool io_thread_is_self(const IoThread *t) { return atomic_load_explicit(&t->owner, memory_order_relaxed) == g_thread_self(); }
 int io_thread_id(const IoThread *t) { return t->id; }
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void own(IoThread *t) { atomic_store_explicit(&t->owner, g_thread_self(), memory_order_relaxed); }
+
+static void enter(IoThread *t)
+{
+    g_mutex_lock(&t->round);
+    own(t);
+}
+
+static void leave(IoThread *t)
+{
+    atomic_store_explicit(&t->owner, NULL, memory_order_relaxed);
+    g_mutex_unlock(&t->round);
+}
 
 /* ---- work */
 
-static void wake(IoThread *t)
+void io_thread_wake(IoThread *t)
 {
     uint64_t one = 1;
     if (atomic_exchange(&t->asleep, false))
@@ -50,7 +82,9 @@ void io_thread_post(IoThread *t, IoWork *w)
     do
         w->next = last;
     while (!atomic_compare_exchange_weak(&t->posted, &last, w));
-    wake(t); /* asleep is read after posted is written, and the other way round in sleep_until_woken() */
+    /* asleep is read after posted is written, and the other way round in sleep_until_woken() */
+    if (atomic_load(&t->asleep) && !(t->lends && t->lends(t->lender)))
+        io_thread_wake(t);
 }
 
 static IoWork *in_order(IoWork *last)
@@ -98,6 +132,7 @@ void io_thread_settle(IoThread *t)
     g_mutex_init(&b.lock);
     g_cond_init(&b.changed);
     io_thread_post(t, &w);
+    io_thread_wake(t); /* who waits here cannot help */
     g_mutex_lock(&b.lock);
     while (!b.reached)
         g_cond_wait(&b.changed, &b.lock);
@@ -121,10 +156,35 @@ bool io_thread_take(IoThread *t, int fd, BlkReq *r)
     return true;
 }
 
+bool io_thread_write(IoThread *t, BlkReq *r)
+{
+    if (!io_thread_is_self(t) || t->n_writes == ENTRIES || (t->next_write_ns && now_ns() < t->next_write_ns))
+        return false;
+    t->write[t->n_writes++] = r;
+    return true;
+}
+
+static bool write_out(IoThread *t)
+{
+    unsigned n = 0;
+    for (uint64_t before = now_ns(), after; n < t->n_writes; n++, before = after) { /* blk_done() may add some */
+        blk_done(t->write[n], node_perform(t->write[n]->node, t->write[n]));
+        after = now_ns();
+        if (after - before <= SLOW_WRITE_NS)
+            continue;
+        t->next_write_ns = after + WRITE_PAUSE_NS;
+        for (n++; n < t->n_writes; n++)
+            root_work(t->write[n]);
+        break;
+    }
+    t->n_writes = 0;
+    return n;
+}
+
 /* What the kernel does not take at once stays in the ring for the next round. */
 static void submit(IoThread *t)
 {
-    while (io_uring_sq_ready(&t->ring)) {
+    while (t->has_ring && io_uring_sq_ready(&t->ring)) {
         int status = io_uring_submit(&t->ring);
         if (status < 0 && status != -EINTR)
             return;
@@ -135,30 +195,22 @@ static bool reap(IoThread *t)
 {
     struct io_uring_cqe *cqe;
     bool any = false;
-    while (!io_uring_peek_cqe(&t->ring, &cqe)) {
-        UringEntry *e = io_uring_cqe_get_data(cqe), done = { 0 };
+    while (t->has_ring && !io_uring_peek_cqe(&t->ring, &cqe)) {
+        UringEntry *e = io_uring_cqe_get_data(cqe), done = *e;
         int res = cqe->res;
         io_uring_cqe_seen(&t->ring, cqe);
         any = true;
-        if (!e) {
-            t->listening = false;
-            continue;
-        }
-        done = *e;
         t->free[t->available++] = e;
         blk_done(done.req, uring_status(&done, res));
     }
     return any;
 }
 
-static void listen_for_wake(IoThread *t)
+static bool answer(IoThread *t)
 {
-    struct io_uring_sqe *sqe = t->listening ? NULL : io_uring_get_sqe(&t->ring);
-    if (!sqe)
-        return;
-    io_uring_prep_read(sqe, t->wake_fd, &t->wake_value, sizeof(t->wake_value), 0);
-    io_uring_sqe_set_data(sqe, NULL);
-    t->listening = true;
+    bool any = write_out(t);
+    submit(t);
+    return reap(t) || any;
 }
 
 /* ---- the thread */
@@ -167,13 +219,6 @@ static bool has_news(IoThread *t)
 {
     return atomic_load_explicit(&t->posted, memory_order_relaxed) || atomic_load_explicit(&t->quit, memory_order_relaxed) ||
            (t->has_ring && io_uring_cq_ready(&t->ring));
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 /* Waking a thread costs more than looking for what comes at once.  Where that is in vain it looks for less long. */
@@ -192,16 +237,25 @@ static bool poll_news(IoThread *t)
     return false;
 }
 
+static void clear_wake(IoThread *t)
+{
+    uint64_t value;
+    while (read(t->wake_fd, &value, sizeof(value)) < 0 && errno == EINTR)
+        ;
+}
+
+/* The ring is looked at only where something is under way, so that who helps can have what is answered at once for itself. */
 static void sleep_until_woken(IoThread *t)
 {
+    bool waits = t->available < ENTRIES;
+    struct pollfd fds[] = { { .fd = t->wake_fd, .events = POLLIN }, { .fd = waits ? t->ring.ring_fd : -1, .events = POLLIN } };
     atomic_store(&t->asleep, true);
     if (!has_news(t)) {
-        if (t->has_ring) {
-            listen_for_wake(t);
-            io_uring_submit_and_wait(&t->ring, 1);
-        } else if (read(t->wake_fd, &t->wake_value, sizeof(t->wake_value)) < 0) {
-            g_thread_yield();
-        }
+        int timeout = waits && io_uring_sq_ready(&t->ring) ? RETRY_MS : -1;
+        leave(t);
+        if (poll(fds, G_N_ELEMENTS(fds), timeout) > 0 && fds[0].revents)
+            clear_wake(t);
+        enter(t);
     }
     atomic_store(&t->asleep, false);
 }
@@ -210,16 +264,57 @@ static void *io_thread(void *thread)
 {
     IoThread *t = thread;
     t->id = gettid();
+    enter(t);
     while (!t->quit) {
         bool any = run_posted(t);
-        if (t->has_ring) {
-            submit(t);
-            any |= reap(t);
-        }
+        any |= answer(t);
         if (!any && !poll_news(t))
             sleep_until_woken(t);
     }
+    leave(t);
     return NULL;
+}
+
+/* ---- others in its place */
+
+void io_thread_set_lenders(IoThread *t, bool (*lends)(void *opaque), void *opaque)
+{
+    t->lends = lends;
+    t->lender = opaque;
+}
+
+static unsigned waiting(const IoThread *t) { return t->n_writes + (t->has_ring ? io_uring_sq_ready(&t->ring) : 0); }
+
+/* False: there is something left that is the thread's. */
+static bool do_little(IoThread *t)
+{
+    for (unsigned n = 0; n < HELP_ROUNDS && atomic_load(&t->posted); n++) {
+        run_posted(t);
+        if (waiting(t) > HELP_REQUESTS)
+            return false;
+        answer(t);
+    }
+    if (t->available < ENTRIES)
+        atomic_store(&t->no_help, HELP_PAUSE);
+    return t->available == ENTRIES && !waiting(t) && !atomic_load(&t->posted);
+}
+
+void io_thread_help(IoThread *t)
+{
+    if (!atomic_load_explicit(&t->posted, memory_order_relaxed) || !atomic_load_explicit(&t->asleep, memory_order_relaxed))
+        return;
+    unsigned no_help = atomic_load(&t->no_help);
+    bool mine = !no_help && g_mutex_trylock(&t->round);
+    if (no_help)
+        atomic_compare_exchange_strong(&t->no_help, &no_help, no_help - 1);
+    bool all = false;
+    if (mine) {
+        own(t);
+        all = t->available == ENTRIES && do_little(t);
+        leave(t);
+    }
+    if (!all)
+        io_thread_wake(t);
 }
 
 /* Signals are for the threads that wait for them. */
@@ -239,6 +334,7 @@ IoThread *io_thread_new(const char *name, uint64_t poll_max_ns, GError **err)
     t->name = g_strdup(name);
     t->poll_max_ns = t->poll_ns = poll_max_ns;
     t->wake_fd = eventfd(0, EFD_CLOEXEC);
+    g_mutex_init(&t->round);
     if (t->wake_fd < 0) {
         error_set_errno(err, errno, "cannot make I/O thread '%s'", name);
         g_free(t->name);
@@ -259,11 +355,12 @@ void io_thread_free(IoThread *t)
     if (!t)
         return;
     atomic_store(&t->quit, true);
-    wake(t);
+    io_thread_wake(t);
     g_thread_join(t->thread);
     if (t->has_ring)
         io_uring_queue_exit(&t->ring);
     close(t->wake_fd);
+    g_mutex_clear(&t->round);
     g_free(t->name);
     g_free(t);
 }

@@ -218,6 +218,8 @@ bool disk_fail_held(Disk *d)
 
 void disk_quiesce(Disk *d)
 {
+    if (d->in_flight && d->thread)
+        io_thread_wake(d->thread);
     while (d->in_flight)
         if (!disk_fail_held(d))
             g_cond_wait(&d->idle, d->lock);
