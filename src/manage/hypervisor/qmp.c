@@ -272,6 +272,10 @@ static bool take_answer(const char *command, JsonNode *reply, JsonNode **ret, GE
 
 bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err)
 {
+    if (!q) {
+        json_node_unref(args ? args : json_node_new(JSON_NODE_NULL));
+        return error_set(err, ERR_BUSY, "%s: the machine's monitor did not answer when the daemon started; `destroy` ends the machine", command);
+    }
     g_mutex_lock(&q->lock);
     guint64 id = q->next_id++;
     gpointer key = GSIZE_TO_POINTER(id);

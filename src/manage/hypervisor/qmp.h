@@ -23,7 +23,7 @@ void qmp_free(Qmp *q);
 const char *qmp_text(JsonObject *o, const char *name, const char *otherwise);
 int64_t qmp_number(JsonObject *o, const char *name, int64_t otherwise);
 bool qmp_flag(JsonObject *o, const char *name, bool otherwise);
-/* `args` (may be NULL) is taken.  ret NULL: not wanted; else the caller frees it.  On a worker. */
+/* q NULL: an error. `args` (may be NULL) is taken.  ret NULL: not wanted; else the caller frees it.  On a worker. */
 bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err);
 /* The same with arguments as JSON in printf's way; values must need no escaping. */
 bool qmp_executef(Qmp *q, JsonNode **ret, GError **err, const char *command, const char *format, ...) G_GNUC_PRINTF(5, 6);

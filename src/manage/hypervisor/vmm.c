@@ -8,15 +8,17 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "manage/hypervisor/claim.h"
 #include "manage/hypervisor/plan.h"
 #include "manage/hypervisor/qmp.h"
 
-enum { QUIT_WAIT_MS = 5000, POLL_MS = 20 };
+enum { QUIT_WAIT_MS = 5000, POLL_MS = 20, REATTACH_WAIT_S = 60 };
 
 struct HvDomain {
     Qmp *qmp;
     int pid;
-    char *name, *pid_path, *monitor_path;
+    char *name, *uuid, *pid_path, *monitor_path;
+    const HvHost *claim_host;
     HvNotify *notify;
     void *opaque;
     int how;      /* HvStop, once the machine has said why it ends */
@@ -96,20 +98,24 @@ static const char *last_line(char *text)
     return line ? line + 1 : text;
 }
 
-/* Returns when the machine is made and in the background, or with what was wrong. */
-static bool launch(const LaunchPlan *p, GError **err)
+/* Returns when the machine is made and in the background, or with what was wrong.  Takes the claim, which the machine inherits. */
+static bool launch(const LaunchPlan *p, int claim, GError **err)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    g_autofree char *out = NULL, *said = NULL;
-    int status;
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+    g_autofree char *said = NULL;
     for (guint i = 0; i < p->argv->len; i++)
         g_ptr_array_add(argv, p->argv->pdata[i]);
     g_ptr_array_add(argv, NULL);
-    if (!g_spawn_sync("/", (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &said, &status, err)) {
+    g_subprocess_launcher_set_cwd(launcher, "/");
+    g_subprocess_launcher_take_fd(launcher, claim, claim);
+    g_autoptr(GSubprocess) process = g_subprocess_launcher_spawnv(launcher, (const char *const *)argv->pdata, err);
+    g_subprocess_launcher_close(launcher); /* from here on the lock is the machine's alone */
+    if (!process || !g_subprocess_communicate_utf8(process, NULL, NULL, NULL, &said, err)) {
         g_prefix_error(err, "cannot start '%s': ", (char *)p->argv->pdata[0]);
         return false;
     }
-    if (status)
+    if (!g_subprocess_get_successful(process))
         return error_set(err, ERR_INVALID, "%s", *last_line(said) ? last_line(said) : "the emulator failed without a word");
     return true;
 }
@@ -131,14 +137,28 @@ static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, voi
     d->memory = def->current_memory;
     d->notify = notify;
     d->opaque = opaque;
+    d->claim_host = h;
+    d->uuid = g_strdup(def->uuid);
     d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
     return d;
+}
+
+/* Of a machine that an earlier daemon was starting the monitor may yet come. */
+static void wait_for_monitor(HvDomain *d, const HvHost *h, const Domain *def, GError **err)
+{
+    for (gint64 end = g_get_monotonic_time() + REATTACH_WAIT_S * G_USEC_PER_SEC; !d->qmp && machine_lives(h, def) && g_get_monotonic_time() < end;) {
+        g_usleep(POLL_MS * 1000);
+        g_clear_error(err);
+        d->pid = read_pid(d->pid_path);
+        d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
+    }
 }
 
 static void forget(HvDomain *d)
 {
     qmp_free(d->qmp);
     g_free(d->name);
+    g_free(d->uuid);
     g_free(d->pid_path);
     g_free(d->monitor_path);
     g_free(d);
@@ -211,8 +231,12 @@ static void learn(HvDomain *d, Domain *def)
 
 static HvDomain *vmm_start(const HvHost *h, Domain *def, const LaunchPlan *p, HvNotify *notify, void *opaque, GError **err)
 {
-    if (!make_runtime(h, err) || !launch(p, err))
+    int claim = make_runtime(h, err) ? machine_claim(h, def, err) : -1;
+    if (claim < 0 || !launch(p, claim, err)) {
+        if (claim >= 0)
+            machine_unclaim(h, def->uuid);
         return NULL;
+    }
     HvDomain *d = adopt(h, def, notify, opaque, err);
     if (d->qmp && set_password(d, def, err)) {
         learn(d, def);
@@ -220,6 +244,7 @@ static HvDomain *vmm_start(const HvHost *h, Domain *def, const LaunchPlan *p, Hv
     }
     if (d->pid > 0)
         kill(d->pid, SIGKILL);
+    machine_unclaim(h, def->uuid);
     forget(d);
     return NULL;
 }
@@ -228,6 +253,7 @@ static HvDomain *vmm_reattach(const HvHost *h, Domain *def, HvNotify *notify, vo
 {
     HvDomain *d = adopt(h, def, notify, opaque, err);
     g_autoptr(JsonNode) status = NULL;
+    wait_for_monitor(d, h, def, err);
     bool ok = d->qmp && qmp_execute(d->qmp, "query-status", NULL, &status, err);
     if (ok && !JSON_NODE_HOLDS_OBJECT(status))
         ok = error_set(err, ERR_IO, "query-status: the machine answered nonsense");
@@ -235,6 +261,14 @@ static HvDomain *vmm_reattach(const HvHost *h, Domain *def, HvNotify *notify, vo
         *ret_paused = !qmp_flag(json_node_get_object(status), "running", true);
         return d;
     }
+    if (machine_lives(h, def) && d->pid > 0) { /* it hangs: it is there nevertheless, and can be destroyed */
+        g_warning("domain '%s' lives as process %d and does not answer: %s", d->name, d->pid, (*err)->message);
+        g_clear_error(err);
+        qmp_free(g_steal_pointer(&d->qmp));
+        *ret_paused = false;
+        return d;
+    }
+    machine_unclaim(h, def->uuid);
     forget(d);
     return NULL;
 }
@@ -243,6 +277,7 @@ static void vmm_release(HvDomain *d)
 {
     g_unlink(d->monitor_path); /* of a machine that lives on the daemon's end never comes here: see vmm_leave() */
     g_unlink(d->pid_path);
+    machine_unclaim(d->claim_host, d->uuid);
     forget(d);
 }
 
@@ -268,10 +303,14 @@ static bool destroy(HvDomain *d, GError **err)
     d->how = HV_STOP_DESTROYED;
     d->said_how = true;
     kill(d->pid, SIGTERM);
-    if (wait_gone(d))
-        return true;
-    kill(d->pid, SIGKILL);
-    return wait_gone(d) || error_set(err, ERR_BUSY, "process %d of domain '%s' does not end, not even by SIGKILL: it waits for its disks", d->pid, d->name);
+    bool ok = wait_gone(d);
+    if (!ok) {
+        kill(d->pid, SIGKILL);
+        ok = wait_gone(d);
+    }
+    if (ok && !d->qmp) /* nobody else tells */
+        on_closed(d);
+    return ok || error_set(err, ERR_BUSY, "process %d of domain '%s' does not end, not even by SIGKILL: it waits for its disks", d->pid, d->name);
 }
 
 static bool vmm_stop(HvDomain *d, HvStopMode mode, GError **err)
