@@ -6,7 +6,8 @@
 
 A round boots each emulator once, one after the other; figures are medians over rounds.  Both have the same image files,
 in the host's page cache (cache=writeback, which is both's default), so what is measured is the machine and not the
-host's disk.  The guest runs guest/disk.c on the devices, past its own page cache.
+host's disk.  The guest runs guest/disk.c on the devices, past its own page cache.  "host" is the same program on the image
+files themselves, by this host's read() and write(): what both could do if a machine cost nothing.
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 
 import run
@@ -52,7 +54,9 @@ EMULATORS = {
     "tcg": ["qemu-system-x86_64", "-accel", "tcg", *PLAIN],
     "tcg-iothread": ["qemu-system-x86_64", "-accel", "tcg", *THREAD],
 }
-PAIRS = [("dbt", "tcg"), ("dbt-iothread", "tcg-iothread")]
+PAIRS = [("dbt", "tcg"), ("dbt-iothread", "tcg-iothread"), ("dbt", "host")]
+HOST_FILES = {"vda": "virtio.img", "sda": "ide.img"}
+DISK_LINE = r"DISK (\S+) (\S+) (\d+) (\d+)$"
 BOOT_SECONDS = 200
 BY_CPU = (1, "operations a second of the host's CPUs")
 
@@ -72,6 +76,20 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def on_host(options):
+    figures, before = {}, 0
+    for device in options.devices.split(","):
+        words = [os.path.join(BUILD, "tests/bench/disk"), str(options.seconds), options.only, os.path.join(OUT, HOST_FILES[device])]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                found, cpu = re.search(DISK_LINE, line), cpu_seconds(process.pid)
+                if found:
+                    figures[f"{device} {found.group(2)}"] = (int(found.group(4)) / int(found.group(3)), (cpu - before) * 1e9 / int(found.group(3)))
+                before = cpu
+        before = 0
+    return figures, []
+
+
 def one_run(emulator, options, kernel, initramfs):
     """Boots once: {"vda read-4k-1": (nanoseconds, nanoseconds of the host's CPUs) an operation}, and what went wrong."""
     args = [word.replace("@", OUT) for word in EMULATORS[emulator]]
@@ -86,11 +104,11 @@ def one_run(emulator, options, kernel, initramfs):
         line = stream.line(BOOT_SECONDS)
         if line is None or line.startswith("BENCH-END"):
             break
-        found = re.search(r"DISK /dev/(\w+) (\S+) (\d+) (\d+)$", line)
+        found = re.search(DISK_LINE, line)
         if "BENCH-INIT" in line or found:
             before, cpu = cpu, cpu_seconds(stream.process.pid)
         if found:
-            figures[f"{found.group(1)} {found.group(2)}"] = (int(found.group(4)) / int(found.group(3)), (cpu - before) * 1e9 / int(found.group(3)))
+            figures[f"{os.path.basename(found.group(1))} {found.group(2)}"] = (int(found.group(4)) / int(found.group(3)), (cpu - before) * 1e9 / int(found.group(3)))
         elif "DISK" in line:
             wrong.append(line)
     if line is None:
@@ -111,7 +129,7 @@ def measure(options):
     for n in range(options.rounds):
         for emulator in options.emulators:
             print(f"round {n + 1}: {emulator}", flush=True)
-            figures, bad = one_run(emulator, options, kernel, initramfs)
+            figures, bad = on_host(options) if emulator == "host" else one_run(emulator, options, kernel, initramfs)
             wrong += bad
             for name, both in figures.items():
                 results[emulator].setdefault(name, []).append(both)
@@ -156,14 +174,14 @@ def main(words):
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--only", default="all", help="one workload of guest/disk.c")
     parser.add_argument("--devices", default=",".join(DEVICES))
-    parser.add_argument("--emulators", default="dbt,tcg")
+    parser.add_argument("--emulators", default="dbt,tcg,host")
     parser.add_argument("--json", default=os.path.join(OUT, "disks.json"))
     parser.add_argument("--doc", action="store_true")
     options = parser.parse_args(words)
     options.emulators = options.emulators.split(",")
-    unknown = set(options.emulators) - set(EMULATORS)
+    unknown = set(options.emulators) - {*EMULATORS, "host"}
     if unknown:
-        parser.error(f"no emulator {', '.join(sorted(unknown))}; there are {', '.join(EMULATORS)}")
+        parser.error(f"no emulator {', '.join(sorted(unknown))}; there are {', '.join(EMULATORS)}, host")
     if options.doc:
         write_doc(options.json if os.path.exists(options.json) else DOC_JSON)
         return 0
