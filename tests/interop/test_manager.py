@@ -250,6 +250,21 @@ class Manager(unittest.TestCase):
             self.refused(words, "define", path)
         self.assertEqual(self.virsh("list", "--all", "--name"), "one")
 
+    def test_devices_of_the_host(self):
+        devices = self.virsh("nodedev-list").split()
+        self.assertIn("computer", devices)
+        for name in devices:
+            self.assertIn(f"<name>{name}</name>", self.virsh("nodedev-dumpxml", name))
+        self.assertEqual(self.virsh("nodedev-list", "--cap", "system"), "computer")
+        self.assertEqual(set(self.virsh("nodedev-list", "--cap", "net").split()), {name for name in devices if name.startswith("net_")})
+        names = {line.split()[0] for line in self.virsh("iface-list", "--all").splitlines()}
+        self.assertEqual(names, set(os.listdir("/sys/class/net")))
+        self.assertIn("name='lo'", self.virsh("iface-dumpxml", "lo"))
+        for words in ("nwfilter-list", "secret-list"):
+            self.assertEqual(self.virsh(words), "")
+        self.refused("no node device", "nodedev-dumpxml", "pci_none")
+        self.refused("no interface", "iface-dumpxml", "none0")
+
     def test_readonly(self):
         self.refused("read only", "suspend", "test", uri=TEST, readonly=True)
         self.assertEqual(self.virsh("domstate", "test", uri=TEST, readonly=True), "running")

@@ -7,7 +7,7 @@
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
 
-static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, pool_handlers, volume_handlers, network_handlers, event_handlers };
+static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, pool_handlers, volume_handlers, network_handlers, event_handlers, nodedev_handlers };
 
 static const Handler *handler_for(const char *procedure)
 {

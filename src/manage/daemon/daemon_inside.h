@@ -67,7 +67,7 @@ typedef struct Handler {
     const char *procedure;
     void (*run)(Client *c, RpcCall *call, GVariant *args);
 } Handler;
-extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], change_handlers[], console_handlers[], machine_handlers[], pool_handlers[], volume_handlers[], network_handlers[], event_handlers[]; /* end with a NULL procedure */
+extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], change_handlers[], console_handlers[], machine_handlers[], pool_handlers[], volume_handlers[], network_handlers[], event_handlers[], nodedev_handlers[]; /* end with a NULL procedure */
 
 /* ---- realms and domains */
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory);
