@@ -27,7 +27,7 @@ class Qmp:
                     raise
                 time.sleep(0.02)
         self.socket.settimeout(seconds * guest.PATIENCE)
-        self.file = self.socket.makefile("rw")
+        self.lines = self.socket.makefile("r")  # not "rw": a write() would throw away what was read ahead
         self.greeting = self.read()
         self.events = []
         self.types = None
@@ -35,7 +35,7 @@ class Qmp:
             self.run("qmp_capabilities")
 
     def close(self):
-        self.file.close()
+        self.lines.close()
         self.socket.close()
 
     def __enter__(self):
@@ -45,7 +45,7 @@ class Qmp:
         self.close()
 
     def read(self):
-        line = self.file.readline()
+        line = self.lines.readline()
         if not line:
             raise EOFError("the monitor has closed the connection")
         return json.loads(line)
@@ -58,8 +58,7 @@ class Qmp:
             self.events.append(message)
 
     def send(self, text):
-        self.file.write(text)
-        self.file.flush()
+        self.socket.sendall(text.encode())
 
     def request(self, message):
         self.send(json.dumps(message) + "\n")

@@ -3,6 +3,7 @@ import os
 import re
 import socket
 import struct
+import time
 
 import guest
 
@@ -30,7 +31,9 @@ class Machine:
             except TimeoutError:
                 self.guest._fail("it does not connect")
         self.socket.settimeout(20 * guest.PATIENCE)
-        self.file = self.socket.makefile("rw")
+        # Not makefile("rw"): a text file's write() throws away what was read ahead of the line that readline() gave, and so an
+        # "IRQ raise" that came right behind an answer.
+        self.lines = self.socket.makefile("r")
         self.irq = {}          # of the lines that are watched: number -> level
         self.raised = []       # in order
         self.next_page = 0x100000
@@ -39,16 +42,15 @@ class Machine:
         return self
 
     def __exit__(self, *_):
-        self.file.close()
+        self.lines.close()
         self.socket.close()
         self.guest.__exit__()
         self.folder.cleanup()
 
     def command(self, line):
-        self.file.write(line + "\n")
-        self.file.flush()
+        self.socket.sendall(line.encode() + b"\n")
         while True:
-            answer = self.file.readline()
+            answer = self.lines.readline()
             if not answer:
                 self.guest._fail(f"it has gone at '{line[:100]}'")
             words = answer.split()
@@ -79,7 +81,8 @@ class Machine:
 
     def wait(self, condition, what):
         """Until what runs on other threads of the machine has happened."""
-        for _ in range(int(4000 * guest.PATIENCE)):
+        end = time.monotonic() + 20 * guest.PATIENCE
+        while time.monotonic() < end:
             found = condition()
             if found:
                 return found
