@@ -370,6 +370,8 @@ bool pci_realize(PciDevice *p, GError **err)
         return error_set(err, ERR_INVALID, "%s: device '%s' needs a PCI bus, and this machine has none for it", p->dev.path,
                          p->dev.type->name);
     init_header(p);
+    if (p->dev.type->pci->msi)
+        pci_msi_init(p);
     if (p->dev.type->pci->msix_vectors)
         pci_msix_init(p);
     return pci_rom_realize(p, err);

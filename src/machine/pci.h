@@ -18,6 +18,7 @@ struct PciInfo {
     uint8_t revision;
     uint8_t interrupt_pin; /* 0 none, 1 INTA */
     bool multifunction;
+    bool msi;              /* one vector */
     bool express;          /* 4 KiB of configuration space; capability by the device */
     /* 0: no MSI-X.  The BAR is a window of the type's with .ops = &pci_msix_window and a size of at least 32 bytes a
      * vector: the table is at its start, the pending bits at its middle. */
@@ -38,7 +39,7 @@ struct PciDevice {
     uint8_t reset_config[4096]; /* as realize left it: what the writable bits return to */
     bool reset_known;
     uint16_t cap_end;  /* next free offset for pci_add_capability; a device with registers at 40h moves it first */
-    uint8_t cap_msix;  /* offset, 0 if none */
+    uint8_t cap_msi, cap_msix; /* offsets, 0 if none */
     uint32_t msix_table[PCI_MSIX_MAX * 4]; /* per vector: address low, high, data, control */
     uint32_t msix_pending[PCI_MSIX_MAX / 32];
     bool intx_level;
@@ -104,6 +105,9 @@ void pci_set_intx(PciDevice *p, bool level);
 /* MSI-X: sends the vector if enabled and unmasked, else remembers it as pending.  false: MSI-X is off, use INTx. */
 bool pci_msix_notify(PciDevice *p, unsigned vector);
 bool pci_msix_enabled(const PciDevice *p);
+/* MSI: sends the message, which is lost where the function may not master the bus.  false: MSI is off, use INTx. */
+bool pci_msi_notify(PciDevice *p);
+bool pci_msi_enabled(const PciDevice *p);
 extern const WindowOps pci_msix_window, pci_memory_window; /* the latter for BARs of pci_set_bar_ram() */
 
 /* Called by device.c: checks and MSI-X, before type->realize; leaves the bus; at reset and after load, lock held. */
@@ -115,13 +119,14 @@ bool pci_post_load(PciDevice *p, GError **err);
 extern const Field pci_fields[]; /* state that every PCI function saves */
 extern const Field pci_props[];  /* properties that every PCI function has */
 
-/* For pci.c, pci_msix.c and pci_rom.c only. */
+/* For pci.c, pci_msi.c, pci_msix.c and pci_rom.c only. */
 bool pci_rom_realize(PciDevice *p, GError **err);
 /* Firmware runs only a ROM whose data structure (6.3.1.2) names the function that it stands on; a type's usual ROM is made for several
  * ids and names one.  Byte 6 is free for the checksum.  Once, when the ids are known. */
 void pci_rom_patch(PciDevice *p);
 void pci_rom_unrealize(PciDevice *p);
 void pci_rom_map(PciDevice *p);
+void pci_msi_init(PciDevice *p);
 void pci_msix_init(PciDevice *p);
 void pci_msix_reset(PciDevice *p);
 void pci_msix_flush(PciDevice *p); /* sends what is pending and has become unmasked */
@@ -136,6 +141,6 @@ enum {
     PCI_COMMAND_IO = 0x001, PCI_COMMAND_MEMORY = 0x002, PCI_COMMAND_MASTER = 0x004, PCI_COMMAND_PARITY = 0x040,
     PCI_COMMAND_SERR = 0x100, PCI_COMMAND_INTX_OFF = 0x400,
     PCI_STATUS_INTX = 0x0008, PCI_STATUS_CAPABILITIES = 0x0010, PCI_STATUS_ERRORS = 0xf900,
-    PCI_CAP_MSIX = 0x11, PCI_CAP_VENDOR = 0x09,
+    PCI_CAP_MSI = 0x05, PCI_CAP_MSIX = 0x11, PCI_CAP_VENDOR = 0x09,
 };
 static inline uint8_t pci_devfn(unsigned slot, unsigned function) { return slot << 3 | function; }

@@ -127,6 +127,25 @@ class Ahci(unittest.TestCase):
             self.assertEqual(self.run_command(m, port, lists, table, 0x25, 9, 2, data, 1024) & 0x89, 0)
             self.assertEqual(m.read(data, 8) + m.read(data + 512, 8), struct.pack("<QQ", 9, 10))
 
+    def test_queued_command_fails(self):
+        """What a driver does then: it stops the port, starts it again, and asks the drive which one it was (log 10h)."""
+        with guest.temporary_folder() as folder, qtest.Machine("-M", "q35", "-hda", image(folder)) as m:
+            port, lists, table = self.start(m)
+            lba, tag, data = MIB // 512, 5, m.alloc(4096)
+            m.write(table, struct.pack("<16B", 0x27, 0x80, 0x60, 1, lba & 255, lba >> 8, 0, 0x40, 0, 0, 0, 0, tag << 3, 0, 0, 0))
+            m.write(table + 0x80, struct.pack("<QII", data, 0, 511))
+            m.write(lists + 32 * tag, struct.pack("<HHIQ", 5, 1, 0, table))
+            m.writel(port + 0x34, 1 << tag)
+            m.writel(port + 0x38, 1 << tag)
+            m.wait(lambda: m.readl(port + 0x10) & 1 << 30, "the error")
+            self.assertEqual(m.readl(port + 0x20) & 0xffff, 0x1051)
+            m.writel(port + 0x18, 0x10)
+            m.writel(port + 0x10, 0xffffffff)
+            m.writel(port + 0x18, 0x11)
+            self.assertEqual(self.run_command(m, port, lists, table, 0x2f, 0x10, 1, data, 512) & 0x89, 0)
+            log = m.read(data, 512)
+            self.assertEqual((log[0], log[2], log[3], log[4] | log[5] << 8, sum(log) & 255), (tag, 0x51, 0x10, lba, 0))
+
     def test_a_table_that_is_nowhere(self):
         with guest.temporary_folder() as folder, qtest.Machine("-M", "q35", "-hda", image(folder)) as m:
             port, lists, _ = self.start(m)

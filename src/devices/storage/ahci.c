@@ -192,6 +192,17 @@ const IdeBusOps ahci_bus_ops = { .dma_started = dma_started, .dma_map = dma_map,
 
 /* ---- queued commands: ATA8-ACS 7.15, AHCI 5.6.4 */
 
+/* The drive drops the others, too, and the port stands until the host has stopped it: AHCI 6.2.2.2. */
+static void fail_queued(AhciPort *p, unsigned tag, uint8_t error, uint64_t lba, uint32_t blocks)
+{
+    IdeDrive *d = &p->channel.drive[0];
+    p->halted = true;
+    d->status = ST_DRDY | ST_DSC | ST_ERR;
+    d->error = error;
+    ata_note_queued_error(d, tag, error, lba, blocks);
+    send_bits(p, 0, d->status, error);
+}
+
 static void queued_done(DiskReq *r, int status)
 {
     AhciQueued *q = (AhciQueued *)r;
@@ -201,20 +212,12 @@ static void queued_done(DiskReq *r, int status)
         note_bytes(p, q->slot, status ? 0 : q->map.len);
     dma_map_end(&q->map, UINT64_MAX);
     q->busy = false;
-    if (q->epoch != p->epoch)
+    if (q->epoch != p->epoch || p->halted)
         return;
-    if (status) {
-        p->halted = true;
-        p->failed_tag = q->slot;
-    }
-    send_bits(p, status ? 0 : 1u << q->slot, ST_DRDY | ST_DSC | (status ? ST_ERR : 0), status ? read ? ER_UNC : ER_ABRT : 0);
-}
-
-static void fail_queued(AhciPort *p, unsigned tag, uint8_t error)
-{
-    p->halted = true;
-    p->failed_tag = tag;
-    send_bits(p, 0, ST_DRDY | ST_DSC | ST_ERR, error);
+    if (status)
+        fail_queued(p, q->slot, read ? ER_UNC : ER_ABRT, r->req.off / DISK_BLOCK, r->req.len / DISK_BLOCK);
+    else
+        send_bits(p, 1u << q->slot, ST_DRDY | ST_DSC, 0);
 }
 
 static void start_queued(AhciPort *p, unsigned slot, const uint8_t *fis)
@@ -230,17 +233,17 @@ static void start_queued(AhciPort *p, unsigned slot, const uint8_t *fis)
     d->error = 0;
     send_d2h(p, false); /* the drive has taken it */
     if (q->busy || fis[12] >> 3 != slot) {
-        fail_queued(p, slot, ER_ABRT);
+        fail_queued(p, slot, ER_ABRT, lba, blocks);
         return;
     }
     if (!range_within(lba, blocks, ide_blocks(d))) {
-        fail_queued(p, slot, ER_IDNF);
+        fail_queued(p, slot, ER_IDNF, lba, blocks);
         return;
     }
     if (!map_table(p, slot, 0, blocks * DISK_BLOCK, !write, &q->map) || q->map.len != blocks * DISK_BLOCK) {
         dma_map_end(&q->map, 0);
         port_irq(p, PIS_OFS);
-        fail_queued(p, slot, ER_ABRT);
+        fail_queued(p, slot, ER_ABRT, lba, blocks);
         return;
     }
     q->busy = true;

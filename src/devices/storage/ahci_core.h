@@ -29,7 +29,7 @@ struct AhciPort {
     /* Registers: AHCI 3.3. */
     uint32_t clb[2], fb[2], is, ie, cmd, tfd, sig, ssts, sctl, serr, sact, ci;
     /* The command under way. */
-    uint8_t slot, failed_tag;
+    uint8_t slot;
     bool halted; /* after an error, until the host stops the port */
     uint32_t moved;
     IdeChannel channel;
@@ -38,6 +38,7 @@ struct AhciPort {
 struct Ahci {
     PciDevice pci;
     uint32_t ghc, is;
+    bool line; /* something asks for an interrupt */
     AhciPort port[AHCI_PORTS];
 };
 

@@ -29,7 +29,6 @@ static const Field port_fields[] = {
     { F(AhciPort, sact), .doc = "queued commands that the host waits for" },
     { F(AhciPort, ci), .doc = "commands that the host has issued" },
     { F(AhciPort, slot), .reset = NO_SLOT, .doc = "command under way" },
-    { F(AhciPort, failed_tag), .doc = "queued command that failed" },
     { F(AhciPort, halted), .doc = "stopped by an error" },
     { F(AhciPort, moved), .doc = "bytes moved" },
     { FS(AhciPort, channel, ide_channel_fields), .doc = "the drive" },
@@ -39,17 +38,30 @@ static const Field port_fields[] = {
 static const Field fields[] = {
     { F(Ahci, ghc), .reset = 0, .doc = "global control" },
     { F(Ahci, is), .doc = "ports that interrupt" },
+    { F(Ahci, line), .since = 2, .doc = "an interrupt is asked for" },
     { FSA(Ahci, port, port_fields), .doc = "ports" },
     DEVICE_FIELDS_END,
 };
 
-/* A port's interrupts set its bit, which stays until the host clears it: 10.7. */
+/* A port's interrupts set its bit, which stays until the host clears it: 10.7.  A message goes out for each bit that comes, also for
+ * one that comes back because the host cleared it while its port had more to say. */
 void ahci_update_irq(Ahci *a)
 {
+    uint32_t before = a->is;
     for (unsigned i = 0; i < AHCI_PORTS; i++)
         if (a->port[i].is & a->port[i].ie)
             a->is |= 1u << i;
-    pci_set_intx(&a->pci, a->ghc & GHC_IE && a->is);
+    bool line = a->ghc & GHC_IE && a->is, fresh = line && (!a->line || a->is & ~before), message = pci_msi_enabled(&a->pci);
+    a->line = line;
+    pci_set_intx(&a->pci, line && !message);
+    if (fresh && message)
+        pci_msi_notify(&a->pci);
+}
+
+static void config_written(PciDevice *p, unsigned off, unsigned size, uint32_t old, uint32_t value)
+{
+    if (off < p->cap_msi + 4u && off + size > p->cap_msi)
+        ahci_update_irq((Ahci *)p); /* from the pin to messages or back */
 }
 
 static void reset_all(Ahci *a)
@@ -239,16 +251,17 @@ static bool post_load(Device *d, GError **err)
     return true;
 }
 
-static const PciInfo pci_info = { .vendor = 0x8086, .device = 0x2922, .class_code = 0x010601, .revision = 2, .interrupt_pin = 1 };
+static const PciInfo pci_info = { .vendor = 0x8086, .device = 0x2922, .class_code = 0x010601, .revision = 2, .interrupt_pin = 1, .msi = true,
+                                  .config_written = config_written };
 
 const DeviceType ich9_ahci_type = {
     .name = "ich9-ahci", .summary = "SATA controller of the ICH9 with six ports", .spec = "AHCI 1.3.1",
-    .size = sizeof(Ahci), .version = 1, .fields = fields, .windows = windows, .pci = &pci_info,
+    .size = sizeof(Ahci), .version = 2, .fields = fields, .windows = windows, .pci = &pci_info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = pre_save, .post_load = post_load,
 };
 
 const DeviceType ahci_type = {
     .name = "ahci", .summary = "SATA controller with six ports", .spec = "AHCI 1.3.1",
-    .size = sizeof(Ahci), .version = 1, .fields = fields, .windows = windows, .pci = &pci_info,
+    .size = sizeof(Ahci), .version = 2, .fields = fields, .windows = windows, .pci = &pci_info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = pre_save, .post_load = post_load,
 };

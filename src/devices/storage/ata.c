@@ -324,6 +324,7 @@ static const AtaCommand commands[] = {
     { 0x24, ON_DISK, EXT, read_sectors },
     { 0x25, ON_DISK, EXT | DMA, read_sectors },
     { 0x29, ON_DISK, EXT | MULTIPLE, read_sectors },
+    { 0x2f, ON_DISK, 0, ata_read_log },
     { 0x30, ON_DISK, 0, write_sectors },
     { 0x31, ON_DISK, 0, write_sectors },
     { 0x34, ON_DISK, EXT, write_sectors },

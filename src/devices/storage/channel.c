@@ -48,6 +48,7 @@ static const Field drive_fields[] = {
     { F(IdeDrive, drq_end), .doc = "end of the data block" },
     { F(IdeDrive, buf_end), .doc = "end of the data" },
     { FA(IdeDrive, buf), .doc = "buffer" },
+    { FA(IdeDrive, queued_error), .since = 2, .doc = "SATA: the queued command that failed last" },
     { F(IdeDrive, byte_limit), .doc = "ATAPI: byte count limit, 0 outside a packet command" },
     { FS(IdeDrive, unit, scsi_unit_fields), .doc = "ATAPI: what packet commands find" },
     DEVICE_FIELDS_END,

@@ -23,7 +23,7 @@ enum { /* status and error register, ATA8-ACS 6 */
     BM_ACTIVE = 0x01, BM_ERROR = 0x02, BM_INT = 0x04, BM_CAPABLE = 0x60, /* and status */
     IR_COMMAND = 1, IR_TO_HOST = 2,                           /* ATAPI interrupt reason */
 };
-enum { IDE_BUF = 8192, IDE_MAX_MULTIPLE = 16, DISK_BLOCK = 512, CD_BLOCK = SCSI_CD_BLOCK, PACKET_BYTES = 12, IDE_ANY = 2 };
+enum { IDE_BUF = 8192, IDE_MAX_MULTIPLE = 16, DISK_BLOCK = 512, CD_BLOCK = SCSI_CD_BLOCK, PACKET_BYTES = 12, QUEUED_ERROR_BYTES = 14, IDE_ANY = 2 };
 
 typedef enum IdePhase { IDE_IDLE, IDE_BUSY, IDE_DATA_IN, IDE_DATA_OUT, IDE_DMA_WAIT, IDE_PHASES } IdePhase;
 typedef enum IdeTask {
@@ -71,6 +71,7 @@ struct IdeDrive {
     uint64_t lba;
     uint16_t pos, drq_end, buf_end;
     uint8_t buf[IDE_BUF];
+    uint8_t queued_error[QUEUED_ERROR_BYTES]; /* SATA: as in log 10h */
     /* ATAPI. */
     uint16_t byte_limit;
     ScsiUnit unit;
@@ -145,10 +146,13 @@ IdeDrive *ide_place(Device *controller, unsigned *bus, unsigned *unit, GError **
 /* ide_drive.c: the controller goes before the drive. */
 void ide_drive_let_go(Device *plugged);
 
-/* ata.c, atapi.c */
+/* ata.c, ata_log.c, atapi.c */
 void ata_command(IdeDrive *d, uint8_t command);
 void ata_set_address(IdeDrive *d); /* registers show d->lba and d->left */
 void ata_identify(IdeDrive *d);    /* into buf */
+void ata_read_log(IdeDrive *d, unsigned arg);
+/* Of a queued command, for log 10h; d->status is what it ended with. */
+void ata_note_queued_error(IdeDrive *d, unsigned tag, uint8_t error, uint64_t lba, uint32_t blocks);
 void atapi_packet(IdeDrive *d);    /* buf holds the packet */
 void atapi_block_ready(IdeDrive *d); /* sets byte count and reason of a data block */
 void atapi_status(IdeDrive *d);      /* the registers of the end of a packet command */

@@ -27,9 +27,9 @@ static const Word disk_words[] = {
     { 80, 0x00f0 },  /* ATA-4 to ATA-7 */
     { 82, 0x0061 },  /* SMART, write cache, look-ahead */
     { 83, 0x7400 },  /* FLUSH EXT, FLUSH, 48-bit */
-    { 84, 0x4040 },  /* WRITE FUA */
+    { 84, 0x4060 },  /* WRITE FUA, logs */
     { 86, 0x3400 },  /* enabled: of 83 */
-    { 87, 0x4040 },  /* enabled: of 84 */
+    { 87, 0x4060 },  /* enabled: of 84 */
     { 93, 0x6001 },  /* device 0 passed, 80-wire cable */
 };
 

@@ -232,7 +232,7 @@ static const PciInfo pci_info = { .vendor = 0x8086, .device = 0x7010, .class_cod
 
 const DeviceType piix3_ide_type = {
     .name = "piix3-ide", .summary = "IDE controller of the PIIX3", .spec = "Intel 82371SB (PIIX3) data sheet",
-    .size = sizeof(Piix3Ide), .version = 1, .fields = piix3_ide_fields, .windows = windows, .n_irqs = 2,
+    .size = sizeof(Piix3Ide), .version = 2, .fields = piix3_ide_fields, .windows = windows, .n_irqs = 2,
     .internal = true, .pci = &pci_info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = pre_save, .post_load = post_load,
 };
