@@ -24,7 +24,7 @@ KERNELS = {  # name: (metapackage, architecture)
     "686-pae": ("linux-image-686-pae", "i386"),
 }
 # What the guest's own disks need; those that a kernel has built in, or not at all, are left out.
-MODULES = ["ata_piix", "ata_generic", "ahci", "sd_mod", "sr_mod", "floppy", "virtio_pci", "virtio_blk", "virtio_scsi", "virtio-rng", "rng-core",
+MODULES = ["ata_piix", "ata_generic", "ahci", "sd_mod", "sr_mod", "floppy", "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "virtio-rng", "rng-core",
            "virtio_net", "e1000", "virtio_console", "virtio_balloon"]
 
 INIT = r"""#!/bin/busybox sh
@@ -49,6 +49,9 @@ for disk in /sys/block/[hsv]d* /sys/block/sr*; do
 done
 for pci in /sys/bus/pci/devices/*; do
     [ -e $pci/class ] && echo "ATOLL-GUEST pci: ${pci##*/} class $(cat $pci/class) id $(cat $pci/vendor):$(cat $pci/device)"
+done
+for virtio in /sys/bus/virtio/devices/*; do
+    [ -e $virtio/driver ] && echo "ATOLL-GUEST virtio: $(basename $(readlink $virtio/driver)) on $(basename $(readlink -f $virtio/..))"
 done
 echo "ATOLL-GUEST clock: $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource 2>/dev/null)"
 mode=$(sed -n 's/.*atoll.mode=\([a-z]*\).*/\1/p' /proc/cmdline)

@@ -35,6 +35,12 @@ void board_destroy(Board *b)
         b->ops->destroy(b);
 }
 
+void board_destroy_devices(Machine *m, unsigned keep)
+{
+    while (m->devices->len > keep)
+        device_destroy(m->devices->pdata[m->devices->len - 1]);
+}
+
 /* ---- ISA cards: their address and line are properties */
 
 static const Field *find_number(const Device *d, const char *const *names)

@@ -16,6 +16,11 @@ typedef struct Board Board;
 
 typedef enum RtcBase { RTC_UTC, RTC_LOCALTIME, RTC_AT } RtcBase;
 
+typedef enum BoardSwitch { SWITCH_AUTO, SWITCH_ON, SWITCH_OFF } BoardSwitch;
+typedef struct MicroConfig { /* a microvm's own; auto: as the accelerator wants it, and on */
+    BoardSwitch pic, pit, rtc, isa_serial, auto_kernel_cmdline;
+} MicroConfig;
+
 /* Strings stay the caller's and need not outlive board_create(). */
 typedef struct BoardConfig {
     const char *firmware;      /* path of the image; NULL: none, see board_start_direct() */
@@ -34,11 +39,13 @@ typedef struct BoardConfig {
     const SmbiosUser *smbios;  /* NULL: nothing said */
     bool has_uuid;
     uint8_t uuid[16];          /* in the order it is written as text */
+    MicroConfig micro;
 } BoardConfig;
 
 typedef struct BoardType {
     const char *name, *alias, *summary;
     unsigned max_cpus;
+    bool bare; /* no PCI and no firmware: virtio devices are memory-mapped, and a start is board_start_direct() */
     Board *(*create)(Machine *m, const BoardConfig *config, GError **err);
 } BoardType;
 
@@ -74,6 +81,7 @@ typedef struct BoardStart {
     E820Entry e820[32]; /* sorted, not overlapping */
     uint64_t rsdp;      /* 0: no ACPI */
     uint64_t low_ram;   /* end of RAM below 4 GiB */
+    char command_line[512]; /* what a kernel's is to have at its end; may be empty */
 } BoardStart;
 
 /* Does what firmware would have left behind: shadow RAM at c0000-fffff, PCI BARs and interrupt lines, IDE and power

@@ -24,3 +24,6 @@ struct Board {
     PciBus *pci;
     IsaBus isa;
 };
+
+/* Devices refer to the board, so they go before it: all but the first `keep`. */
+void board_destroy_devices(Machine *m, unsigned keep);

@@ -3,7 +3,6 @@
 
 #include "boards/pc_inside.h"
 #include "devices/acpi/fw_cfg.h"
-#include "devices/char/char.h"
 #include "devices/input/input.h"
 #include "devices/misc/a20.h"
 #include "devices/misc/i8237.h"
@@ -22,15 +21,6 @@ static bool irqchip_in_kernel(const Pc *pc) { return machine(pc)->accel && machi
 
 Device *pc_new_device(Pc *pc, const DeviceType *t, GError **err) { return device_new(machine(pc), t, NULL, NULL, err); }
 
-/* Windows 0, 1, ... at the given places. */
-bool pc_map_windows(Device *d, const uint64_t *at, unsigned n, GError **err)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (!device_map(d, i, at[i], err))
-            return false;
-    return true;
-}
-
 bool pc_plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GError **err)
 {
     return d && pci_plug((PciDevice *)d, pc->board.pci, pci_devfn(slot, function), err) && device_realize(d, err);
@@ -46,35 +36,13 @@ bool pc_add_ports(Pc *pc, GError **err)
     if (!(pc->ports = pc_new_device(pc, &i440fx_ports_type, err)))
         return false;
     i440fx_ports_set_bus(pc->ports, pc->board.pci);
-    return device_realize(pc->ports, err) && pc_map_windows(pc->ports, at, 2, err);
+    return device_realize(pc->ports, err) && board_map_windows(pc->ports, at, 2, err);
 }
 
 /* ---- timers */
 
-static bool add_rtc(Pc *pc, const BoardConfig *c, GError **err)
-{
-    static const uint64_t at[] = { 0x70 };
-    g_autofree char *base = c->rtc_base == RTC_AT ? g_strdup_printf("@%" G_GINT64_FORMAT, c->rtc_time)
-                                                  : g_strdup(c->rtc_base == RTC_LOCALTIME ? "localtime" : "utc");
-    const char *props[] = { "base", base, NULL };
-    if (!(pc->rtc = device_new(machine(pc), &mc146818_type, NULL, props, err)))
-        return false;
-    pc->rtc->irq[0] = gsi(pc, 8);
-    pc->rtc->irq[1] = intc_nmi_mask(pc->intc);
-    return device_realize(pc->rtc, err) && pc_map_windows(pc->rtc, at, 1, err);
-}
-
 /* KVM's interrupt controllers come with a timer of their own. */
-static bool add_pit(Pc *pc, GError **err)
-{
-    static const uint64_t at[] = { 0x40, 0x61 };
-    if (irqchip_in_kernel(pc))
-        return true;
-    if (!(pc->pit = pc_new_device(pc, &i8254_type, err)))
-        return false;
-    pc->pit->irq[0] = gsi(pc, 0);
-    return device_realize(pc->pit, err) && pc_map_windows(pc->pit, at, 2, err);
-}
+static bool add_pit(Pc *pc, GError **err) { return irqchip_in_kernel(pc) || (pc->pit = board_add_pit(machine(pc), pc->intc, err)); }
 
 /* Its legacy replacement takes IRQ 0 and 8 from the other timers, so it needs a PIT of ours. */
 static bool add_hpet(Pc *pc, const BoardConfig *c, GError **err)
@@ -88,7 +56,7 @@ static bool add_hpet(Pc *pc, const BoardConfig *c, GError **err)
         pc->hpet->irq[n] = gsi(pc, n);
     pc->hpet->irq[HPET_LEGACY_PIT] = device_irq_input(pc->pit, 0);
     pc->hpet->irq[HPET_LEGACY_RTC] = device_irq_input(pc->rtc, 0);
-    return device_realize(pc->hpet, err) && pc_map_windows(pc->hpet, at, 1, err);
+    return device_realize(pc->hpet, err) && board_map_windows(pc->hpet, at, 1, err);
 }
 
 /* ---- keyboard controller, port 92h and the A20 gate that both drive */
@@ -102,7 +70,7 @@ static bool add_keyboard_controller(Pc *pc, GError **err)
     d->irq[I8042_KEYBOARD_IRQ] = gsi(pc, 1);
     d->irq[I8042_MOUSE_IRQ] = gsi(pc, 12);
     d->irq[I8042_A20] = device_irq_input(pc->a20, 0);
-    return device_realize(d, err) && pc_map_windows(d, at, 2, err);
+    return device_realize(d, err) && board_map_windows(d, at, 2, err);
 }
 
 static bool add_port92(Pc *pc, GError **err)
@@ -112,7 +80,7 @@ static bool add_port92(Pc *pc, GError **err)
     if (!d)
         return false;
     d->irq[0] = device_irq_input(pc->a20, 1);
-    return device_realize(d, err) && pc_map_windows(d, at, 1, err);
+    return device_realize(d, err) && board_map_windows(d, at, 1, err);
 }
 
 static bool add_input(Pc *pc, GError **err)
@@ -123,34 +91,13 @@ static bool add_input(Pc *pc, GError **err)
 
 /* ---- the rest of what is soldered on */
 
-static bool add_fw_cfg(Pc *pc, GError **err)
-{
-    static const uint64_t at[] = { 0x510, 0x514 };
-    pc->fw_cfg = device_create(machine(pc), &fw_cfg_type, NULL, NULL, err);
-    return pc->fw_cfg && pc_map_windows(pc->fw_cfg, at, 2, err);
-}
-
-static bool add_serial(Pc *pc, unsigned n, const char *chardev, GError **err)
-{
-    static const struct { const char *iobase, *irq; uint16_t port; uint8_t line; } ports[] = {
-        { "0x3f8", "4", 0x3f8, 4 }, { "0x2f8", "3", 0x2f8, 3 }, { "0x3e8", "4", 0x3e8, 4 }, { "0x2e8", "3", 0x2e8, 3 },
-    };
-    if (!chardev)
-        return true;
-    const char *props[] = { "chardev", chardev, "iobase", ports[n].iobase, "irq", ports[n].irq, NULL };
-    Device *d = device_new(machine(pc), &isa_serial_type, NULL, props, err);
-    if (!d)
-        return false;
-    pc->serial[n] = true;
-    d->irq[0] = pc_shared_line(pc, ISA_SOURCE_COM1 + n, ports[n].line);
-    return device_realize(d, err) && device_map(d, 0, ports[n].port, err);
-}
-
 static bool add_serials(Pc *pc, const BoardConfig *c, GError **err)
 {
-    for (unsigned n = 0; n < 4; n++)
-        if (!add_serial(pc, n, c->serial[n], err))
+    for (unsigned n = 0; n < 4; n++) {
+        pc->serial[n] = c->serial[n];
+        if (c->serial[n] && !board_add_serial(machine(pc), n, c->serial[n], pc_shared_line(pc, ISA_SOURCE_COM1 + n, board_com_ports[n].line), err))
             return false;
+    }
     return true;
 }
 
@@ -158,7 +105,7 @@ static bool add_dma(Pc *pc, GError **err)
 {
     static const uint64_t at[] = { 0x00, 0xc0, 0x81 };
     pc->dma = device_create(machine(pc), &i8237_type, NULL, NULL, err);
-    return pc->dma && pc_map_windows(pc->dma, at, 3, err);
+    return pc->dma && board_map_windows(pc->dma, at, 3, err);
 }
 
 /* The classic PC has a floppy controller; on others one is a card. */
@@ -178,7 +125,8 @@ static bool add_fdc(Pc *pc, GError **err)
 static bool build(Pc *pc, const BoardConfig *c, GError **err)
 {
     return pc_map_memory(pc, c, err) && (pc->intc = intc_create(machine(pc), err)) && pc->chips->add(pc, c, err) && add_input(pc, err) &&
-           add_rtc(pc, c, err) && add_pit(pc, err) && add_hpet(pc, c, err) && add_dma(pc, err) && add_fdc(pc, err) && add_serials(pc, c, err) && add_fw_cfg(pc, err) && pc_tell_firmware(pc, c, err);
+           (pc->rtc = board_add_rtc(machine(pc), pc->intc, c, err)) && add_pit(pc, err) && add_hpet(pc, c, err) && add_dma(pc, err) &&
+           add_fdc(pc, err) && add_serials(pc, c, err) && (pc->fw_cfg = board_add_fw_cfg(machine(pc), err)) && pc_tell_firmware(pc, c, err);
 }
 
 static void destroy(Board *b)
@@ -228,13 +176,6 @@ static bool plugged(Board *b, Device *d, GError **err)
 
 static const BoardOps pc_ops = { .destroy = destroy, .isa_irq = isa_irq, .add_file = add_file, .set_boot_order = pc_set_boot_order, .attach = attach, .plugged = plugged, .start_direct = pc_start_direct };
 
-/* Devices refer to the board, so they go before it. */
-static void destroy_devices(Machine *m, unsigned keep)
-{
-    while (m->devices->len > keep)
-        device_destroy(m->devices->pdata[m->devices->len - 1]);
-}
-
 Board *pc_create(const PcChips *chips, Machine *m, const BoardConfig *c, GError **err)
 {
     Pc *pc = g_new0(Pc, 1);
@@ -254,7 +195,7 @@ Board *pc_create(const PcChips *chips, Machine *m, const BoardConfig *c, GError 
     unsigned devices = m->devices->len;
     if (build(pc, c, err))
         return &pc->board;
-    destroy_devices(m, devices);
+    board_destroy_devices(m, devices);
     destroy(&pc->board);
     return NULL;
 }

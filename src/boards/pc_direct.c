@@ -13,7 +13,6 @@
 #include "devices/pci/pam.h"
 #include "devices/pci/piix.h"
 
-enum { BIOS_AREA = 0xe0000, BIOS_AREA_SIZE = 0x20000, SMBIOS_ANCHOR = 0xf0000, ACPI_RSDP = 0xf0040, MP_FLOATING = 0xf0070, EBDA = 0x9fc00, MIB = 1 << 20 };
 enum { ELCR = 0x4d0, IO_FIRST = 0xc000 };
 
 void pc_out(Pc *pc, uint16_t port, unsigned size, uint32_t value)
@@ -96,46 +95,7 @@ static void set_up_chip_set(Pc *pc)
     pc_out(pc, PM_APM_PORT, 1, PM_ACPI_ENABLE);
 }
 
-/* ---- tables, all within the area that a BIOS would occupy */
-
-typedef struct Area {
-    Machine *machine;
-    uint64_t next, end;
-} Area;
-
-static bool store(Machine *m, uint64_t at, const void *data, size_t n, GError **err)
-{
-    return dma_write(m, at, data, n) || error_set(err, ERR_INTERNAL, "no RAM at %#" G_GINT64_MODIFIER "x for firmware tables", at);
-}
-
-/* Room for n bytes at a multiple of 64; *ret_at is where. */
-static bool reserve(Area *a, size_t n, uint64_t *ret_at, GError **err)
-{
-    *ret_at = align_up(a->next, 64);
-    a->next = *ret_at + n;
-    return a->next <= a->end || error_set(err, ERR_NO_SPACE, "ACPI tables do not fit below 1 MiB; use fewer CPUs");
-}
-
-static bool store_acpi(Pc *pc, Area *a, uint64_t *ret_rsdp, GError **err)
-{
-    uint64_t at;
-    g_autoptr(AcpiTables) t = pc_acpi_tables(pc);
-    if (!reserve(a, t->tables->len, &at, err))
-        return false;
-    acpi_place(t, at);
-    *ret_rsdp = ACPI_RSDP;
-    return store(a->machine, at, t->tables->data, t->tables->len, err) && store(a->machine, ACPI_RSDP, t->rsdp->data, t->rsdp->len, err);
-}
-
-static bool store_smbios(Pc *pc, Area *a, GError **err)
-{
-    uint64_t at;
-    g_autoptr(Smbios) s = pc_smbios(pc);
-    if (!reserve(a, s->tables->len, &at, err))
-        return false;
-    smbios_place(s, at);
-    return store(a->machine, at, s->tables->data, s->tables->len, err) && store(a->machine, SMBIOS_ANCHOR, s->anchor, sizeof(s->anchor), err);
-}
+/* ---- tables */
 
 static void collect_pin(PciDevice *p, void *arg)
 {
@@ -145,36 +105,21 @@ static void collect_pin(PciDevice *p, void *arg)
         g_array_append_val((GArray *)arg, entry);
 }
 
-static bool store_mp_table(Pc *pc, Area *a, GError **err)
+static bool store_mp_table(Pc *pc, TableArea *a, GError **err)
 {
-    uint64_t at;
-    uint8_t floating[MP_FLOATING_SIZE];
     g_autoptr(GArray) pins = g_array_new(FALSE, FALSE, sizeof(MpPciPin));
     pci_bus_each(pc->board.pci, collect_pin, pins);
     g_autoptr(GByteArray) table = pc_mp_table(pc, (MpPciPin *)pins->data, pins->len);
-    if (!reserve(a, table->len, &at, err))
-        return false;
-    mp_floating_build(floating, at);
-    return store(a->machine, at, table->data, table->len, err) && store(a->machine, MP_FLOATING, floating, sizeof(floating), err);
+    return table_area_add_mp(a, table, err);
 }
 
 static bool store_tables(Pc *pc, BoardStart *ret, GError **err)
 {
-    static const uint8_t zeros[BIOS_AREA_SIZE];
-    Area a = { pc->board.machine, MP_FLOATING + MP_FLOATING_SIZE, BIOS_AREA + BIOS_AREA_SIZE };
-    return store(a.machine, BIOS_AREA, zeros, sizeof(zeros), err) && (!pc->smbios || store_smbios(pc, &a, err)) &&
-           store_mp_table(pc, &a, err) && (!pc->acpi || store_acpi(pc, &a, &ret->rsdp, err));
-}
-
-static void describe_memory(const Pc *pc, BoardStart *ret)
-{
-    ret->e820[ret->n_e820++] = (E820Entry){ 0, EBDA, E820_RAM };
-    ret->e820[ret->n_e820++] = (E820Entry){ EBDA, 0xa0000 - EBDA, E820_RESERVED };
-    ret->e820[ret->n_e820++] = (E820Entry){ BIOS_AREA, BIOS_AREA_SIZE, E820_RESERVED };
-    ret->e820[ret->n_e820++] = (E820Entry){ MIB, pc->low_ram - MIB, E820_RAM };
-    if (pc->high_ram)
-        ret->e820[ret->n_e820++] = (E820Entry){ PC_4G, pc->high_ram, E820_RAM };
-    ret->low_ram = pc->low_ram;
+    TableArea a;
+    g_autoptr(AcpiTables) acpi = pc->acpi ? pc_acpi_tables(pc) : NULL;
+    g_autoptr(Smbios) smbios = pc->smbios ? pc_smbios(pc) : NULL;
+    return table_area_begin(&a, pc->board.machine, err) && (!smbios || table_area_add_smbios(&a, smbios, err)) && store_mp_table(pc, &a, err) &&
+           (!acpi || table_area_add_acpi(&a, acpi, &ret->rsdp, err));
 }
 
 bool pc_start_direct(Board *b, BoardStart *ret, GError **err)
@@ -184,9 +129,9 @@ bool pc_start_direct(Board *b, BoardStart *ret, GError **err)
     if (!set_up_pci(pc, err))
         return false;
     set_up_chip_set(pc);
-    if ( !store_tables(pc, &start, err))
+    if (!store_tables(pc, &start, err))
         return false;
-    describe_memory(pc, &start);
+    table_area_describe(&start, pc->low_ram, pc->high_ram);
     *ret = start;
     return true;
 }

@@ -118,35 +118,20 @@ static bool add_files(Pc *pc, const BoardConfig *c, GError **err)
 
 /* ---- ACPI and SMBIOS */
 
-static uint32_t *apic_ids(const Pc *pc)
-{
-    Machine *m = pc->board.machine;
-    uint32_t *ids = g_new0(uint32_t, m->config.cpus + 1);
-    for (unsigned i = 0; i < m->config.cpus; i++)
-        ids[i] = machine_vcpu(m, i) ? machine_vcpu(m, i)->apic_id : i;
-    return ids;
-}
-
 AcpiTables *pc_acpi_tables(const Pc *pc)
 {
-    g_autofree uint32_t *ids = apic_ids(pc);
+    g_autofree uint32_t *ids = board_apic_ids(pc->board.machine);
     AcpiBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .chips = &pc->chips->acpi, .ecam = pc->chips->ecam ? pc->chips->ecam(pc) : 0, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
-                    .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .pvpanic_port = pc->pvpanic_port };
+                    .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .pvpanic_port = pc->pvpanic_port, .dsdt = acpi_pc_dsdt };
     memcpy(b.serial, pc->serial, sizeof(b.serial));
     return acpi_tables_build(&b);
-}
-
-static CpuidContext topology(const Pc *pc)
-{
-    const MachineConfig *c = &pc->board.machine->config;
-    return (CpuidContext){ .sockets = MAX(c->sockets, 1), .cores = MAX(c->cores, 1), .threads = MAX(c->threads, 1) };
 }
 
 Smbios *pc_smbios(const Pc *pc)
 {
     const CpuModel *cpu = &pc->board.machine->config.cpu_model;
     SmbiosMemory memory[] = { { 0, pc->low_ram }, { PC_4G, pc->high_ram } };
-    CpuidContext context = topology(pc);
+    CpuidContext context = board_topology(pc->board.machine);
     CpuidRegs leaf1 = cpu_model_cpuid(cpu, &context, 1, 0);
     SmbiosBoard b = { .product = pc->chips->type->summary, .version = pc->chips->type->name, .cpu_vendor = cpu->vendor, .cpu_brand = cpu->brand,
                       .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx, .sockets = context.sockets, .cores = context.cores,
@@ -157,8 +142,8 @@ Smbios *pc_smbios(const Pc *pc)
 
 GByteArray *pc_mp_table(const Pc *pc, const MpPciPin *pins, unsigned n)
 {
-    g_autofree uint32_t *ids = apic_ids(pc);
-    CpuidContext context = topology(pc);
+    g_autofree uint32_t *ids = board_apic_ids(pc->board.machine);
+    CpuidContext context = board_topology(pc->board.machine);
     CpuidRegs leaf1 = cpu_model_cpuid(&pc->board.machine->config.cpu_model, &context, 1, 0);
     MpBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .cpu_signature = leaf1.eax, .cpu_features = leaf1.edx,
                   .pins = pins, .n_pins = n };

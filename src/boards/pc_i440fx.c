@@ -87,7 +87,7 @@ static const PcChips chips = {
     .bus_name = "pci.0",
     .low_ram_max = 3ull << 30,
     .bus = { .set_intx = set_intx, .msi = pc_send_msi },
-    .acpi = { .pm_port = PM_PORT, .gpe_port = PM_GPE_PORT, .gpe_bytes = 4, .hotplug_port = ACPI_HOTPLUG_PORT, .isa_slot = BRIDGE_SLOT, .links = 4, .pirq = piix3_pirq },
+    .acpi = { .pm_port = PM_PORT, .gpe_port = PM_GPE_PORT, .gpe_bytes = 4, .smi_port = PM_APM_PORT, .hotplug_port = ACPI_HOTPLUG_PORT, .isa_slot = BRIDGE_SLOT, .links = 4, .pirq = piix3_pirq },
     .floppies = true,
     .pam0 = 0x59,
     .add = add,

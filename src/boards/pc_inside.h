@@ -1,7 +1,5 @@
 #pragma once
-#include "boards/board_inside.h"
-#include "devices/acpi/acpi_tables.h"
-#include "devices/intc/intc.h"
+#include "boards/parts.h"
 #include "devices/pci/pirq.h"
 /*
  * pc_inside.h - PCs, inside: what their files share.  Two chip sets make two boards of them.
@@ -44,7 +42,6 @@ enum { ISA_SOURCE_SCI = PIRQ_SOURCE_SCI, ISA_SOURCE_COM1, ISA_SOURCE_CARDS = ISA
 /* pc.c */
 Board *pc_create(const PcChips *chips, Machine *m, const BoardConfig *config, GError **err);
 Device *pc_new_device(Pc *pc, const DeviceType *t, GError **err);
-bool pc_map_windows(Device *d, const uint64_t *at, unsigned n, GError **err); /* windows 0, 1, ... */
 bool pc_plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GError **err);
 IrqLine pc_shared_line(Pc *pc, unsigned source, unsigned irq);
 void pc_send_msi(void *pc, uint64_t address, uint32_t data); /* fits PciBusOps */

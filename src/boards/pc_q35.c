@@ -80,7 +80,7 @@ static const PcChips chips = {
     .bus_name = "pcie.0",
     .low_ram_max = 2ull << 30,
     .bus = { .set_intx = set_intx, .msi = pc_send_msi },
-    .acpi = { .pm_port = ICH9_PM_PORT, .gpe_port = ICH9_PM_PORT + ICH9_GPE, .gpe_bytes = ICH9_GPE_LEN, .isa_slot = ICH9_SLOT, .links = 8,
+    .acpi = { .pm_port = ICH9_PM_PORT, .gpe_port = ICH9_PM_PORT + ICH9_GPE, .gpe_bytes = ICH9_GPE_LEN, .smi_port = PM_APM_PORT, .isa_slot = ICH9_SLOT, .links = 8,
               .pirq = ich9_pirq },
     .pam0 = Q35_PAM0,
     .ecam = ecam,

@@ -1,6 +1,7 @@
 /* table.c - registration is this explicit array. */
 #include "devices/devices.h"
 
+#include "devices/acpi/acpi_hw.h"
 #include "devices/acpi/fw_cfg.h"
 #include "devices/acpi/pci_hotplug.h"
 #include "devices/char/char.h"
@@ -30,6 +31,7 @@
 
 const DeviceType *const device_types[] = {
     &fw_cfg_type,
+    &acpi_hw_type,
     &acpi_pci_hotplug_type,
     &i440fx_ports_type,
     &i440fx_type,

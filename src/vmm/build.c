@@ -332,6 +332,7 @@ static void fill_board_config(Vm *vm, BoardConfig *bc)
     bc->rtc_time = c->rtc_time;
     bc->no_acpi = c->no_acpi;
     bc->no_hpet = c->no_hpet;
+    bc->micro = c->micro;
     bc->graphics = c->graphics;
     bc->smbios = &c->smbios;
     bc->has_uuid = c->has_uuid;
@@ -396,7 +397,7 @@ static bool build(Vm *vm, GError **err)
     if (c->no_board)
         return make_machine(vm, err) && write_pidfile(vm, err) && open_named_chardevs(vm, err) && open_monitors(vm, err);
     bool optional = !c->firmware && ((const AccelOps *)c->accels->pdata[0])->manual_clock; /* nobody would execute it */
-    if (!c->kernel && !c->pflash[0] && !(firmware = find_firmware(c, optional ? NULL : err)) && !optional)
+    if (!c->kernel && !c->pflash[0] && !config_is_bare(c) && !(firmware = find_firmware(c, optional ? NULL : err)) && !optional)
         return false;
     if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;

@@ -143,6 +143,8 @@ static bool place_drives(VmConfig *c, GError **err)
     for (unsigned pass = 0; pass < 2; pass++) /* first those that say where */
         for (unsigned i = 0; i < c->drives->len; i++) {
             DriveConfig *d = &g_array_index(c->drives, DriveConfig, i);
+            if (d->interface == DRIVE_IDE && config_is_bare(c))
+                d->interface = DRIVE_VIRTIO;
             if (d->interface != DRIVE_IDE || (d->index >= 0) != (pass == 0))
                 continue;
             if (!(pass == 0 ? place_at(c, i, d->index, err) : place_anywhere(c, i, err)))
@@ -245,7 +247,7 @@ static void add_defaults(VmConfig *c)
             g_ptr_array_add(c->accels, (void *)accel_table[i]);
     if (!c->serials->len && !c->nodefaults)
         g_ptr_array_add(c->serials, g_strdup(c->nographic ? "mon:stdio" : "null"));
-    if (c->ide_drive[2] < 0 && !c->nodefaults && !has_device(c, "ide-"))
+    if (!config_is_bare(c) && c->ide_drive[2] < 0 && !c->nodefaults && !has_device(c, "ide-"))
         c->ide_cdrom[2] = true;
 }
 
@@ -260,5 +262,5 @@ bool config_finish(VmConfig *c, GError **err)
     if (!config_net_finish(c, err) || !config_add_usb(c, err) || !config_add_display(c, err))
         return false;
     return check_ids(c->drives, offsetof(DriveConfig, id), "drive", err) && check_ids(c->devices, offsetof(DeviceConfig, id), "device", err) &&
-           check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err) && check_memory_backend(c, err);
+           check_ids(c->chardevs, offsetof(ChardevConfig, id), "chardev", err) && check_start(c, err) && config_check_bare(c, err) && check_memory_backend(c, err);
 }

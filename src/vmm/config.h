@@ -79,6 +79,7 @@ typedef struct VmConfig {
     uint8_t uuid[16];
     SmbiosUser smbios; /* -smbios */
     bool no_acpi, no_hpet;
+    MicroConfig micro; /* -machine pic=, pit=, ...: of a microvm */
     RtcBase rtc_base;
     int64_t rtc_time;
 
@@ -149,6 +150,9 @@ OptionHandler config_overcommit, config_msg, config_audiodev, config_global, con
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */
 char *config_with_fds(const VmConfig *c, const char *text);
 bool config_machine_fixed(KeyVals *kv, GError **err);
+bool config_machine_micro(VmConfig *c, KeyVals *kv, GError **err); /* config_micro.c */
+bool config_is_bare(const VmConfig *c);
+bool config_check_bare(const VmConfig *c, GError **err);
 OptionHandler config_gdb, config_gdb_here;
 OptionHandler config_sandbox, config_run_with, config_runas, config_chroot; /* sandbox/config.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

@@ -85,6 +85,7 @@ static const GlobalRow known_globals[] = {
     { "PIIX4_PM", "disable_s4", "1 on" },
     { "ICH9-LPC", "disable_s3", "1 on" },
     { "ICH9-LPC", "disable_s4", "1 on" },
+    { "virtio-mmio", "force-legacy", "false off" },
     { "kvm-pit", "lost_tick_policy", "delay" }, /* the PIT's ticks come late, but all of them come */
     { NULL },
 };

@@ -110,7 +110,7 @@ static bool has_adapter(const VmConfig *c)
 /* The adapter of -vga, or the usual one where somebody could look at it, comes before all other cards. */
 bool config_add_display(VmConfig *c, GError **err)
 {
-    const char *name = c->vga_chosen ? c->vga : c->nodefaults || c->nographic || c->no_board || has_adapter(c) ? NULL : "VGA";
+    const char *name = c->vga_chosen ? c->vga : c->nodefaults || c->nographic || c->no_board || config_is_bare(c) || has_adapter(c) ? NULL : "VGA";
     if (name) {
         DeviceConfig d = { .type = device_type_find(device_types, name, err), .props = g_new0(char *, 1) };
         if (!d.type)

@@ -243,7 +243,8 @@ static bool plug_as(VmConfig *c, const struct PluggedAs *as, GError **err)
         if (g_array_index(c->drives, DriveConfig, i).interface == as->interface)
             g_ptr_array_add(drives, &g_array_index(c->drives, DriveConfig, i));
     g_ptr_array_sort(drives, by_index);
-    const DeviceType *type = device_type_find(device_types, as->type, err);
+    bool mmio = as->interface == DRIVE_VIRTIO && config_is_bare(c);
+    const DeviceType *type = device_type_find(device_types, mmio ? "virtio-blk-device" : as->type, err);
     for (unsigned i = 0; i < drives->len && type; i++) {
         DriveConfig *d = drives->pdata[i];
         char unit[16];

@@ -92,7 +92,7 @@ bool config_machine(VmConfig *c, const char *arg, GError **err)
     if (type && !c->no_board && !(c->board = board_find(type, err)))
         return false;
     if (!keyvals_take_bool(kv, "acpi", &acpi, err) || !keyvals_take_bool(kv, "hpet", &hpet, err) ||
-        !keyvals_take_bool(kv, "usb", &c->usb, err) || !config_machine_fixed(kv, err))
+        !keyvals_take_bool(kv, "usb", &c->usb, err) || !config_machine_fixed(kv, err) || !config_machine_micro(c, kv, err))
         return false;
     const char *memory = keyvals_take(kv, "memory-backend");
     if (!keyvals_end(kv, err))

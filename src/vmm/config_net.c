@@ -98,8 +98,10 @@ static const struct {
     const char *model, *device;
 } models[] = { { "virtio", "virtio-net-pci" }, { "virtio-net", "virtio-net-pci" }, { "e1000", "e1000" }, { "82540em", "e1000" } };
 
-static const char *model_device(const char *model)
+static const char *model_device(const VmConfig *c, const char *model)
 {
+    if (config_is_bare(c) && g_str_has_prefix(model, "virtio") && !strchr(model, '-'))
+        return "virtio-net-device";
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++)
         if (g_str_equal(models[i].model, model))
             return models[i].device;
@@ -240,7 +242,7 @@ static bool join_legacy(VmConfig *c, GError **err)
 
 static bool plug(VmConfig *c, NicConfig *n, GError **err)
 {
-    const DeviceType *t = device_type_find(device_types, model_device(n->model ? n->model : DEFAULT_CARD), err);
+    const DeviceType *t = device_type_find(device_types, model_device(c, n->model ? n->model : DEFAULT_CARD), err);
     if (!t)
         return false;
     if (!is_card(t))
@@ -256,7 +258,7 @@ static bool plug(VmConfig *c, NicConfig *n, GError **err)
 /* What a machine has where nobody said anything: a card on user networking. */
 static void add_default(VmConfig *c)
 {
-    if (!c->net->chosen && !c->nodefaults && !c->no_board)
+    if (!c->net->chosen && !c->nodefaults && !c->no_board && !config_is_bare(c))
         add_nic(c, NULL)->netdev = add_host_end(c, NULL, "user", NULL);
 }
 

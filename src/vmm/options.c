@@ -16,7 +16,7 @@ const VmOption vm_options[] = {
     { "help", "h", NULL, "print this help and leave", answer_help, .section = "General" },
     { "version", NULL, NULL, "print the version and leave", answer_version },
     { "manual", NULL, NULL, "print the manual page (roff) and leave", answer_manual },
-    { "machine", "M", "[type=]NAME[,accel=A[:B]][,acpi=on|off][,hpet=on|off][,pflash0=DRIVE][,pflash1=DRIVE]", "main board; help lists them", config_machine },
+    { "machine", "M", "[type=]NAME[,accel=A[:B]][,acpi=on|off][,hpet=on|off][,pflash0=DRIVE][,pflash1=DRIVE][,pic|pit|rtc|isa-serial|auto-kernel-cmdline=auto|on|off]", "main board; help lists them; the last few are a microvm's", config_machine },
     { "accel", NULL, "NAME[:NAME...][,tlb=auto|tag|flat]", "what runs the guest's instructions, the first that this host can; help lists them", config_accel },
     { "enable-kvm", NULL, NULL, "the same as -accel kvm", config_enable_kvm },
     { "cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "processor model; help lists models and features", config_cpu },

@@ -95,14 +95,14 @@ static uint32_t add_facs(AcpiTables *t)
 static uint32_t add_dsdt(AcpiTables *t, const AcpiBoard *b)
 {
     uint32_t start = acpi_table_begin(t, "DSDT", 2); /* 2: 64-bit integers */
-    aml_append(t->tables, acpi_pc_dsdt(b));
+    aml_append(t->tables, b->dsdt(b));
     acpi_table_end(t, start);
     return start;
 }
 
 enum { /* 5.2.9, table 5.10: fixed feature flags; table 5.11: boot architecture */
     FADT_WBINVD = 1 << 0, FADT_PROC_C1 = 1 << 2, FADT_SLP_BUTTON = 1 << 5, FADT_FIX_RTC = 1 << 6, FADT_RESET_REG = 1 << 10,
-    BOOT_LEGACY = 1 << 0, BOOT_8042 = 1 << 1, BOOT_NO_VGA = 1 << 2,
+    BOOT_LEGACY = 1 << 0, BOOT_8042 = 1 << 1, BOOT_NO_VGA = 1 << 2, BOOT_NO_RTC = 1 << 5,
 };
 enum { RESET_PORT = 0xcf9, RESET_VALUE = 0x06, CMOS_CENTURY = 0x32, NO_C_STATE = 0xfff };
 
@@ -133,9 +133,9 @@ static uint32_t add_fadt(AcpiTables *t, const AcpiBoard *b, uint32_t facs, uint3
     put(t, 0, 1); /* reserved: was the interrupt model */
     put(t, 0, 1); /* preferred profile: unspecified */
     put(t, PM_SCI_IRQ, 2);
-    put(t, PM_APM_PORT, 4);
-    put(t, PM_ACPI_ENABLE, 1);
-    put(t, PM_ACPI_DISABLE, 1);
+    put(t, b->chips->smi_port, 4);
+    put(t, b->chips->smi_port ? PM_ACPI_ENABLE : 0, 1);
+    put(t, b->chips->smi_port ? PM_ACPI_DISABLE : 0, 1);
     put(t, 0, 2); /* no S4BIOS, no P-state control */
     fadt_blocks(t, b->chips);
     put(t, 0, 1); /* no _CST command */
@@ -145,7 +145,7 @@ static uint32_t add_fadt(AcpiTables *t, const AcpiBoard *b, uint32_t facs, uint3
     put(t, 0, 2); /* duty cycle */
     put(t, 0, 2); /* RTC alarm day and month */
     put(t, CMOS_CENTURY, 1);
-    put(t, BOOT_LEGACY | BOOT_8042 | (b->vga ? 0 : BOOT_NO_VGA), 2);
+    put(t, BOOT_LEGACY | (b->no_8042 ? 0 : BOOT_8042) | (b->vga ? 0 : BOOT_NO_VGA) | (b->no_rtc ? BOOT_NO_RTC : 0), 2);
     put(t, 0, 1);
     put(t, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_RESET_REG, 4);
     address(t, IO_SPACE, 8, 1, RESET_PORT);
@@ -215,7 +215,7 @@ static uint32_t add_madt(AcpiTables *t, const AcpiBoard *b)
     static const uint8_t level_irqs[] = { 5, PM_SCI_IRQ, 10, 11 }; /* what PIRQs and the SCI may use */
     uint32_t start = acpi_table_begin(t, "APIC", 3);
     put(t, LAPIC_ADDRESS, 4);
-    put(t, 1, 4); /* PCAT_COMPAT: 8259s exist too */
+    put(t, !b->no_pic, 4); /* PCAT_COMPAT: 8259s exist too */
     for (unsigned i = 0; i < b->cpus; i++)
         madt_cpu(t, i, b->apic_ids[i]);
     madt_entry(t, MADT_IOAPIC, 12);

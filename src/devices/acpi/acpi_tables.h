@@ -9,7 +9,8 @@
  */
 /* What the chip set decides. */
 typedef struct AcpiChips {
-    uint16_t pm_port, gpe_port;
+    uint16_t pm_port, gpe_port; /* gpe_bytes 0: no general-purpose events */
+    uint16_t smi_port;          /* 0: in ACPI mode from the start */
     uint8_t gpe_bytes;          /* status and enables together */
     uint16_t hotplug_port;      /* pci_hotplug.h, for bus 0; 0: none */
     uint8_t isa_slot;           /* of PCI bus 0, where the interrupt router is */
@@ -27,6 +28,10 @@ typedef struct AcpiBoard {
     bool serial[4];    /* COM1 to COM4 at their classic places */
     bool hpet, vga, fw_cfg;
     uint16_t pvpanic_port; /* 0: none */
+    bool no_8042, no_rtc, no_pic;
+    const struct AcpiVirtio { uint32_t base, gsi; } *virtio; /* memory-mapped: of a board without PCI */
+    unsigned n_virtio;
+    Aml *(*dsdt)(const struct AcpiBoard *b);
 } AcpiBoard;
 
 typedef struct AcpiPointer {
@@ -60,6 +65,7 @@ void acpi_table_end(AcpiTables *t, uint32_t start);
 /* Appends a pointer of `size` bytes to the table at `target`. */
 void acpi_table_pointer(AcpiTables *t, unsigned size, uint32_t target);
 
-Aml *acpi_pc_dsdt(const AcpiBoard *board); /* dsdt.c */
+Aml *acpi_pc_dsdt(const AcpiBoard *board);      /* dsdt.c */
+Aml *acpi_microvm_dsdt(const AcpiBoard *board); /* dsdt_microvm.c */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AcpiTables, acpi_tables_free)

@@ -22,7 +22,7 @@ static Aml *processor(unsigned n)
     return aml_device(name, aml_name("_HID", aml_string("ACPI0007")), uid(n), NULL);
 }
 
-static Aml *processors(const AcpiBoard *b)
+Aml *acpi_processors(const AcpiBoard *b)
 {
     Aml *all = aml_nothing();
     for (unsigned i = 0; i < b->cpus; i++)
@@ -74,7 +74,7 @@ static Aml *routing(const AcpiChips *c)
 
 /* ---- ISA devices */
 
-static Aml *serial_port(const AcpiBoard *b, unsigned n)
+Aml *acpi_serial_port(const AcpiBoard *b, unsigned n)
 {
     static const struct { const char *name; uint16_t port; uint8_t irq; } ports[] = {
         { "COM1", 0x3f8, 4 }, { "COM2", 0x2f8, 3 }, { "COM3", 0x3e8, 4 }, { "COM4", 0x2e8, 3 },
@@ -85,7 +85,7 @@ static Aml *serial_port(const AcpiBoard *b, unsigned n)
                       crs(aml_resources(aml_io(ports[n].port, 8), aml_irq(ports[n].irq), NULL)), NULL);
 }
 
-static Aml *fw_cfg_device(const AcpiBoard *b)
+Aml *acpi_fw_cfg_device(const AcpiBoard *b)
 {
     if (!b->fw_cfg)
         return aml_nothing();
@@ -93,7 +93,7 @@ static Aml *fw_cfg_device(const AcpiBoard *b)
                       crs(aml_resources(aml_io(0x510, 12), NULL)), NULL);
 }
 
-static Aml *pvpanic_device(const AcpiBoard *b)
+Aml *acpi_pvpanic_device(const AcpiBoard *b)
 {
     static const AmlField field[] = { { "PEPT", 8 } };
     if (!b->pvpanic_port)
@@ -105,6 +105,8 @@ static Aml *pvpanic_device(const AcpiBoard *b)
         aml_method("RDPT", 0, false, aml_return(aml_ref("PEPT")), NULL),
         aml_method("WRPT", 1, false, aml_store(aml_arg(0), aml_ref("PEPT")), NULL), NULL);
 }
+
+Aml *acpi_rtc(void) { return aml_device("RTC", hid("PNP0B00"), crs(aml_resources(aml_io(0x70, 8), aml_irq(8), NULL)), NULL); }
 
 /* What the chip set itself decodes, so that nobody puts a BAR there. */
 static Aml *chip_set_ports(const AcpiBoard *b)
@@ -123,9 +125,9 @@ static Aml *isa_bridge(const AcpiBoard *b)
         aml_device("KBD", hid("PNP0303"), aml_name("_STA", aml_int(STATUS_OK)),
                    crs(aml_resources(aml_io(0x60, 1), aml_io(0x64, 1), aml_irq(1), NULL)), NULL),
         aml_device("MOU", hid("PNP0F13"), aml_name("_STA", aml_int(STATUS_OK)), crs(aml_resources(aml_irq(12), NULL)), NULL),
-        aml_device("RTC", hid("PNP0B00"), crs(aml_resources(aml_io(0x70, 8), aml_irq(8), NULL)), NULL),
-        serial_port(b, 0), serial_port(b, 1), serial_port(b, 2), serial_port(b, 3),
-        chip_set_ports(b), fw_cfg_device(b), pvpanic_device(b), NULL);
+        acpi_rtc(),
+        acpi_serial_port(b, 0), acpi_serial_port(b, 1), acpi_serial_port(b, 2), acpi_serial_port(b, 3),
+        chip_set_ports(b), acpi_fw_cfg_device(b), acpi_pvpanic_device(b), NULL);
 }
 
 /* ---- the root bridge */
@@ -170,18 +172,19 @@ static Aml *hpet_device(const AcpiBoard *b)
     return aml_device("HPET", hid("PNP0103"), uid(0), crs(aml_resources(aml_memory(0xfed00000, 0x400, false), NULL)), NULL);
 }
 
+Aml *acpi_soft_off(void) { return aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)); }
+
 Aml *acpi_pc_dsdt(const AcpiBoard *b)
 {
     static const AmlField route_fields[] = {
         { "PRQ0", 8 }, { "PRQ1", 8 }, { "PRQ2", 8 }, { "PRQ3", 8 }, { "PRQX", 32 }, { "PRQ4", 8 }, { "PRQ5", 8 }, { "PRQ6", 8 }, { "PRQ7", 8 },
     };
-    Aml *dsdt = aml_nothing();
-    aml_append(dsdt, aml_name("\\_S5", aml_package(aml_int(0), aml_int(0), aml_int(0), aml_int(0), NULL)));
+    Aml *dsdt = acpi_soft_off();
     aml_append(dsdt, aml_scope("\\_SB",
         aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), acpi_hotplug_slots(b),
                    acpi_express_control(b), NULL),
         aml_byte_field("PCI0.ISA.P40C", route_fields, b->chips->links == 8 ? 9 : 4),
-        interrupt_links(b), hpet_device(b), processors(b), NULL));
+        interrupt_links(b), hpet_device(b), acpi_processors(b), NULL));
     aml_append(dsdt, acpi_hotplug_event(b));
     return dsdt;
 }

@@ -145,6 +145,13 @@ Intc *intc_create(Machine *m, GError **err)
     return i;
 }
 
+bool intc_hide_pic(Intc *i)
+{
+    for (unsigned n = 0; n < 3 && !i->in_kernel; n++)
+        device_unmap(i->pic, n);
+    return !i->in_kernel;
+}
+
 void intc_destroy(Intc *i)
 {
     if (!i)

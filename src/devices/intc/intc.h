@@ -14,6 +14,7 @@ enum { INTC_GSIS = 24 };
 
 /* Devices belong to the machine; the Intc itself must outlive them.  NULL on failure. */
 Intc *intc_create(Machine *m, GError **err);
+bool intc_hide_pic(Intc *i); /* the 8259As answer no port and, never set up, raise nothing; false: they are the accelerator's */
 void intc_destroy(Intc *i); /* after the machine's devices; NULL is fine */
 
 /* GSI 0-15 are the ISA lines (PIC and IOAPIC, with 0 on IOAPIC pin 2); 16-23 exist on the IOAPIC only. */

@@ -1,30 +1,19 @@
 #pragma once
+#include "devices/virtio/virtio_mmio_bus.h"
 #include "devices/virtio/virtio_pci.h"
 /*
  * virtio_mmio.h - virtio without PCI: a page of registers and a line.  Virtio 1.2, section 4.2; version 2, that is, no legacy interface.
  *
  * A device is the same code on either transport: beside its PCI types it has one more, by VIRTIO_MMIO_TYPE, whose PciDevice lies idle.
- * A board without PCI has a bus a device (virtio_mmio_bus_init()), at a fixed address, with a line of its own:
+ * It goes on a board's bus of one place (virtio_mmio_bus.h):
  *
  *     -device virtio-blk-device,drive=d[,bus=virtio-mmio-bus.3]
  */
-enum { VIRTIO_MMIO_BYTES = 512 };
-
 #define VIRTIO_MMIO_TYPE(var, type_name, ...)                                                                          \
     const DeviceType var = { .name = type_name, __VA_ARGS__, .windows = virtio_mmio_windows, .bus = VIRTIO_MMIO_BUS, .n_irqs = 1, \
                              .base_size = sizeof(PciDevice) }
-#define VIRTIO_MMIO_BUS "virtio-bus"
 
 extern const WindowDecl virtio_mmio_windows[];
-
-typedef struct VirtioMmioBus {
-    Bus bus;
-    uint64_t base;
-    IrqLine irq;
-} VirtioMmioBus;
-
-void virtio_mmio_bus_init(VirtioMmioBus *b, Machine *m, unsigned n, uint64_t base, IrqLine irq);
-Device *virtio_mmio_bus_device(const VirtioMmioBus *b); /* what is plugged in; NULL: nothing */
 
 /* For virtio_pci.c. */
 void virtio_mmio_interrupt(Virtio *v, uint16_t vector);

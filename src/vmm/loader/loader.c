@@ -133,9 +133,9 @@ static void module_clear(void *data)
 
 static bool read_rest(Kernel *k, const char *initrd, GError **err)
 {
-    if (strlen(k->append) >= LOADER_COMMAND_LINE_MAX)
+    if (strlen(k->append) >= LOADER_COMMAND_LINE_MAX - sizeof(((BoardStart *)0)->command_line))
         return error_set(err, ERR_INVALID, "-append: %zu bytes are more than the %d that a kernel takes", strlen(k->append),
-                         LOADER_COMMAND_LINE_MAX - 1);
+                         LOADER_COMMAND_LINE_MAX - (int)sizeof(((BoardStart *)0)->command_line) - 1);
     if (!initrd)
         return true;
     return k->kind->modules ? read_modules(k, initrd, err) : file_bytes_read("initrd", initrd, &k->initrd, err);
@@ -166,4 +166,10 @@ void kernel_close(Kernel *k)
 
 const char *kernel_kind(const Kernel *k) { return k->kind->name; }
 
-bool kernel_load(const Kernel *k, Machine *m, const BoardStart *start, GError **err) { return k->kind->load(k, m, start, err); }
+bool kernel_load(const Kernel *k, Machine *m, const BoardStart *start, GError **err)
+{
+    Kernel with = *k;
+    g_autofree char *append = g_strjoin(*k->append && *start->command_line ? " " : "", k->append, start->command_line, NULL);
+    with.append = append;
+    return k->kind->load(&with, m, start, err);
+}
