@@ -3,6 +3,7 @@
 mmdebstrap (as root) unpacks and configures the packages, mke2fs fills a file system from the folder, GRUB's core image stands
 between the partition table and the partition: no loop device, and nothing of the host changes.
 """
+import hashlib
 import os
 import shutil
 import tempfile
@@ -11,7 +12,8 @@ from guests import apt_options, cache_dir, native_arch, run
 
 SUITE = "bookworm"
 KERNELS = {"amd64": "linux-image-amd64", "i386": "linux-image-686-pae"}
-PACKAGES = ["systemd-sysv", "udev", "kmod", "initramfs-tools", "iproute2", "stress-ng", "procps"]
+# dbus: logind, which answers the power button, does not start without it.
+PACKAGES = ["systemd-sysv", "dbus", "udev", "kmod", "initramfs-tools", "iproute2", "stress-ng", "procps"]
 SECTOR, PART_START, PART_MIB = 512, 2048, 1600
 # In the initramfs, so that the root file system is found on every kind of disk that the machines have.
 MODULES = ["ext4", "sd_mod", "ata_piix", "ata_generic", "ahci", "virtio_pci", "virtio_blk", "virtio_scsi"]
@@ -80,9 +82,14 @@ def write_loader(folder, disk):
         out.write(data)
 
 
+def recipe():
+    """Names what the disk is made of, so that a change here makes a new one."""
+    return hashlib.sha256(repr((PACKAGES, KERNELS, MODULES, EARLY_FILES, FILES, EMBEDDED)).encode()).hexdigest()[:8]
+
+
 def disk(arch):
     """Path of the raw image, built at the first call: do not write to it (-snapshot, or a copy)."""
-    target = os.path.join(cache_dir(), arch, "debian.img")
+    target = os.path.join(cache_dir(), arch, f"debian-{recipe()}.img")
     if os.path.exists(target):
         return target
     os.makedirs(os.path.dirname(target), exist_ok=True)
