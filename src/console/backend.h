@@ -4,6 +4,8 @@
 /*
  * backend.h - inside console/: what a backend implements, and the descriptor port that most are made of.
  */
+enum { CHARDEV_DESCRIPTORS = 16 }; /* of one message; further ones are lost, as QEMU loses them */
+
 typedef struct ChardevBackend {
     const char *name, *alias, *doc; /* doc: its properties, for -chardev help */
     size_t size;                    /* of the struct whose first member is Chardev */
@@ -22,7 +24,11 @@ struct Chardev {
     const ChardevFrontend *frontend;
     void *opaque;
     bool connected;
+    int passed[CHARDEV_DESCRIPTORS]; /* came over the socket and are not taken yet; main thread */
+    unsigned n_passed;
 };
+
+void chardev_drop_descriptors(Chardev *c);
 
 /* The front end's callbacks; nothing happens where none is attached (room is 0). */
 size_t chardev_room(Chardev *c);

@@ -2,6 +2,7 @@
 #include "console/chardev.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "console/backend.h"
@@ -128,6 +129,7 @@ void chardev_close(Chardev *c)
         return;
     if (c->backend->close)
         c->backend->close(c);
+    chardev_drop_descriptors(c);
     g_mutex_clear(&c->lock);
     g_free(c->id);
     g_free(c->description);
@@ -167,6 +169,8 @@ void chardev_event(Chardev *c, ChardevEvent event)
     const ChardevFrontend *frontend = frontend_of(c, &opaque);
     if (event != CHARDEV_BREAK)
         c->connected = event == CHARDEV_OPENED;
+    if (event == CHARDEV_CLOSED)
+        chardev_drop_descriptors(c);
     if (frontend && frontend->event)
         frontend->event(opaque, event);
 }
@@ -180,6 +184,22 @@ void chardev_writable(Chardev *c)
 }
 
 size_t chardev_write_room(Chardev *c) { return c->backend->write_room ? c->backend->write_room(c) : SIZE_MAX; }
+
+int chardev_take_descriptor(Chardev *c)
+{
+    if (!c->n_passed)
+        return -1;
+    int fd = c->passed[0];
+    memmove(c->passed, c->passed + 1, --c->n_passed * sizeof(fd));
+    return fd;
+}
+
+void chardev_drop_descriptors(Chardev *c)
+{
+    for (unsigned i = 0; i < c->n_passed; i++)
+        close(c->passed[i]);
+    c->n_passed = 0;
+}
 
 bool chardev_in_use(Chardev *c)
 {

@@ -17,6 +17,7 @@ typedef struct ChardevFrontend {
     void (*receive)(void *opaque, const uint8_t *data, size_t n);
     void (*event)(void *opaque, ChardevEvent event); /* optional */
     void (*writable)(void *opaque); /* optional: chardev_write_room() has grown again */
+    bool descriptors; /* wants those that come over a UNIX socket; else they are closed */
 } ChardevFrontend;
 
 /* spec as -serial and -chardev spell it: "stdio", "mon:stdio", "file:PATH", "pty", "unix:PATH,server=on,wait=off",
@@ -34,6 +35,10 @@ void chardev_resume(Chardev *c); /* any thread, the device's lock may be held */
 /* Any thread; never waits: what the peer does not take is queued up to a bound, then dropped oldest-first for devices
  * that cannot wait.  Returns n. */
 size_t chardev_write(Chardev *c, const uint8_t *data, size_t n);
+
+/* The next descriptor that came with what receive() gets or got before, -1: none; the caller's.  What nobody has taken is closed when others
+ * come, or with the connection. */
+int chardev_take_descriptor(Chardev *c);
 
 /* Bytes that chardev_write() takes now without a loss; for devices that can wait.  Any thread. */
 size_t chardev_write_room(Chardev *c);

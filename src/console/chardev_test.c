@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -60,6 +61,87 @@ static Chardev *open_ok(const char *id, const char *spec)
 }
 
 static void write_text(Chardev *c, const char *text) { chardev_write(c, (const uint8_t *)text, strlen(text)); }
+
+static bool has_six(void *opaque) { return ((Reader *)opaque)->got->len >= 6; }
+
+/* One byte, and a descriptor beside it. */
+static void send_descriptor(int to, int fd)
+{
+    union {
+        struct cmsghdr aligned;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { (char *)"x", 1 };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    *h = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    memcpy(CMSG_DATA(h), &fd, sizeof(fd));
+    g_assert_cmpint(sendmsg(to, &m, 0), ==, 1);
+}
+
+/* Writing to it says whether somebody still has the pipe's reading end. */
+static bool is_read_end_open(int write_end)
+{
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    bool open = write(write_end, "y", 1) == 1;
+    signal(SIGPIPE, before);
+    return open;
+}
+
+static void test_descriptors(void)
+{
+    static const ChardevFrontend taker = { reader_room, reader_receive, reader_event, .descriptors = true };
+    Reader r = { .room = 100, .got = g_string_new(NULL) };
+    int pair[2], ends[2];
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_assert_cmpint(pipe(ends), ==, 0);
+    g_autofree char *spec = g_strdup_printf("socket,fd=%d", pair[0]);
+    Chardev *c = open_ok("a", spec);
+    chardev_attach(c, &taker, &r);
+    g_assert_cmpint(chardev_take_descriptor(c), ==, -1);
+    send_descriptor(pair[1], ends[0]);
+    g_assert_cmpint(write(pair[1], "more", 4), ==, 4); /* a command in pieces */
+    run_until(has_five, &r);
+    int got = chardev_take_descriptor(c);
+    g_assert_cmpint(got, >=, 0);
+    g_assert_cmpint(fcntl(got, F_GETFD) & FD_CLOEXEC, !=, 0);
+    g_assert_cmpint(chardev_take_descriptor(c), ==, -1);
+    close(got);
+    g_assert_true(is_read_end_open(ends[1]));
+    send_descriptor(pair[1], ends[0]); /* which nobody takes: closed with the connection */
+    close(ends[0]);
+    run_until(has_six, &r);
+    g_assert_true(is_read_end_open(ends[1]));
+    close(pair[1]);
+    run_until(was_closed, &r);
+    g_assert_false(is_read_end_open(ends[1]));
+    close(ends[1]);
+    chardev_attach(c, NULL, NULL);
+    chardev_close(c);
+    g_string_free(r.got, TRUE);
+}
+
+static void test_unwanted_descriptors(void)
+{
+    Reader r = { .room = 100, .got = g_string_new(NULL) };
+    int pair[2], ends[2];
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_assert_cmpint(pipe(ends), ==, 0);
+    g_autofree char *spec = g_strdup_printf("socket,fd=%d", pair[0]);
+    Chardev *c = open_ok("a", spec);
+    chardev_attach(c, &reader, &r);
+    send_descriptor(pair[1], ends[0]);
+    close(ends[0]);
+    g_assert_cmpint(write(pair[1], "more", 4), ==, 4);
+    run_until(has_five, &r);
+    g_assert_cmpint(chardev_take_descriptor(c), ==, -1);
+    g_assert_false(is_read_end_open(ends[1]));
+    close(ends[1]);
+    close(pair[1]);
+    chardev_attach(c, NULL, NULL);
+    chardev_close(c);
+    g_string_free(r.got, TRUE);
+}
 
 static void test_memory(void)
 {
@@ -268,6 +350,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/chardev/memory", test_memory);
+    g_test_add_func("/chardev/descriptors", test_descriptors);
+    g_test_add_func("/chardev/descriptors-unwanted", test_unwanted_descriptors);
     g_test_add_func("/chardev/mux-keys", test_mux_keys);
     g_test_add_func("/chardev/file", test_file);
     g_test_add_func("/chardev/pty", test_pty);

@@ -24,6 +24,38 @@ static GSource *watch(FdPort *p, int fd, GIOCondition condition, GUnixFDSourceFu
     return source;
 }
 
+/* What came over the socket beside the bytes (unix(7), SCM_RIGHTS). */
+static void keep_descriptors(Chardev *c, struct msghdr *m)
+{
+    bool wanted = c->frontend && c->frontend->descriptors;
+    for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+        unsigned n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS || n > CHARDEV_DESCRIPTORS)
+            continue;
+        chardev_drop_descriptors(c);
+        memcpy(c->passed, CMSG_DATA(h), n * sizeof(int));
+        c->n_passed = n;
+        if (!wanted)
+            chardev_drop_descriptors(c);
+    }
+}
+
+static ssize_t read_some(FdPort *p, int fd, uint8_t *data, size_t n)
+{
+    union {
+        struct cmsghdr aligned;
+        uint8_t bytes[CMSG_SPACE(CHARDEV_DESCRIPTORS * sizeof(int))];
+    } control;
+    struct iovec iov = { data, n };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    ssize_t done = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+    if (done < 0 && errno == ENOTSOCK)
+        return read(fd, data, n);
+    if (done >= 0)
+        keep_descriptors(p->chardev, &m);
+    return done;
+}
+
 static gboolean on_readable(int fd, GIOCondition condition, void *opaque)
 {
     FdPort *p = opaque;
@@ -37,7 +69,7 @@ static gboolean on_readable(int fd, GIOCondition condition, void *opaque)
             fd_port_resume(p);
         return G_SOURCE_REMOVE;
     }
-    ssize_t n = read(fd, buf, room);
+    ssize_t n = read_some(p, fd, buf, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return G_SOURCE_CONTINUE;
     if (n > 0) {

@@ -217,6 +217,17 @@ static bool open_queue(TapNet *t, const TapOptions *o, GError **err)
     return add_queue(t, fd, err);
 }
 
+/* What was passed is ours, also where nothing comes of it. */
+static void close_fds(const char *text)
+{
+    g_auto(GStrv) words = g_strsplit(text ? text : "", ":", -1);
+    for (unsigned i = 0; words[i]; i++) {
+        guint64 fd;
+        if (g_ascii_string_to_unsigned(words[i], 10, 3, G_MAXINT, &fd, NULL))
+            close(fd);
+    }
+}
+
 static bool take_fds(TapNet *t, const char *text, GError **err)
 {
     g_auto(GStrv) words = g_strsplit(text, ":", -1);
@@ -285,25 +296,42 @@ static bool start(TapNet *t, const TapOptions *o, GError **err)
     return true;
 }
 
+/* libvirt hands over a descriptor of vhost-net wherever the host has one: frames pass here all the same. */
+static bool take_vhost(KeyVals *kv, GError **err)
+{
+    const char *one = keyvals_take(kv, "vhostfd"), *several = keyvals_take(kv, "vhostfds");
+    bool vhost = false, forced = false;
+    close_fds(one ? one : several);
+    if (!keyvals_take_bool(kv, "vhost", &vhost, err) || !keyvals_take_bool(kv, "vhostforce", &forced, err))
+        return false;
+    return !forced && (!vhost || one || several) ? true : error_set(err, ERR_UNSUPPORTED, "vhost=on is not built; leave it out");
+}
+
+static bool read_options(KeyVals *kv, TapOptions *o, GError **err)
+{
+    o->ifname = keyvals_take(kv, "ifname");
+    o->script = keyvals_take(kv, "script");
+    o->downscript = keyvals_take(kv, "downscript");
+    o->bridge = keyvals_take(kv, "br");
+    if (!take_vhost(kv, err) || !keyvals_take_bool(kv, "vnet_hdr", &o->header, err) || !keyvals_take_number(kv, "queues", 1, HOSTNET_QUEUES, &o->queues, err) ||
+        !keyvals_end(kv, err))
+        return false;
+    if (o->fds && (o->ifname || is_script(o->script)))
+        return error_set(err, ERR_INVALID, "fd= and fds= name an interface that is set up already; leave out ifname= and script=");
+    if (o->ifname && strlen(o->ifname) >= IFNAMSIZ)
+        return error_set(err, ERR_INVALID, "ifname=%s is too long: names of interfaces have up to %d bytes", o->ifname, IFNAMSIZ - 1);
+    return true;
+}
+
 static bool tap_open(HostNet *h, KeyVals *kv, GError **err)
 {
-    const char *fd = keyvals_take(kv, "fd"), *fds = keyvals_take(kv, "fds"), *ifname = keyvals_take(kv, "ifname");
-    TapOptions o = { .ifname = ifname, .fds = fd ? fd : fds, .header = true, .queues = 1 };
-    bool vhost = false;
-    o.script = keyvals_take(kv, "script");
-    o.downscript = keyvals_take(kv, "downscript");
-    o.bridge = keyvals_take(kv, "br");
+    const char *fd = keyvals_take(kv, "fd"), *fds = keyvals_take(kv, "fds");
+    TapOptions o = { .fds = fd ? fd : fds, .header = true, .queues = 1 };
     h->n_queues = 0;
-    if (!keyvals_take_bool(kv, "vnet_hdr", &o.header, err) || !keyvals_take_number(kv, "queues", 1, HOSTNET_QUEUES, &o.queues, err) ||
-        !keyvals_take_bool(kv, "vhost", &vhost, err) || !keyvals_end(kv, err))
-        return false;
-    if (vhost)
-        return error_set(err, ERR_UNSUPPORTED, "vhost=on is not built; leave it out");
-    if (o.fds && (ifname || is_script(o.script)))
-        return error_set(err, ERR_INVALID, "fd= and fds= name an interface that is set up already; leave out ifname= and script=");
-    if (ifname && strlen(ifname) >= IFNAMSIZ)
-        return error_set(err, ERR_INVALID, "ifname=%s is too long: names of interfaces have up to %d bytes", ifname, IFNAMSIZ - 1);
-    return start((TapNet *)h, &o, err);
+    if (read_options(kv, &o, err))
+        return start((TapNet *)h, &o, err);
+    close_fds(o.fds);
+    return false;
 }
 
 static void tap_close(HostNet *h)

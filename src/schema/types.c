@@ -146,6 +146,11 @@ const QapiType qapi_types[] = {
     /* networks: hostnet.h checks the options of each kind */
     OPEN("Netdev", "type: str, id: str"),
 
+    /* descriptors that come over the monitor's socket */
+    OBJECT("AddfdInfo", "fdset-id: int, fd: int"),
+    OBJECT("FdsetFdInfo", "fd: int, ?opaque: str"),
+    OBJECT("FdsetInfo", "fdset-id: int, fds: [FdsetFdInfo]"),
+
     /* memory, PCI, lines */
     OBJECT("MemoryInfo", "base-memory: int, ?plugged-memory: int"),
     OBJECT("BalloonInfo", "actual: int"),

@@ -61,6 +61,8 @@ static void clear_global(void *data)
     g_free(g->value);
 }
 
+static void clear_fd(void *data) { g_free(((FdConfig *)data)->opaque); }
+
 static GArray *array_of(size_t size, GDestroyNotify clear)
 {
     GArray *a = g_array_new(FALSE, TRUE, size);
@@ -86,7 +88,7 @@ VmConfig *config_new(void)
     c->chardevs = array_of(sizeof(ChardevConfig), clear_chardev);
     c->objects = array_of(sizeof(ObjectConfig), object_clear);
     c->globals = array_of(sizeof(GlobalConfig), clear_global);
-    c->fds = array_of(sizeof(FdConfig), NULL);
+    c->fds = array_of(sizeof(FdConfig), clear_fd);
     c->monitors = array_of(sizeof(MonitorConfig), clear_monitor);
     c->files = array_of(sizeof(FileConfig), clear_file);
     return c;

@@ -44,9 +44,10 @@ typedef struct GlobalConfig { /* -global DRIVER.PROPERTY=VALUE */
     char *driver, *property, *value;
 } GlobalConfig;
 
-typedef struct FdConfig { /* -add-fd */
+typedef struct FdConfig { /* -add-fd, add-fd */
     unsigned set;
     int fd;
+    char *opaque; /* what it is to who gave it, or NULL */
 } FdConfig;
 
 typedef struct MonitorConfig {

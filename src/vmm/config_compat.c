@@ -128,14 +128,14 @@ bool config_add_fd(VmConfig *c, const char *arg, GError **err)
     uint64_t set = UINT64_MAX, fd = UINT64_MAX;
     if (!kv || !keyvals_take_number(kv, "set", 0, INT32_MAX, &set, err) || !keyvals_take_number(kv, "fd", 3, INT32_MAX, &fd, err))
         return false;
-    keyvals_take(kv, "opaque");
+    const char *opaque = keyvals_take(kv, "opaque");
     if (!keyvals_end(kv, err))
         return false;
     if (set == UINT64_MAX || fd == UINT64_MAX)
         return error_set(err, ERR_INVALID, "-add-fd '%s' needs set= and fd=", arg);
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return error_set_errno(err, errno, "-add-fd: this program was not given descriptor %d", (int)fd);
-    FdConfig f = { set, fd };
+    FdConfig f = { set, fd, g_strdup(opaque) };
     g_array_append_val(c->fds, f);
     return true;
 }

@@ -111,6 +111,60 @@ class Blocks(unittest.TestCase):
                 self.assertIn("disk.img", machine.qmp.line("info block"))
 
 
+class Descriptors(unittest.TestCase):
+    """They come over the socket beside a command."""
+
+    def setUp(self):
+        self.machine = qmp.Machine("-accel", "interp")
+        self.addCleanup(self.machine.__exit__)
+        self.run_ = self.machine.qmp.run
+        self.ours, self.theirs = os.pipe()
+        self.addCleanup(os.close, self.ours)
+        os.set_blocking(self.ours, False)
+
+    def give(self, command, **arguments):
+        try:
+            return self.run_(command, self.theirs, **arguments)
+        finally:
+            self.theirs = os.close(self.theirs)
+
+    def assert_closed(self):
+        self.assertEqual(os.read(self.ours, 1), b"")
+
+    def assert_open(self):
+        self.assertRaises(BlockingIOError, os.read, self.ours, 1)
+
+    def test_names(self):
+        self.give("getfd", fdname="pipe")
+        self.assert_open()
+        self.run_("closefd", fdname="pipe")
+        self.assert_closed()
+        for command in ("closefd", "getfd"):
+            self.assertRaises(qmp.Refused, self.run_, command, fdname="pipe")
+
+    def test_a_name_is_no_number(self):
+        self.assertRaisesRegex(qmp.Refused, "digit", self.give, "getfd", fdname="5")
+        self.assert_closed()
+
+    def test_sets(self):
+        info = self.give("add-fd", fdset_id=3, opaque="log")
+        self.assertEqual(self.run_("query-fdsets"), [{"fdset-id": 3, "fds": [{"fd": info["fd"], "opaque": "log"}]}])
+        self.assertRaises(qmp.Refused, self.run_, "remove-fd", fdset_id=3, fd=info["fd"] + 1)
+        self.assert_open()
+        self.run_("remove-fd", fdset_id=3)
+        self.assertEqual(self.run_("query-fdsets"), [])
+        self.assert_closed()
+
+    def test_a_set_of_its_own(self):
+        self.assertEqual(self.give("add-fd")["fdset-id"], 0)
+
+    def test_a_host_end_of_a_network(self):
+        self.assertRaisesRegex(qmp.Refused, "has not been found", self.run_, "netdev_add", type="tap", id="n0", fd="pipe")
+        self.give("getfd", fdname="pipe")
+        self.assertRaisesRegex(qmp.Refused, "no tap interface", self.run_, "netdev_add", type="tap", id="n0", fd="pipe")
+        self.assert_closed()
+
+
 class Devices(unittest.TestCase):
     def test_before_the_start(self):
         with qmp.Machine("-accel", "interp") as machine:

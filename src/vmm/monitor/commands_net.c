@@ -4,8 +4,26 @@
 #include "vmm/monitor/command.h"
 #include "vmm/net.h"
 
+/* Descriptors are said by the names that getfd gave them; what is said is the host end's from now on. */
+static bool number_descriptors(MonitorCall *call, GError **err)
+{
+    static const char *const keys[] = { "fd", "fds", "vhostfd", "vhostfds" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        JsonNode *node = json_object_get_member(call->args, keys[i]);
+        if (!node || json_node_get_value_type(node) != G_TYPE_STRING)
+            continue;
+        g_autofree char *numbers = monitor_descriptor_numbers(call->monitor, json_node_get_string(node), err);
+        if (!numbers)
+            return false;
+        json_object_set_string_member(call->args, keys[i], numbers);
+    }
+    return true;
+}
+
 static bool netdev_add(MonitorCall *call, GError **err)
 {
+    if (!number_descriptors(call, err))
+        return false;
     g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), call->args);
     g_autofree char *text = json_to_string(node, FALSE);
     return vm_add_net(call->vm, text, err);

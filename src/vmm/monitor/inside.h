@@ -20,6 +20,7 @@ struct Monitor {
     bool negotiated;
     GString *line;     /* typed so far */
     bool escape;       /* an escape sequence of the terminal is under way */
+    GHashTable *fds;   /* name to descriptor, of getfd */
 };
 
 void monitor_print(Monitor *m, const char *text);

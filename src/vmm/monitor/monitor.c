@@ -2,6 +2,7 @@
 #include "vmm/monitor/inside.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "console/chardev.h"
 #include "schema/events.h"
@@ -46,7 +47,11 @@ static void event(void *opaque, ChardevEvent e)
         (m->mode == MONITOR_TEXT ? line_open : qmp_open)(m);
 }
 
-static const ChardevFrontend frontend = { can_receive, receive, event };
+static const ChardevFrontend frontend = { can_receive, receive, event, .descriptors = true };
+
+int monitor_take_descriptor(Monitor *m) { return chardev_take_descriptor(m->chardev); }
+
+static void close_descriptor(void *fd) { close(GPOINTER_TO_INT(fd)); }
 
 void monitor_add(Monitors *all, Chardev *chardev, MonitorMode mode)
 {
@@ -55,6 +60,7 @@ void monitor_add(Monitors *all, Chardev *chardev, MonitorMode mode)
     m->chardev = chardev;
     m->mode = mode;
     m->line = g_string_new(NULL);
+    m->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_descriptor);
     json_stream_init(&m->stream, qmp_request, m);
     g_ptr_array_add(all->list, m);
     chardev_attach(chardev, &frontend, m);
@@ -66,6 +72,7 @@ static void monitor_free(void *opaque)
     chardev_attach(m->chardev, NULL, NULL);
     json_stream_clear(&m->stream);
     g_string_free(m->line, TRUE);
+    g_hash_table_unref(m->fds);
     g_free(m);
 }
 

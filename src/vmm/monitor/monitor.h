@@ -20,8 +20,12 @@ void monitor_add(Monitors *all, struct Chardev *chardev, MonitorMode mode);
 void monitors_event(Vm *vm, const char *name, JsonObject *data);
 void monitors_device_said(void *vm, Device *d, DeviceSays what, uint64_t value); /* any thread; commands_balloon.c */
 
-/* The last descriptor that came over the monitor's socket with the commands, -1: none.  The caller's. */
+/* The next descriptor that came over the monitor's socket with the commands, -1: none.  The caller's. */
 int monitor_take_descriptor(Monitor *m);
+/* commands_fd.c: what getfd has named, to be the caller's from now on; -1: no such name. */
+int monitor_take_named(Monitor *m, const char *name);
+/* "tap5:7" as numbers, "21:7": what is no number is a name of getfd, and taken.  NULL: *err is set.  Caller frees. */
+char *monitor_descriptor_numbers(Monitor *m, const char *names, GError **err);
 const struct QapiSchema *monitors_schema(const Monitors *all);
 
 /* Runs a typed line and returns what it prints; caller frees. */
