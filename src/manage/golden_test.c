@@ -35,8 +35,8 @@ static void plan_domain_with(GString *s, const HvDriver *driver, const Domain *d
     Domain *d = record_copy(def);
     g_string_append_printf(s, "# %s\n", driver->name);
     if (driver->prepare)
-        driver->prepare(d);
-    if (driver->plan(&host, d, plan, &err))
+        driver->prepare(&host, d, &err);
+    if (!err && driver->plan(&host, d, plan, &err))
         append_argv(s, plan->argv);
     for (guint i = 0; !err && i < plan->files->len; i++) {
         const LaunchFile *f = plan->files->pdata[i];

@@ -46,6 +46,15 @@ typedef struct Host {
     char *name, *port, *transport, *socket;
 } Host;
 
+/* An image below another one, or the one that a job copies a disk to. */
+typedef struct Layer {
+    Record record;
+    unsigned type;  /* DiskType */
+    char *format, *file, *dev, *job, *ready;
+    uint64_t source_index;
+    struct Layer *backing;
+} Layer;
+
 typedef struct Disk {
     Record record;
     unsigned type, device, bus, removable, tray;
@@ -56,6 +65,7 @@ typedef struct Disk {
     char *target, *serial, *wwn, *vendor, *product, *alias;
     bool readonly, shareable, transient;
     IoTune *iotune;
+    Layer *backing, *mirror;
     Address *address;
 } Disk;
 
@@ -178,7 +188,7 @@ typedef struct Domain {
 } Domain;
 
 extern const RecordType domain_type, disk_record, interface_record, graphics_record, character_record, controller_record, input_record, video_record, devices_record,
-    sound_record, rng_record, watchdog_record, balloon_record, address_record, cpu_record;
+    sound_record, rng_record, watchdog_record, balloon_record, address_record, cpu_record, layer_record, mirror_record, iotune_record;
 void controllers_number(GPtrArray *list); /* gives each Controller without an index the next of its type; NULL is fine */
 /* The type whose element has that name, for <disk>, <interface> and so on alone (attach-device); NULL: none. */
 const RecordType *device_record_for(const char *element);

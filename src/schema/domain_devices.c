@@ -56,7 +56,7 @@ static const RecordField iotune_fields[] = {
     { RF(IoTune, group, RK_TEXT, "group_name"), .doc = "disks of one name share the limits" },
     END
 };
-static const RecordType iotune_record = { .element = "iotune", .size = sizeof(IoTune), .fields = iotune_fields };
+const RecordType iotune_record = { .element = "iotune", .size = sizeof(IoTune), .fields = iotune_fields };
 
 static const RecordField host_fields[] = {
     { RF(Host, name, RK_TEXT, "@name"), .doc = "name or address" },
@@ -66,6 +66,29 @@ static const RecordField host_fields[] = {
     END
 };
 static const RecordType host_record = { .element = "host", .size = sizeof(Host), .fields = host_fields };
+
+static const RecordField layer_fields[] = {
+    { RF(Layer, type, RK_WORD, "@type"), .words = disk_types, .doc = "where its data is; none: the chain ends here" },
+    { RF(Layer, format, RK_TEXT, "format/@type"), .doc = "format of the image" },
+    { RF(Layer, file, RK_TEXT, "source/@file"), .when = "type=file", .doc = "path of the image" },
+    { RF(Layer, dev, RK_TEXT, "source/@dev"), .when = "type=block", .doc = "path of the host's device" },
+    { RF(Layer, source_index, RK_UINT, "source/@index"), .live = true, .doc = "number in names of nodes" },
+    { RF(Layer, backing, RK_RECORD, "backingStore"), .record = &layer_record, .doc = "the image below it" },
+    END
+};
+const RecordType layer_record = { .element = "backingStore", .size = sizeof(Layer), .fields = layer_fields, .doc = "an image below another one" };
+
+static const RecordField mirror_fields[] = {
+    { RF(Layer, type, RK_WORD, "@type"), .words = disk_types, .doc = "where its data is" },
+    { RF(Layer, job, RK_TEXT, "@job"), .doc = "copy, active-commit" },
+    { RF(Layer, ready, RK_TEXT, "@ready"), .doc = "yes: both are alike, and the job can end" },
+    { RF(Layer, format, RK_TEXT, "format/@type"), .doc = "format of the image" },
+    { RF(Layer, file, RK_TEXT, "source/@file"), .when = "type=file", .doc = "path of the image" },
+    { RF(Layer, dev, RK_TEXT, "source/@dev"), .when = "type=block", .doc = "path of the host's device" },
+    { RF(Layer, source_index, RK_UINT, "source/@index"), .doc = "number in names of nodes" },
+    END
+};
+const RecordType mirror_record = { .element = "mirror", .size = sizeof(Layer), .fields = mirror_fields, .doc = "where a job copies a disk to" };
 
 static const RecordField disk_fields[] = {
     { RF(Disk, type, RK_WORD, "@type"), .words = disk_types, .def = "file", .doc = "where its data is" },
@@ -94,6 +117,8 @@ static const RecordField disk_fields[] = {
     { RF(Disk, bus, RK_WORD, "target/@bus"), .words = disk_buses, .doc = "bus; by the name where it is not given" },
     { RF(Disk, tray, RK_WORD, "target/@tray"), .words = trays, .doc = "the drive's tray" },
     { RF(Disk, removable, RK_WORD, "target/@removable"), .words = record_on_off, .doc = "USB: says that it is removable" },
+    { RF(Disk, backing, RK_RECORD, "backingStore"), .record = &layer_record, .doc = "the image below the disk's own" },
+    { RF(Disk, mirror, RK_RECORD, "mirror"), .record = &mirror_record, .live = true, .doc = "a job that copies the disk" },
     { RF(Disk, iotune, RK_RECORD, "iotune"), .record = &iotune_record, .doc = "limits" },
     { RF(Disk, readonly, RK_FLAG, "readonly"), .doc = "the guest cannot write" },
     { RF(Disk, shareable, RK_FLAG, "shareable"), .doc = "other machines may have it too" },

@@ -136,6 +136,8 @@ static void manual_rows(GString *s, const RecordType *t, const char *prefix)
     static const char *const kinds[] = { "text", "UUID", "MAC address", "number", "size", NULL, "empty element", "texts", NULL, NULL, "XML" };
     for (const RecordField *f = t->fields; f->name; f++) {
         g_autofree char *path = !strcmp(f->path, ".") ? g_strdup(prefix) : g_strdup_printf("%s/%s", prefix, f->path);
+        if (f->record == t) /* an image has one below it, which has one below it */
+            continue;
         if (f->record) {
             manual_rows(s, f->record, path);
             continue;

@@ -7,7 +7,22 @@
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
 
-static const Handler *const tables[] = { connect_handlers, host_handlers, domain_handlers, domain_life_handlers, change_handlers, console_handlers, machine_handlers, pool_handlers, volume_handlers, network_handlers, event_handlers, nodedev_handlers };
+static const Handler *const tables[] = {
+    connect_handlers,
+    host_handlers,
+    domain_handlers,
+    domain_life_handlers,
+    change_handlers,
+    device_handlers,
+    disk_handlers,
+    console_handlers,
+    machine_handlers,
+    pool_handlers,
+    volume_handlers,
+    network_handlers,
+    event_handlers,
+    nodedev_handlers,
+};
 
 static const Handler *handler_for(const char *procedure)
 {
@@ -69,7 +84,7 @@ static char *find_program(const char *told, const char *name)
 
 static void find_host(Daemon *d)
 {
-    d->host = (HvHost){ .emulator = d->emulator, .runtime_dir = d->runtime_dir, .state_dir = d->state_dir, .log_dir = d->log_dir };
+    d->host = (HvHost){ .emulator = d->emulator, .runtime_dir = d->runtime_dir, .state_dir = d->state_dir, .log_dir = d->log_dir, .image_tool = d->image_tool };
     d->host.kvm = !access("/dev/kvm", R_OK | W_OK);
     d->host.cpus = g_get_num_processors();
     d->host.memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
@@ -135,9 +150,9 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     d->runtime_dir = g_strdup(o->runtime_dir);
     d->log_dir = g_strdup(o->log_dir);
     d->emulator = find_program(o->emulator, "atoll-vm");
-    d->image_tool = find_program(NULL, "atoll-img");
     d->session = o->session;
     d->clients = g_hash_table_new(NULL, NULL);
+    d->image_tool = find_program(NULL, "atoll-img");
     find_host(d);
     d->machines = realm_new(d, "qemu", false);
     d->test = realm_new(d, "test", true);

@@ -32,7 +32,7 @@ typedef struct ManagedDomain {
     gint64 started_us;
     const HvDriver *driver; /* while it runs */
     HvDomain *hv;
-    Lane *lane;
+    Lane *lane, *queries;   /* queries: what only asks the machine */
     RpcStream *console;     /* who has it open, or NULL */
 } ManagedDomain;
 
@@ -67,7 +67,22 @@ typedef struct Handler {
     const char *procedure;
     void (*run)(Client *c, RpcCall *call, GVariant *args);
 } Handler;
-extern const Handler connect_handlers[], host_handlers[], domain_handlers[], domain_life_handlers[], change_handlers[], console_handlers[], machine_handlers[], pool_handlers[], volume_handlers[], network_handlers[], event_handlers[], nodedev_handlers[]; /* end with a NULL procedure */
+/* Each ends with a NULL procedure. */
+extern const Handler
+    connect_handlers[],
+    host_handlers[],
+    domain_handlers[],
+    domain_life_handlers[],
+    change_handlers[],
+    device_handlers[],
+    disk_handlers[],
+    console_handlers[],
+    machine_handlers[],
+    pool_handlers[],
+    volume_handlers[],
+    network_handlers[],
+    event_handlers[],
+    nodedev_handlers[];
 
 /* ---- realms and domains */
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory);
@@ -92,6 +107,13 @@ Domain *domain_read(const Realm *r, const char *xml, GError **err); /* a definit
 bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new, GError **err);
 bool domain_write(const Realm *r, const Domain *def, GError **err); /* its definition's file */
 bool domain_rename(ManagedDomain *d, const char *name, GError **err); /* one that does not run */
+/* Changes a copy of the definition, checks it, writes it, and only then takes it. */
+typedef bool DomainEdit(Domain *d, void *opaque, GError **err);
+bool domain_edit_config(ManagedDomain *d, DomainEdit *edit, void *opaque, GError **err);
+bool domain_write_record(const ManagedDomain *d, const Domain *live, GError **err); /* of the running machine, by which a later daemon finds it */
+/* Neither of AFFECT_LIVE, AFFECT_CONFIG: the running machine where it runs, else the definition. */
+enum { AFFECT_LIVE = 1, AFFECT_CONFIG = 2 };
+unsigned domain_affected(const ManagedDomain *d, unsigned flags);
 /* Its event is the caller's. */
 void domain_set_state(ManagedDomain *d, DomainState state, int reason);
 
@@ -106,6 +128,12 @@ void domain_pause(ManagedDomain *d, bool paused, RpcCall *call);
 
 /* ---- events */
 void client_unsubscribe_all(Client *c);
+/* virDomainEventID */
+typedef enum DomainEventId {
+    EVENT_LIFECYCLE, EVENT_REBOOT, EVENT_RTC, EVENT_WATCHDOG, EVENT_IO_ERROR, EVENT_GRAPHICS, EVENT_IO_ERROR_REASON, EVENT_CONTROL_ERROR, EVENT_BLOCK_JOB, EVENT_DISK_CHANGE,
+    EVENT_TRAY, EVENT_PM_WAKEUP, EVENT_PM_SUSPEND, EVENT_BALLOON, EVENT_PM_SUSPEND_DISK, EVENT_DEVICE_REMOVED, EVENT_BLOCK_JOB_2, EVENT_TUNABLE, EVENT_AGENT,
+    EVENT_DEVICE_ADDED, EVENT_MIGRATION, EVENT_JOB_COMPLETED, EVENT_DEVICE_REFUSED, EVENT_METADATA, EVENT_BLOCK_THRESHOLD,
+} DomainEventId;
 /* `values` behind callback and domain; its type is the rest of the event's letters.  Floating. */
 void domain_event(ManagedDomain *d, int event, const char *format, ...);
 void domain_lifecycle(ManagedDomain *d, int event, int detail);

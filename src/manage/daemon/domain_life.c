@@ -1,10 +1,11 @@
 /* domain_life.c - the verbs of a machine's life: start, stop, pause, each a job in its lane. */
 #include "base/error.h"
+#include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
 
 /* virDomain*Reason, and events' details of the same meaning. */
 enum { RUNNING_BOOTED = 1, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
-enum { EVENT_STARTED = 2, EVENT_SUSPENDED = 3, EVENT_RESUMED = 4, EVENT_STOPPED = 5, EVENT_SHUTDOWN = 6 };
+enum { LIFE_STARTED = 2, LIFE_SUSPENDED = 3, LIFE_RESUMED = 4, LIFE_STOPPED = 5, LIFE_SHUTDOWN = 6 };
 
 typedef struct Verb {
     ManagedDomain *domain;
@@ -46,7 +47,7 @@ static bool needs(const ManagedDomain *d, bool active, GError **err)
 /* ---- the record of a running machine, by which a later daemon finds it: written before the machine starts */
 static char *records_folder(const ManagedDomain *d) { return g_build_filename(d->realm->daemon->runtime_dir, "domains", NULL); }
 
-static bool write_record(const ManagedDomain *d, const Domain *live, GError **err)
+bool domain_write_record(const ManagedDomain *d, const Domain *live, GError **err)
 {
     g_autofree char *folder = records_folder(d), *xml = record_write_xml(live, RECORD_LIVE | RECORD_SECRET);
     return d->realm->in_memory || store_write(folder, d->uuid, xml, err);
@@ -60,15 +61,18 @@ static void remove_record(const ManagedDomain *d)
         g_warning("%s", err->message);
 }
 
-/* ---- letting go, behind the job that may be at work with it */
+/* ---- letting go, behind the jobs that may be at work with it in both lanes */
 typedef struct Release {
     const HvDriver *driver;
     HvDomain *hv;
+    int lanes;
 } Release;
 
 static void release_done(Job *j, GError *err)
 {
     Release *r = j->data;
+    if (--r->lanes)
+        return;
     r->driver->release(r->hv);
     g_free(r);
 }
@@ -79,8 +83,9 @@ void domain_release(ManagedDomain *d)
     if (!d->hv)
         return;
     Release *r = g_new0(Release, 1);
-    *r = (Release){ d->driver, g_steal_pointer(&d->hv) };
+    *r = (Release){ d->driver, g_steal_pointer(&d->hv), 2 };
     lane_push(d->lane, &type, r);
+    lane_push(d->queries, &type, r);
 }
 
 /* ---- what the driver tells, on the main thread */
@@ -98,7 +103,7 @@ static void stopped(ManagedDomain *d, HvStop how)
         return;
     domain_release(d);
     domain_set_state(d, DOMAIN_SHUTOFF, reasons[how]);
-    domain_lifecycle(d, EVENT_STOPPED, how);
+    domain_lifecycle(d, LIFE_STOPPED, how);
     d->id = -1;
     remove_record(d);
     if (!d->realm->in_memory)
@@ -109,7 +114,15 @@ static void stopped(ManagedDomain *d, HvStop how)
         domain_remove(d);
 }
 
-static void rebooted(ManagedDomain *d) { domain_event(d, 1, "()"); }
+/* virDomainEventGraphicsAddress of ours is not known to the machine's event: libvirt's clients show the viewer's. */
+static void viewer_told(ManagedDomain *d, int phase, const char *host)
+{
+    int family = strchr(host, ':') ? 1 : 0; /* VIR_DOMAIN_EVENT_GRAPHICS_ADDRESS_IPV6, _IPV4 */
+    domain_event(d, EVENT_GRAPHICS, "(i@(iss)@(iss)s@a(ss))", phase, g_variant_new("(iss)", family, "", ""), g_variant_new("(iss)", family, host, ""), "",
+                 g_variant_new_array(G_VARIANT_TYPE("(ss)"), NULL, 0));
+}
+
+static void rebooted(ManagedDomain *d) { domain_event(d, EVENT_REBOOT, "()"); }
 
 static gboolean told(gpointer data)
 {
@@ -122,37 +135,49 @@ static gboolean told(gpointer data)
             break;
         case HV_PAUSED:
             domain_set_state(d, DOMAIN_PAUSED, PAUSED_USER);
-            domain_lifecycle(d, EVENT_SUSPENDED, 0);
+            domain_lifecycle(d, LIFE_SUSPENDED, 0);
             break;
         case HV_RESUMED:
             domain_set_state(d, DOMAIN_RUNNING, RUNNING_UNPAUSED);
-            domain_lifecycle(d, EVENT_RESUMED, 0);
+            domain_lifecycle(d, LIFE_RESUMED, 0);
             break;
         case HV_SHUTDOWN:
             domain_set_state(d, DOMAIN_SHUTTING_DOWN, 1);
-            domain_lifecycle(d, EVENT_SHUTDOWN, 0);
+            domain_lifecycle(d, LIFE_SHUTDOWN, 0);
             break;
         case HV_REBOOT:
             rebooted(d);
             break;
         case HV_DEVICE_REMOVED:
-            domain_event(d, 15, "(s)", t->name);
+            device_removed(d, t->name);
+            break;
+        case HV_DEVICE_REFUSED:
+            domain_event(d, EVENT_DEVICE_REFUSED, "(s)", t->name);
             break;
         case HV_TRAY:
-            domain_event(d, 10, "(si)", t->name, t->event.detail ? 0 : 1);
+            domain_event(d, EVENT_TRAY, "(si)", t->name, t->event.detail ? 0 : 1);
             break;
         case HV_BALLOON:
             d->live->current_memory = t->event.value;
-            domain_event(d, 13, "(t)", (guint64)t->event.value / 1024);
+            domain_event(d, EVENT_BALLOON, "(t)", (guint64)t->event.value / 1024);
             break;
         case HV_RTC:
-            domain_event(d, 2, "(x)", t->event.value);
+            domain_event(d, EVENT_RTC, "(x)", t->event.value);
             break;
         case HV_AGENT:
-            domain_event(d, 18, "(ii)", t->event.detail ? 1 : 2, 2);
+            domain_event(d, EVENT_AGENT, "(ii)", t->event.detail ? 1 : 2, 2);
             break;
         case HV_IO_ERROR:
+            disk_failed(d, t->name, t->event.detail);
+            break;
         case HV_BLOCK_JOB:
+            disk_job_told(d, t->name, t->event.detail);
+            break;
+        case HV_WATCHDOG:
+            domain_event(d, EVENT_WATCHDOG, "(i)", t->event.detail);
+            break;
+        case HV_VIEWER:
+            viewer_told(d, t->event.detail, t->name);
             break;
         }
     domain_unref(d);
@@ -189,7 +214,7 @@ static bool start_begin(Job *j, GError **err)
         v->live = record_copy(v->domain->config);
     v->driver = hv_driver_for(v->live);
     v->live->id = v->domain->realm->next_id++;
-    return network_prepare_cards(v->domain->realm, v->live, err) && write_record(v->domain, v->live, err);
+    return network_prepare_cards(v->domain->realm, v->live, err) && domain_write_record(v->domain, v->live, err);
 }
 
 static bool start_run(Job *j, GError **err)
@@ -197,10 +222,8 @@ static bool start_run(Job *j, GError **err)
     Verb *v = j->data;
     const HvHost *host = &v->domain->realm->daemon->host;
     LaunchPlan *plan = launch_plan_new();
-    if (v->driver->prepare)
-        v->driver->prepare(v->live);
     bool in_memory = v->domain->realm->in_memory;
-    if (v->driver->plan(host, v->live, plan, err) && (in_memory || network_plug_cards(v->live, err)))
+    if ((!v->driver->prepare || v->driver->prepare(host, v->live, err)) && v->driver->plan(host, v->live, plan, err) && (in_memory || network_plug_cards(v->live, err)))
         v->hv = v->driver->start(host, v->live, plan, notify, v->domain, err);
     launch_plan_free(plan);
     if (!v->hv && !in_memory)
@@ -225,11 +248,11 @@ static void start_done(Job *j, GError *err)
         d->driver = v->driver;
         record_free(d->live);
         d->live = g_steal_pointer(&v->live);
-        write_record(d, d->live, NULL);
+        domain_write_record(d, d->live, NULL);
         d->started_us = g_get_monotonic_time();
         domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : RUNNING_BOOTED);
-        domain_lifecycle(d, EVENT_STARTED, 0);
-        domain_lifecycle(d, v->paused ? EVENT_SUSPENDED : EVENT_RESUMED, 0);
+        domain_lifecycle(d, LIFE_STARTED, 0);
+        domain_lifecycle(d, v->paused ? LIFE_SUSPENDED : LIFE_RESUMED, 0);
     }
     if (err && !domain_active(d))
         remove_record(d);

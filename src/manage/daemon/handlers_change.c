@@ -3,15 +3,12 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/task.h"
 
-enum { AFFECT_LIVE = 1, AFFECT_CONFIG = 2, VCPU_MAXIMUM = 4, MEMORY_MAXIMUM = 4 };
-enum { METADATA_DESCRIPTION = 0, METADATA_TITLE = 1, METADATA_ELEMENT = 2, EVENT_METADATA = 23 };
+enum { VCPU_MAXIMUM = 4, MEMORY_MAXIMUM = 4 };
+enum { METADATA_DESCRIPTION = 0, METADATA_TITLE = 1, METADATA_ELEMENT = 2 };
 
-typedef bool Edit(Domain *d, void *opaque, GError **err);
-
-/* Changes a copy of the definition, checks it, writes it, and only then takes it. */
-static bool edit_config(ManagedDomain *d, Edit *edit, void *opaque, GError **err)
+bool domain_edit_config(ManagedDomain *d, DomainEdit *edit, void *opaque, GError **err)
 {
     if (!d->config)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition to change", d->name);
@@ -26,8 +23,7 @@ static bool edit_config(ManagedDomain *d, Edit *edit, void *opaque, GError **err
     return true;
 }
 
-/* Neither flag: the running machine where it runs, else the definition. */
-static unsigned affected(const ManagedDomain *d, unsigned flags)
+unsigned domain_affected(const ManagedDomain *d, unsigned flags)
 {
     unsigned both = flags & (AFFECT_LIVE | AFFECT_CONFIG);
     return both ? both : domain_active(d) ? AFFECT_LIVE : AFFECT_CONFIG;
@@ -40,14 +36,6 @@ static bool not_live(const ManagedDomain *d, unsigned where, const char *what, G
     if (!domain_active(d))
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is not running: --config changes its definition", d->name);
     return rpc_error_set(err, RPC_ERR_OPERATION_UNSUPPORTED, "%s of a running machine cannot be changed: --config does it for the next start", what);
-}
-
-static void end(RpcCall *call, const GError *err)
-{
-    if (err)
-        rpc_fail_error(call, err);
-    else
-        rpc_reply(call, NULL);
 }
 
 /* ---- memory and processors */
@@ -88,7 +76,7 @@ static bool balloon_begin(Job *j, GError **err)
 static void balloon_done(Job *j, GError *err)
 {
     Balloon *b = j->data;
-    end(b->call, err);
+    reply_error(b->call, err);
     domain_unref(b->domain);
     g_free(b);
 }
@@ -96,23 +84,23 @@ static void balloon_done(Job *j, GError *err)
 static void set_memory(Client *c, RpcCall *call, ManagedDomain *d, guint64 kib, unsigned flags)
 {
     static const JobType type = { "balloon", balloon_begin, balloon_run, balloon_done };
-    unsigned where = affected(d, flags);
+    unsigned where = domain_affected(d, flags);
     guint64 bytes = kib > G_MAXUINT64 / 1024 ? G_MAXUINT64 : kib * 1024;
     g_autoptr(GError) err = NULL;
     if (flags & MEMORY_MAXIMUM) {
         if (not_live(d, where, "the most memory", &err))
-            edit_config(d, edit_max_memory, &bytes, &err);
-        end(call, err);
+            domain_edit_config(d, edit_max_memory, &bytes, &err);
+        reply_error(call, err);
         return;
     }
-    if ((where & AFFECT_CONFIG) && !edit_config(d, edit_memory, &bytes, &err)) {
-        end(call, err);
+    if ((where & AFFECT_CONFIG) && !domain_edit_config(d, edit_memory, &bytes, &err)) {
+        reply_error(call, err);
     } else if (where & AFFECT_LIVE) {
         Balloon *b = g_new0(Balloon, 1);
         *b = (Balloon){ domain_ref(d), call, bytes };
         lane_push(d->lane, &type, b);
     } else {
-        end(call, NULL);
+        reply_error(call, NULL);
     }
 }
 
@@ -167,96 +155,10 @@ static void set_vcpus(Client *c, RpcCall *call, GVariant *args)
     g_variant_get_child(args, 1, "u", &n);
     if (g_variant_n_children(args) > 2)
         g_variant_get_child(args, 2, "u", &flags);
-    if (not_live(d, affected(d, flags), "the number of processors", &err))
-        edit_config(d, edit_vcpus, &(Vcpus){ n, flags & VCPU_MAXIMUM }, &err);
-    end(call, err);
+    if (not_live(d, domain_affected(d, flags), "the number of processors", &err))
+        domain_edit_config(d, edit_vcpus, &(Vcpus){ n, flags & VCPU_MAXIMUM }, &err);
+    reply_error(call, err);
 }
-
-/* ---- devices of the definition */
-typedef struct Change {
-    const char *xml;
-    enum { CHANGE_ADD, CHANGE_REMOVE, CHANGE_UPDATE } how;
-} Change;
-
-/* What makes two devices the same: a disk's target, a card's MAC address; everything for the rest. */
-static bool is_same(const Record *a, const Record *b)
-{
-    if (a->type == &disk_record)
-        return !strcmp(((const Disk *)a)->target, ((const Disk *)b)->target);
-    if (a->type == &interface_record)
-        return !g_strcmp0(((const Interface *)a)->mac, ((const Interface *)b)->mac);
-    return record_equal(a, b);
-}
-
-static GPtrArray **list_of(Devices *v, const RecordType *t)
-{
-    for (const RecordField *f = devices_record.fields; f->name; f++)
-        if (f->record == t && f->kind == RK_LIST)
-            return (GPtrArray **)((char *)v + f->off);
-    return NULL;
-}
-
-static Record *read_device(const char *xml, GError **err)
-{
-    const char *at = strchr(xml, '<');
-    while (at && (at[1] == '?' || at[1] == '!'))
-        at = strchr(at + 1, '<');
-    g_autofree char *name = at ? g_strndup(at + 1, strcspn(at + 1, " \t\n/>")) : g_strdup("");
-    const RecordType *t = device_record_for(name);
-    if (t)
-        return record_read_xml(t, xml, RECORD_SECRET, NULL, err);
-    error_set(err, ERR_UNSUPPORTED, "<%s> is no device that is known here", name);
-    return NULL;
-}
-
-static bool edit_device(Domain *d, void *opaque, GError **err)
-{
-    const Change *change = opaque;
-    Record *device = read_device(change->xml, err);
-    GPtrArray **list = device ? list_of(d->devices, device->type) : NULL;
-    guint at = 0;
-    if (!list) {
-        record_free(device);
-        return device ? error_set(err, ERR_UNSUPPORTED, "a machine has one <%s> at most: define it anew", device->type->element) : false;
-    }
-    while (*list && at < (*list)->len && !is_same((*list)->pdata[at], device))
-        at++;
-    bool there = *list && at < (*list)->len, ok = true;
-    if (change->how == CHANGE_ADD && there)
-        ok = rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' has that <%s> already", d->name, device->type->element);
-    else if (change->how != CHANGE_ADD && !there)
-        ok = rpc_error_set(err, RPC_ERR_DEVICE_MISSING, "domain '%s' has no such <%s>", d->name, device->type->element);
-    else if (there)
-        g_ptr_array_remove_index(*list, at);
-    if (ok && change->how != CHANGE_REMOVE) {
-        if (!*list)
-            *list = g_ptr_array_new_with_free_func(record_free);
-        g_ptr_array_insert(*list, there ? (int)at : -1, device);
-    } else {
-        record_free(device);
-    }
-    return ok;
-}
-
-static void change_device(Client *c, RpcCall *call, GVariant *args, int how)
-{
-    const char *xml;
-    guint flags = 0;
-    g_autoptr(GError) err = NULL;
-    ManagedDomain *d = domain_of_call(c, call, args);
-    if (!d)
-        return;
-    g_variant_get_child(args, 1, "&s", &xml);
-    if (g_variant_n_children(args) > 2)
-        g_variant_get_child(args, 2, "u", &flags);
-    if (not_live(d, affected(d, flags), "a device", &err))
-        edit_config(d, edit_device, &(Change){ xml, how }, &err);
-    end(call, err);
-}
-
-static void attach(Client *c, RpcCall *call, GVariant *args) { change_device(c, call, args, CHANGE_ADD); }
-static void detach(Client *c, RpcCall *call, GVariant *args) { change_device(c, call, args, CHANGE_REMOVE); }
-static void update(Client *c, RpcCall *call, GVariant *args) { change_device(c, call, args, CHANGE_UPDATE); }
 
 /* ---- metadata */
 typedef struct Metadata {
@@ -337,15 +239,15 @@ static void set_metadata(Client *c, RpcCall *call, GVariant *args)
     if (!d)
         return;
     g_variant_get(args, "(@(ssi)im&sm&sm&su)", NULL, &m.type, &m.text, &m.key, &m.uri, &flags);
-    unsigned where = affected(d, flags);
+    unsigned where = domain_affected(d, flags);
     if (m.type < METADATA_DESCRIPTION || m.type > METADATA_ELEMENT || (m.type == METADATA_ELEMENT && !m.uri))
         rpc_error_set(&err, RPC_ERR_INVALID_ARG, "there is no metadata of type %d", m.type);
-    else if (!(where & AFFECT_CONFIG) || edit_config(d, edit_metadata, &m, &err))
+    else if (!(where & AFFECT_CONFIG) || domain_edit_config(d, edit_metadata, &m, &err))
         if ((where & AFFECT_LIVE) && d->live)
             edit_metadata(d->live, &m, &err);
     if (!err)
         domain_event(d, EVENT_METADATA, "(ims)", m.type, m.uri);
-    end(call, err);
+    reply_error(call, err);
 }
 
 static void get_metadata(Client *c, RpcCall *call, GVariant *args)
@@ -389,11 +291,6 @@ const Handler change_handlers[] = {
     { "DOMAIN_SET_MAX_MEMORY", memory_now },
     { "DOMAIN_SET_VCPUS", set_vcpus },
     { "DOMAIN_SET_VCPUS_FLAGS", set_vcpus },
-    { "DOMAIN_ATTACH_DEVICE", attach },
-    { "DOMAIN_ATTACH_DEVICE_FLAGS", attach },
-    { "DOMAIN_DETACH_DEVICE", detach },
-    { "DOMAIN_DETACH_DEVICE_FLAGS", detach },
-    { "DOMAIN_UPDATE_DEVICE_FLAGS", update },
     { "DOMAIN_SET_METADATA", set_metadata },
     { "DOMAIN_GET_METADATA", get_metadata },
     { "DOMAIN_RENAME", rename_domain },

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/task.h"
 
 enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
 enum { START_PAUSED = 1, CREATE_VALIDATE = 1 << 4, DESTROY_GRACEFUL = 1 };
@@ -67,15 +67,6 @@ static bool undefine(ManagedDomain *d, GError **err)
         domain_remove(d);
     domain_unref(d);
     return true;
-}
-
-/* Answers by an error or with nothing. */
-static void reply_error(RpcCall *call, const GError *err)
-{
-    if (err)
-        rpc_fail_error(call, err);
-    else
-        rpc_reply(call, NULL);
 }
 
 static void undefine_domain(Client *c, RpcCall *call, GVariant *args)

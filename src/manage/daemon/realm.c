@@ -66,6 +66,7 @@ ManagedDomain *domain_add(Realm *r, Domain *def, bool persistent)
     *(persistent ? &d->config : &d->live) = def;
     d->state = DOMAIN_SHUTOFF;
     d->lane = lane_new();
+    d->queries = lane_new();
     g_hash_table_insert(r->domains, d->name, d);
     return d;
 }
@@ -77,6 +78,7 @@ void domain_remove(ManagedDomain *d)
     d->gone = true;
     domain_release(d);
     lane_free(g_steal_pointer(&d->lane));
+    lane_free(g_steal_pointer(&d->queries));
     g_hash_table_remove(d->realm->domains, d->name);
 }
 

@@ -19,6 +19,7 @@ typedef struct HvHost {
     const char *runtime_dir; /* sockets and records of running machines */
     const char *state_dir;   /* what lives longer: variables of firmware */
     const char *log_dir;
+    const char *image_tool;  /* atoll-img */
     bool kvm;                /* /dev/kvm can be used */
     unsigned cpus;
     uint64_t memory;         /* bytes */
@@ -49,14 +50,20 @@ typedef enum HvEventKind {
     HV_SHUTDOWN,   /* the guest is shutting down */
     HV_REBOOT,
     HV_DEVICE_REMOVED, /* name: alias */
+    HV_DEVICE_REFUSED, /* name: alias; the guest would not let go */
     HV_TRAY,       /* name: alias; detail: 1 open */
     HV_BALLOON,    /* value: bytes */
-    HV_IO_ERROR,   /* name: alias */
-    HV_BLOCK_JOB,  /* name: target; detail: virConnectDomainEventBlockJobStatus */
+    HV_IO_ERROR,   /* name: alias; value: HvIoAction */
+    HV_BLOCK_JOB,  /* name: the job's; detail: HvJobStatus */
+    HV_WATCHDOG,   /* detail: virDomainEventWatchdogAction */
+    HV_VIEWER,     /* detail: virDomainEventGraphicsPhase; name: the viewer's address */
     HV_AGENT,      /* detail: 1 connected */
     HV_RTC,        /* value: seconds */
 } HvEventKind;
 typedef enum HvStop { HV_STOP_SHUTDOWN, HV_STOP_DESTROYED, HV_STOP_CRASHED, HV_STOP_MIGRATED, HV_STOP_SAVED, HV_STOP_FAILED } HvStop;
+
+/* virConnectDomainEventBlockJobStatus */
+typedef enum HvJobStatus { HV_JOB_COMPLETED, HV_JOB_FAILED, HV_JOB_CANCELLED, HV_JOB_READY } HvJobStatus;
 
 typedef struct HvEvent {
     HvEventKind kind;
@@ -73,9 +80,35 @@ typedef struct HvStats {
     uint64_t cpu_ns, memory_actual, memory_rss;
 } HvStats;
 
+/* What a disk has done; RECORD_NONE: not known. */
+typedef struct HvDiskStats {
+    uint64_t read_requests, read_bytes, read_ns, write_requests, write_bytes, write_ns, flush_requests, flush_ns;
+    uint64_t capacity, allocation, physical;
+} HvDiskStats;
+
+/* Work on a disk's image while the machine runs; the words are those of virDomainBlockJobType. */
+typedef enum HvJobType { HV_JOB_NONE, HV_JOB_PULL, HV_JOB_COPY, HV_JOB_COMMIT, HV_JOB_ACTIVE_COMMIT } HvJobType;
+typedef struct HvBlockJob {
+    HvJobType type;
+    const char *id;             /* TYPE-TARGET-... */
+    const char *device;         /* name of the node at the disk's top */
+    const char *top, *base;     /* commit: what is copied down, and into which; pull: base alone, NULL: all */
+    const Layer *target;        /* copy */
+    bool shallow, reuse;        /* copy: above the same backing file; the image is there already */
+    uint64_t speed;             /* bytes a second; 0: no bound */
+} HvBlockJob;
+typedef struct HvJobInfo {
+    HvJobType type;
+    uint64_t speed, done, total;
+    bool ready;
+    char *id; /* the caller frees */
+} HvJobInfo;
+typedef enum HvJobAct { HV_JOB_ACT_CANCEL, HV_JOB_ACT_COMPLETE, HV_JOB_ACT_SPEED } HvJobAct;
+
 struct HvDriver {
     const char *name, *summary; /* atoll, qemu, test */
-    void (*prepare)(Domain *d); /* gives devices their aliases; before plan() */
+    /* Before plan(), and on a worker: aliases, the images below disks, paths that the machine's own files have. */
+    bool (*prepare)(const HvHost *h, Domain *d, GError **err);
     bool (*plan)(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err);
     /* `d` gets what only a running machine has: ports, terminals, aliases.  The machine is paused until resume(). */
     HvDomain *(*start)(const HvHost *h, Domain *d, const LaunchPlan *p, HvNotify *notify, void *opaque, GError **err);
@@ -85,10 +118,26 @@ struct HvDriver {
     bool (*stop)(HvDomain *d, HvStopMode mode, GError **err);
     bool (*pause)(HvDomain *d, bool paused, GError **err);
     bool (*stats)(HvDomain *d, HvStats *ret, GError **err); /* never waits: on any thread */
-    /* Optional. */
-    bool (*attach)(HvDomain *d, void *device, GError **err); /* a record of domain.h; gets its alias and address */
-    bool (*detach)(HvDomain *d, void *device, GError **err); /* the guest is asked; HV_DEVICE_REMOVED says when */
-    bool (*update)(HvDomain *d, const void *before, void *after, GError **err);
+    /* Optional.  `live` is the machine as it is now; `device` a record of domain.h. */
+    void (*name_device)(const Domain *live, void *device); /* gives it an alias that is free */
+    bool (*attach)(HvDomain *d, const Domain *live, void *device, GError **err); /* it gets what only a running machine has */
+    bool (*detach)(HvDomain *d, const void *device, GError **err); /* asks the guest and waits some seconds; HV_DEVICE_REMOVED says when */
+    void (*detached)(HvDomain *d, const void *device);             /* takes away what stood behind it */
+    bool (*change_medium)(HvDomain *d, const Disk *before, Disk *after, bool force, GError **err);
+    bool (*set_link)(HvDomain *d, const Interface *card, bool up, GError **err);
+    bool (*set_password)(HvDomain *d, const Graphics *g, GError **err);
+    bool (*disk_stats)(HvDomain *d, const Disk *disk, HvDiskStats *ret, GError **err);
+    bool (*resize)(HvDomain *d, const Disk *disk, uint64_t bytes, GError **err);
+    bool (*limit)(HvDomain *d, const Disk *disk, const IoTune *limits, GError **err);
+    /* Puts empty images above disks, all or none where the machine can: `overlays` has a Layer for each of `disks`. */
+    bool (*overlay)(HvDomain *d, const GPtrArray *disks, const GPtrArray *overlays, GError **err);
+    void (*forget_node)(HvDomain *d, const Disk *disk, uint64_t index); /* an image that the disk no longer stands on */
+    bool (*job_start)(HvDomain *d, const Disk *disk, const HvBlockJob *job, GError **err);
+    bool (*job_act)(HvDomain *d, const char *id, HvJobAct act, uint64_t value, GError **err);
+    bool (*job_find)(HvDomain *d, const char *target, HvJobInfo *ret, GError **err); /* a disk's; type HV_JOB_NONE: there is none */
+    bool (*save)(HvDomain *d, const char *path, uint64_t offset, GError **err); /* its state behind that offset of a file; the machine stands */
+    bool (*nmi)(HvDomain *d, GError **err);
+    bool (*set_vcpus)(HvDomain *d, unsigned n, GError **err);
     bool (*set_memory)(HvDomain *d, uint64_t bytes, GError **err);
     bool (*send_keys)(HvDomain *d, unsigned codeset, unsigned hold_ms, const guint *keys, unsigned n, GError **err);
     bool (*screenshot)(HvDomain *d, unsigned screen, char **ret_path, GError **err); /* a file that the caller removes */

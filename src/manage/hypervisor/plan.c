@@ -13,6 +13,12 @@ static char *runtime_path(const HvHost *h, const Domain *d, const char *suffix) 
 char *plan_monitor_path(const HvHost *h, const Domain *d) { return runtime_path(h, d, ".monitor"); }
 char *plan_pid_path(const HvHost *h, const Domain *d) { return runtime_path(h, d, ".pid"); }
 
+char *plan_channel_path(const HvHost *h, const Domain *d, const char *channel)
+{
+    g_autofree char *safe = g_strcanon(g_strdup(channel), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", '_'), *suffix = g_strconcat(".", safe, NULL);
+    return runtime_path(h, d, suffix);
+}
+
 /* Commas in option values are doubled. */
 static char *value(const char *text)
 {

@@ -12,11 +12,18 @@ extern const PlanFlavour plan_atoll, plan_qemu;
 bool plan_machine(const PlanFlavour *flavour, const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err);
 /* Gives every device the name that its machine knows it by (libvirt's aliases). */
 void plan_aliases(Domain *d);
-/* JSON of -blockdev for a disk's image and, above it, its format; either may be NULL (an empty drive).  Callers free. */
-void plan_disk_nodes(const Disk *disk, char **ret_storage, char **ret_format);
+void plan_name_device(const Domain *live, void *device); /* one more device of a running machine */
+#define PLAN_SCSI_CONTROLLER "{\"driver\":\"virtio-scsi-pci\",\"id\":\"scsi0\"}"
+/* The name of the node with an image's format, or of the one below it with its data; index RECORD_NONE: the image that the machine started with. */
+char *plan_node_name(const char *alias, uint64_t index, bool storage);
+/* JSON of -blockdev, from the bottom of the disk's chain to its top; none for an empty drive.  The array is the caller's. */
+GPtrArray *plan_disk_nodes(const Disk *disk);
+/* Two of them for a new image alone; `below` NULL: nothing lies below it. */
+GPtrArray *plan_image_nodes(const Disk *disk, const Layer *image, const char *below);
 /* JSON of -device; NULL and an error: there is no such device here.  Callers free. */
 char *plan_disk_device(const Domain *d, const Disk *disk, GError **err);
 char *plan_interface_device(const Interface *i, GError **err);
 char *plan_interface_backend(const Interface *i, GError **err);
 char *plan_monitor_path(const HvHost *h, const Domain *d);
 char *plan_pid_path(const HvHost *h, const Domain *d);
+char *plan_channel_path(const HvHost *h, const Domain *d, const char *channel); /* the host's end of a channel without a path */

@@ -115,6 +115,22 @@ void plan_aliases(Domain *d)
         set_alias(&v->balloon->alias, "balloon", 0);
 }
 
+/* Only cards are numbered in their order: a gap may be there, of one that has gone. */
+void plan_name_device(const Domain *live, void *device)
+{
+    const RecordType *t = ((Record *)device)->type;
+    if (t == &disk_record)
+        disk_alias(device);
+    for (guint n = 0; t == &interface_record; n++) {
+        bool taken = false;
+        set_alias(&((Interface *)device)->alias, "net", n);
+        FOR_EACH(Interface, i, live->devices->interfaces)
+            taken |= !g_strcmp0(i->alias, ((Interface *)device)->alias);
+        if (!taken)
+            return;
+    }
+}
+
 /* ---- disks */
 static void cache_options(Json *o, const Disk *d)
 {
@@ -154,40 +170,79 @@ static Json *url_storage(const Disk *d)
     return o;
 }
 
+static Json *file_storage(unsigned type, const char *path)
+{
+    Json *o = path ? json_with("driver", type == DISK_BLOCK ? "host_device" : "file") : NULL;
+    if (path)
+        json_text(o, "filename", path);
+    return o;
+}
+
 static Json *storage(const Disk *d)
 {
-    const char *path = d->type == DISK_FILE ? d->file : d->type == DISK_BLOCK ? d->dev : NULL;
-    Json *o;
     if (d->type == DISK_NETWORK)
         return !strcmp(d->protocol, "nbd") ? nbd_storage(d) : url_storage(d);
-    if (!path)
-        return NULL;
-    o = json_with("driver", d->type == DISK_BLOCK ? "host_device" : "file");
-    json_text(o, "filename", path);
-    if (d->io && !strcmp(d->io, "io_uring"))
+    Json *o = file_storage(d->type, d->type == DISK_FILE ? d->file : d->type == DISK_BLOCK ? d->dev : NULL);
+    if (o && d->io && !strcmp(d->io, "io_uring"))
         json_text(o, "aio", "io_uring");
     return o;
 }
 
-void plan_disk_nodes(const Disk *d, char **ret_storage, char **ret_format)
+char *plan_node_name(const char *alias, uint64_t index, bool storage)
 {
-    *ret_storage = *ret_format = NULL;
-    Json *below = storage(d);
-    if (!below)
-        return;
-    g_autofree char *storage_name = g_strconcat(d->alias, "-storage", NULL), *format_name = g_strconcat(d->alias, "-format", NULL);
-    bool readonly = d->readonly || d->device == DISK_CDROM;
-    json_text(below, "node-name", storage_name);
-    json_object_set_boolean_member(below, "read-only", readonly);
-    json_text(below, "discard", d->discard);
-    cache_options(below, d);
-    Json *above = json_with("driver", d->format ? d->format : "raw");
+    const char *kind = storage ? "storage" : "format";
+    return index == RECORD_NONE ? g_strdup_printf("%s-%s", alias, kind) : g_strdup_printf("%s.%" G_GUINT64_FORMAT "-%s", alias, index, kind);
+}
+
+/* Its format above its data; `below` NULL: as the image's header says. */
+static void add_node(GPtrArray *to, const Disk *d, Json *data, const char *format, uint64_t index, bool readonly, const char *below, bool alone)
+{
+    g_autofree char *data_name = plan_node_name(d->alias, index, true), *format_name = plan_node_name(d->alias, index, false);
+    json_text(data, "node-name", data_name);
+    json_text(data, "discard", d->discard);
+    cache_options(data, d);
+    Json *above = json_with("driver", format ? format : "raw");
     json_text(above, "node-name", format_name);
-    json_text(above, "file", storage_name);
+    json_text(above, "file", data_name);
     json_object_set_boolean_member(above, "read-only", readonly);
     json_text(above, "discard", d->discard);
-    *ret_storage = json_end(below);
-    *ret_format = json_end(above);
+    json_text(above, "backing", below);
+    if (alone && format && !strcmp(format, "qcow2"))
+        json_object_set_null_member(above, "backing");
+    g_ptr_array_add(to, json_end(data));
+    g_ptr_array_add(to, json_end(above));
+}
+
+/* Returns the node's name, which the caller frees, or NULL: the chain ends above. */
+static char *add_layers(GPtrArray *to, const Disk *d, const Layer *l)
+{
+    Json *data = l && l->type ? file_storage(l->type, l->type == DISK_BLOCK ? l->dev : l->file) : NULL;
+    if (!data)
+        return NULL;
+    g_autofree char *below = add_layers(to, d, l->backing);
+    json_object_set_boolean_member(data, "auto-read-only", TRUE);
+    add_node(to, d, data, l->format, l->source_index, true, below, l->backing && !below);
+    return plan_node_name(d->alias, l->source_index, false);
+}
+
+GPtrArray *plan_disk_nodes(const Disk *d)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
+    Json *data = storage(d);
+    bool readonly = d->readonly || d->device == DISK_CDROM;
+    if (!data)
+        return list;
+    g_autofree char *below = add_layers(list, d, d->backing);
+    json_object_set_boolean_member(data, "read-only", readonly);
+    add_node(list, d, data, d->format, d->source_index, readonly, below, d->backing && !below);
+    return list;
+}
+
+GPtrArray *plan_image_nodes(const Disk *d, const Layer *image, const char *below)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
+    add_node(list, d, file_storage(image->type, image->type == DISK_BLOCK ? image->dev : image->file), image->format, image->source_index, false, below, !below);
+    return list;
 }
 
 /* A row is a bus: the devices of disk and CD-ROM drive; bus NULL: PCI. */
@@ -231,7 +286,7 @@ char *plan_disk_device(const Domain *d, const Disk *disk, GError **err)
     Json *o = json_with("driver", driver);
     json_text(o, "id", disk->alias);
     if (disk->file || disk->dev || disk->type == DISK_NETWORK) {
-        g_autofree char *node = g_strconcat(disk->alias, "-format", NULL);
+        g_autofree char *node = plan_node_name(disk->alias, disk->source_index, false);
         json_text(o, "drive", node);
     }
     place_disk(o, d, disk);
@@ -255,18 +310,16 @@ static bool has_bus(const Domain *d, DiskBus bus)
 static bool add_disks(const Domain *d, LaunchPlan *p, GError **err)
 {
     if (has_bus(d, BUS_SCSI))
-        launch_plan_add(p, "-device", "{\"driver\":\"virtio-scsi-pci\",\"id\":\"scsi0\"}", NULL);
+        launch_plan_add(p, "-device", PLAN_SCSI_CONTROLLER, NULL);
     if (has_bus(d, BUS_SATA) && !is_q35(d))
         launch_plan_add(p, "-device", "{\"driver\":\"ich9-ahci\",\"id\":\"sata0\"}", NULL);
     FOR_EACH(Disk, disk, d->devices->disks) {
-        char *below, *above, *device = plan_disk_device(d, disk, err);
+        char *device = plan_disk_device(d, disk, err);
         if (!device)
             return false;
-        plan_disk_nodes(disk, &below, &above);
-        if (below) {
-            add_json(p, "-blockdev", below);
-            add_json(p, "-blockdev", above);
-        }
+        g_autoptr(GPtrArray) nodes = plan_disk_nodes(disk);
+        FOR_EACH(char, node, nodes)
+            launch_plan_add(p, "-blockdev", node, NULL);
         add_json(p, "-device", device);
     }
     return true;

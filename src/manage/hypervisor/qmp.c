@@ -232,6 +232,20 @@ bool qmp_flag(JsonObject *o, const char *name, bool otherwise)
     return n ? json_node_get_boolean(n) : otherwise;
 }
 
+JsonObject *qmp_member(JsonObject *o, const char *name)
+{
+    JsonNode *n = o ? json_object_get_member(o, name) : NULL;
+    return n && JSON_NODE_HOLDS_OBJECT(n) ? json_node_get_object(n) : NULL;
+}
+
+guint qmp_count(JsonNode *answer) { return answer && JSON_NODE_HOLDS_ARRAY(answer) ? json_array_get_length(json_node_get_array(answer)) : 0; }
+
+JsonObject *qmp_element(JsonNode *answer, guint i)
+{
+    JsonNode *n = json_array_get_element(json_node_get_array(answer), i);
+    return JSON_NODE_HOLDS_OBJECT(n) ? json_node_get_object(n) : NULL;
+}
+
 static bool send_all(Qmp *q, const char *text, GError **err)
 {
     for (gsize sent = 0, bytes = strlen(text); sent < bytes;) {

@@ -23,6 +23,9 @@ void qmp_free(Qmp *q);
 const char *qmp_text(JsonObject *o, const char *name, const char *otherwise);
 int64_t qmp_number(JsonObject *o, const char *name, int64_t otherwise);
 bool qmp_flag(JsonObject *o, const char *name, bool otherwise);
+JsonObject *qmp_member(JsonObject *o, const char *name); /* an object, or NULL; `o` may be NULL */
+guint qmp_count(JsonNode *answer);                       /* of an array; of anything else 0 */
+JsonObject *qmp_element(JsonNode *answer, guint i);      /* NULL: no object */
 /* q NULL: an error. `args` (may be NULL) is taken.  ret NULL: not wanted; else the caller frees it.  On a worker. */
 bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err);
 /* The same with arguments as JSON in printf's way; values must need no escaping. */

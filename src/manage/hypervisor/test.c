@@ -1,6 +1,6 @@
 /* test.c - machines that exist in memory only (test:///default): for scripts, clients and our own tests. */
 #include "base/error.h"
-#include "manage/hypervisor/hypervisor.h"
+#include "manage/hypervisor/plan.h"
 
 struct HvDomain {
     HvNotify *notify;
@@ -39,12 +39,40 @@ static bool test_stats(HvDomain *d, HvStats *ret, GError **err)
     return true;
 }
 
-static bool test_device(HvDomain *d, void *device, GError **err) { return true; }
-
-static bool test_detach(HvDomain *d, void *device, GError **err)
+static bool test_prepare(const HvHost *h, Domain *d, GError **err)
 {
-    g_autofree char *alias = record_field(((Record *)device)->type, "alias") ? g_strdup("test") : NULL;
-    d->notify(&(HvEvent){ .kind = HV_DEVICE_REMOVED, .name = alias }, d->opaque);
+    plan_aliases(d);
+    return true;
+}
+
+static bool test_attach(HvDomain *d, const Domain *live, void *device, GError **err) { return true; }
+
+static bool test_detach(HvDomain *d, const void *device, GError **err)
+{
+    const RecordField *alias = record_field(((const Record *)device)->type, "alias");
+    const char *name = alias ? *(char *const *)((const char *)device + alias->off) : NULL;
+    d->notify(&(HvEvent){ .kind = HV_DEVICE_REMOVED, .name = name }, d->opaque);
+    return true;
+}
+
+static bool test_change_medium(HvDomain *d, const Disk *before, Disk *after, bool force, GError **err)
+{
+    d->notify(&(HvEvent){ .kind = HV_TRAY, .detail = 1, .name = before->alias }, d->opaque);
+    d->notify(&(HvEvent){ .kind = HV_TRAY, .name = before->alias }, d->opaque);
+    return true;
+}
+
+static bool test_set_link(HvDomain *d, const Interface *card, bool up, GError **err) { return true; }
+static bool test_set_password(HvDomain *d, const Graphics *g, GError **err) { return true; }
+static bool test_limit(HvDomain *d, const Disk *disk, const IoTune *limits, GError **err) { return true; }
+static bool test_resize(HvDomain *d, const Disk *disk, uint64_t bytes, GError **err) { return true; }
+static bool test_nmi(HvDomain *d, GError **err) { return true; }
+static bool test_send_keys(HvDomain *d, unsigned codeset, unsigned hold_ms, const guint *keys, unsigned n, GError **err) { return true; }
+
+/* Nothing has been read or written: there is no guest. */
+static bool test_disk_stats(HvDomain *d, const Disk *disk, HvDiskStats *ret, GError **err)
+{
+    *ret = (HvDiskStats){ .capacity = 0 };
     return true;
 }
 
@@ -57,5 +85,7 @@ static bool test_set_memory(HvDomain *d, uint64_t bytes, GError **err)
 
 const HvDriver test_driver = {
     .name = "test", .summary = "machines in memory only", .plan = test_plan, .start = test_start, .release = test_release, .leave = test_release, .stop = test_stop,
-    .pause = test_pause, .stats = test_stats, .attach = test_device, .detach = test_detach, .set_memory = test_set_memory,
+    .pause = test_pause, .stats = test_stats, .prepare = test_prepare, .name_device = plan_name_device, .attach = test_attach,
+    .detach = test_detach, .change_medium = test_change_medium, .set_link = test_set_link, .set_password = test_set_password, .limit = test_limit, .resize = test_resize,
+    .disk_stats = test_disk_stats, .nmi = test_nmi, .send_keys = test_send_keys, .set_memory = test_set_memory,
 };

@@ -9,25 +9,14 @@
 
 #include "base/error.h"
 #include "manage/hypervisor/claim.h"
+#include "manage/hypervisor/image.h"
 #include "manage/hypervisor/plan.h"
-#include "manage/hypervisor/qmp.h"
+#include "manage/hypervisor/vmm_inside.h"
 
 enum { QUIT_WAIT_MS = 5000, POLL_MS = 20, REATTACH_WAIT_S = 60 };
 
-struct HvDomain {
-    Qmp *qmp;
-    int pid;
-    char *name, *uuid, *pid_path, *monitor_path;
-    const HvHost *claim_host;
-    HvNotify *notify;
-    void *opaque;
-    int how;      /* HvStop, once the machine has said why it ends */
-    bool said_how;
-    uint64_t memory;
-};
-
 /* ---- what a machine tells */
-static void tell(HvDomain *d, HvEventKind kind, int detail, int64_t value, const char *name)
+void vmm_tell(HvDomain *d, HvEventKind kind, int detail, int64_t value, const char *name)
 {
     d->notify(&(HvEvent){ .kind = kind, .detail = detail, .value = value, .name = name }, d->opaque);
 }
@@ -38,26 +27,67 @@ static void on_shutdown(HvDomain *d, JsonObject *data)
     if (!d->said_how)
         d->how = !strcmp(reason, "guest-panic") ? HV_STOP_CRASHED : HV_STOP_SHUTDOWN;
     d->said_how = true;
-    tell(d, HV_SHUTDOWN, 0, 0, NULL);
+    vmm_tell(d, HV_SHUTDOWN, 0, 0, NULL);
 }
 
-static void on_stop(HvDomain *d, JsonObject *data) { tell(d, HV_PAUSED, 0, 0, NULL); }
-static void on_resume(HvDomain *d, JsonObject *data) { tell(d, HV_RESUMED, 0, 0, NULL); }
-static void on_reset(HvDomain *d, JsonObject *data) { tell(d, HV_REBOOT, 0, 0, NULL); }
+static void on_stop(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_PAUSED, 0, 0, NULL); }
+static void on_resume(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_RESUMED, 0, 0, NULL); }
+static void on_reset(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_REBOOT, 0, 0, NULL); }
 static void on_panic(HvDomain *d, JsonObject *data) { d->how = HV_STOP_CRASHED; d->said_how = true; }
-static void on_deleted(HvDomain *d, JsonObject *data) { tell(d, HV_DEVICE_REMOVED, 0, 0, qmp_text(data, "device", "")); }
+/* The parts of a device have paths and no names. */
+static void let_go(HvDomain *d, JsonObject *data, HvEventKind kind)
+{
+    const char *device = qmp_text(data, "device", "");
+    if (!*device)
+        return;
+    vmm_device_answered(d, device, kind == HV_DEVICE_REMOVED);
+    vmm_tell(d, kind, 0, 0, device);
+}
+static void on_deleted(HvDomain *d, JsonObject *data) { let_go(d, data, HV_DEVICE_REMOVED); }
+static void on_refused(HvDomain *d, JsonObject *data) { let_go(d, data, HV_DEVICE_REFUSED); }
 static void on_tray(HvDomain *d, JsonObject *data)
 {
-    tell(d, HV_TRAY, qmp_flag(data, "tray-open", false), 0, qmp_text(data, "id", ""));
+    vmm_tell(d, HV_TRAY, qmp_flag(data, "tray-open", false), 0, qmp_text(data, "id", ""));
 }
 static void on_balloon(HvDomain *d, JsonObject *data)
 {
     d->memory = qmp_number(data, "actual", 0);
-    tell(d, HV_BALLOON, 0, d->memory, NULL);
+    vmm_tell(d, HV_BALLOON, 0, d->memory, NULL);
 }
-static void on_rtc(HvDomain *d, JsonObject *data) { tell(d, HV_RTC, 0, qmp_number(data, "offset", 0), NULL); }
-static void on_port(HvDomain *d, JsonObject *data) { tell(d, HV_AGENT, qmp_flag(data, "open", false), 0, NULL); }
-static void on_io_error(HvDomain *d, JsonObject *data) { tell(d, HV_IO_ERROR, 0, 0, qmp_text(data, "device", "")); }
+static void on_rtc(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_RTC, 0, qmp_number(data, "offset", 0), NULL); }
+static void on_port(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_AGENT, qmp_flag(data, "open", false), 0, NULL); }
+/* Numbers are virDomainEventIOErrorAction's. */
+static void on_io_error(HvDomain *d, JsonObject *data)
+{
+    const char *action = qmp_text(data, "action", "report");
+    vmm_tell(d, HV_IO_ERROR, !strcmp(action, "stop") ? 1 : !strcmp(action, "report") ? 2 : 0, 0, qmp_text(data, "node-name", ""));
+}
+
+static void on_job(HvDomain *d, JsonObject *data, HvJobStatus status)
+{
+    if (status == HV_JOB_COMPLETED && json_object_has_member(data, "error"))
+        status = HV_JOB_FAILED;
+    vmm_tell(d, HV_BLOCK_JOB, status, 0, qmp_text(data, "device", ""));
+}
+static void on_job_completed(HvDomain *d, JsonObject *data) { on_job(d, data, HV_JOB_COMPLETED); }
+static void on_job_cancelled(HvDomain *d, JsonObject *data) { on_job(d, data, HV_JOB_CANCELLED); }
+static void on_job_ready(HvDomain *d, JsonObject *data) { on_job(d, data, HV_JOB_READY); }
+
+/* virDomainEventWatchdogAction */
+static void on_watchdog(HvDomain *d, JsonObject *data)
+{
+    static const char *const actions[] = { "none", "pause", "reset", "poweroff", "shutdown", "debug", "inject-nmi", NULL };
+    vmm_tell(d, HV_WATCHDOG, MAX(record_word_value(actions, qmp_text(data, "action", "none")), 1) - 1, 0, NULL);
+}
+
+static void on_viewer(HvDomain *d, JsonObject *data, int phase)
+{
+    JsonObject *client = qmp_member(data, "client");
+    vmm_tell(d, HV_VIEWER, phase, 0, client ? qmp_text(client, "host", "") : "");
+}
+static void on_viewer_come(HvDomain *d, JsonObject *data) { on_viewer(d, data, 0); }
+static void on_viewer_known(HvDomain *d, JsonObject *data) { on_viewer(d, data, 1); }
+static void on_viewer_gone(HvDomain *d, JsonObject *data) { on_viewer(d, data, 2); }
 
 static const struct {
     const char *event;
@@ -65,6 +95,8 @@ static const struct {
 } events[] = {
     { "SHUTDOWN", on_shutdown }, { "STOP", on_stop }, { "RESUME", on_resume }, { "RESET", on_reset }, { "GUEST_PANICKED", on_panic }, { "DEVICE_DELETED", on_deleted },
     { "DEVICE_TRAY_MOVED", on_tray }, { "BALLOON_CHANGE", on_balloon }, { "RTC_CHANGE", on_rtc }, { "VSERPORT_CHANGE", on_port }, { "BLOCK_IO_ERROR", on_io_error },
+    { "DEVICE_UNPLUG_GUEST_ERROR", on_refused }, { "BLOCK_JOB_COMPLETED", on_job_completed }, { "BLOCK_JOB_CANCELLED", on_job_cancelled }, { "BLOCK_JOB_READY", on_job_ready },
+    { "WATCHDOG", on_watchdog }, { "VNC_CONNECTED", on_viewer_come }, { "VNC_INITIALIZED", on_viewer_known }, { "VNC_DISCONNECTED", on_viewer_gone },
 };
 
 static void on_event(const char *name, JsonObject *data, void *opaque)
@@ -78,7 +110,7 @@ static void on_event(const char *name, JsonObject *data, void *opaque)
 static void on_closed(void *opaque)
 {
     HvDomain *d = opaque;
-    tell(d, HV_STOPPED, d->said_how ? d->how : HV_STOP_CRASHED, 0, NULL);
+    vmm_tell(d, HV_STOPPED, d->said_how ? d->how : HV_STOP_CRASHED, 0, NULL);
 }
 
 static const QmpListener listener = { on_event, on_closed };
@@ -130,6 +162,7 @@ static int read_pid(const char *path)
 static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, void *opaque, GError **err)
 {
     HvDomain *d = g_new0(HvDomain, 1);
+    d->host = h;
     d->pid_path = plan_pid_path(h, def);
     d->monitor_path = plan_monitor_path(h, def);
     d->pid = read_pid(d->pid_path);
@@ -137,8 +170,10 @@ static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, voi
     d->memory = def->current_memory;
     d->notify = notify;
     d->opaque = opaque;
-    d->claim_host = h;
     d->uuid = g_strdup(def->uuid);
+    g_mutex_init(&d->lock);
+    g_cond_init(&d->cond);
+    d->answered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
     return d;
 }
@@ -157,6 +192,9 @@ static void wait_for_monitor(HvDomain *d, const HvHost *h, const Domain *def, GE
 static void forget(HvDomain *d)
 {
     qmp_free(d->qmp);
+    g_hash_table_unref(d->answered);
+    g_mutex_clear(&d->lock);
+    g_cond_clear(&d->cond);
     g_free(d->name);
     g_free(d->uuid);
     g_free(d->pid_path);
@@ -167,10 +205,8 @@ static void forget(HvDomain *d)
 /* A member of each element of an answer's array whose `key` is `is`. */
 static const char *find_member(JsonNode *answer, const char *key, const char *is, const char *member)
 {
-    JsonArray *list = answer && JSON_NODE_HOLDS_ARRAY(answer) ? json_node_get_array(answer) : NULL;
-    for (guint i = 0; list && i < json_array_get_length(list); i++) {
-        JsonNode *node = json_array_get_element(list, i);
-        JsonObject *o = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    for (guint i = 0; i < qmp_count(answer); i++) {
+        JsonObject *o = qmp_element(answer, i);
         if (o && !g_strcmp0(qmp_text(o, key, NULL), is))
             return qmp_text(o, member, NULL);
     }
@@ -205,17 +241,33 @@ static void learn_port(HvDomain *d, const Domain *def)
     }
 }
 
-static bool set_password(HvDomain *d, const Domain *def, GError **err)
+static bool vmm_set_password(HvDomain *d, const Graphics *g, GError **err)
 {
-    Graphics *g = def->devices->graphics && def->devices->graphics->len ? def->devices->graphics->pdata[0] : NULL;
-    if (!g || !g->password)
-        return true;
+    if (!g->password)
+        return error_set(err, ERR_INVALID, "a password that is set cannot be taken away while the machine runs");
     JsonObject *o = json_object_new();
     json_object_set_string_member(o, "protocol", "vnc");
     json_object_set_string_member(o, "password", g->password);
     JsonNode *args = json_node_init_object(json_node_alloc(), o);
     json_object_unref(o);
     return qmp_execute(d->qmp, "set_password", args, NULL, err);
+}
+
+static bool set_passwords(HvDomain *d, const Domain *def, GError **err)
+{
+    const Graphics *g = def->devices->graphics && def->devices->graphics->len ? def->devices->graphics->pdata[0] : NULL;
+    return !g || !g->password || vmm_set_password(d, g, err);
+}
+
+/* Limits are no part of the command line. */
+static bool set_limits(HvDomain *d, const Domain *def, GError **err)
+{
+    for (guint i = 0; def->devices->disks && i < def->devices->disks->len; i++) {
+        const Disk *disk = def->devices->disks->pdata[i];
+        if (disk->iotune && !vmm_limit(d, disk, disk->iotune, err))
+            return false;
+    }
+    return true;
 }
 
 static void learn(HvDomain *d, Domain *def)
@@ -238,7 +290,7 @@ static HvDomain *vmm_start(const HvHost *h, Domain *def, const LaunchPlan *p, Hv
         return NULL;
     }
     HvDomain *d = adopt(h, def, notify, opaque, err);
-    if (d->qmp && set_password(d, def, err)) {
+    if (d->qmp && set_passwords(d, def, err) && set_limits(d, def, err)) {
         learn(d, def);
         return d;
     }
@@ -277,7 +329,7 @@ static void vmm_release(HvDomain *d)
 {
     g_unlink(d->monitor_path); /* of a machine that lives on the daemon's end never comes here: see vmm_leave() */
     g_unlink(d->pid_path);
-    machine_unclaim(d->claim_host, d->uuid);
+    machine_unclaim(d->host, d->uuid);
     forget(d);
 }
 
@@ -384,12 +436,48 @@ static bool vmm_screenshot(HvDomain *d, unsigned screen, char **ret_path, GError
     return true;
 }
 
+/* What lies below a disk's image is said by its header; where the definition says it, that counts. */
+bool vmm_find_chain(const HvHost *h, Disk *disk, GError **err)
+{
+    const char *path = image_path(disk);
+    if (disk->backing || !path || !disk->format || !strcmp(disk->format, "raw") || disk->device != DISK_DISK || !g_file_test(path, G_FILE_TEST_EXISTS))
+        return true;
+    disk->backing = image_chain(h->image_tool, path, disk->format, 1, err);
+    if (!disk->backing)
+        g_prefix_error(err, "disk '%s': ", disk->target);
+    return disk->backing;
+}
+
+static void name_channels(const HvHost *h, Domain *def)
+{
+    for (guint i = 0; def->devices->channels && i < def->devices->channels->len; i++) {
+        Character *c = def->devices->channels->pdata[i];
+        if (c->type == CHAR_UNIX && !c->path)
+            c->path = plan_channel_path(h, def, c->target_name ? c->target_name : c->alias);
+    }
+}
+
+static bool vmm_prepare(const HvHost *h, Domain *def, GError **err)
+{
+    plan_aliases(def);
+    name_channels(h, def);
+    for (guint i = 0; def->devices->disks && i < def->devices->disks->len; i++)
+        if (!vmm_find_chain(h, def->devices->disks->pdata[i], err))
+            return false;
+    return true;
+}
+
+static bool vmm_nmi(HvDomain *d, GError **err) { return qmp_execute(d->qmp, "inject-nmi", NULL, NULL, err); }
+
 static bool atoll_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err) { return plan_machine(&plan_atoll, h, d, ret, err); }
 static bool qemu_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err) { return plan_machine(&plan_qemu, h, d, ret, err); }
 
-#define VMM(NAME, SUMMARY, PLAN)                                                                                                                       \
-    { .name = NAME, .summary = SUMMARY, .prepare = plan_aliases, .plan = PLAN, .start = vmm_start, .reattach = vmm_reattach, .release = vmm_release,   \
-      .leave = vmm_leave, .stop = vmm_stop, .pause = vmm_pause, .stats = vmm_stats, .set_memory = vmm_set_memory, .monitor = vmm_monitor,              \
-      .screenshot = vmm_screenshot }
+#define VMM(NAME, SUMMARY, PLAN)                                                                                                                          \
+    { .name = NAME, .summary = SUMMARY, .prepare = vmm_prepare, .plan = PLAN, .start = vmm_start, .reattach = vmm_reattach, .release = vmm_release,       \
+      .leave = vmm_leave, .stop = vmm_stop, .pause = vmm_pause, .stats = vmm_stats, .set_memory = vmm_set_memory, .monitor = vmm_monitor,                 \
+      .screenshot = vmm_screenshot, .name_device = plan_name_device, .attach = vmm_attach, .detach = vmm_detach, .detached = vmm_detached,                \
+      .change_medium = vmm_change_medium, .set_link = vmm_set_link, .set_password = vmm_set_password, .disk_stats = vmm_disk_stats,                       \
+      .resize = vmm_resize, .limit = vmm_limit, .overlay = vmm_overlay, .forget_node = vmm_forget_node, .job_start = vmm_job_start,                       \
+      .job_act = vmm_job_act, .job_find = vmm_job_find, .nmi = vmm_nmi, .send_keys = vmm_send_keys }
 const HvDriver atoll_driver = VMM("atoll", "machines that atoll-vm runs", atoll_plan);
 const HvDriver qemu_driver = VMM("qemu", "machines that qemu-system-x86_64 runs", qemu_plan);

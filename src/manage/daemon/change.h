@@ -1,0 +1,17 @@
+#pragma once
+#include "manage/daemon/task.h"
+/* change.h - what a running machine tells of its devices and images, on the main thread, and who takes it. */
+
+/* handlers_device.c: the guest has let go of a device. */
+void device_removed(ManagedDomain *d, const char *alias);
+Record *device_read(const char *xml, GError **err); /* a device alone, as attach-device gives it */
+
+/* handlers_job.c: a job on a disk's images. */
+void disk_job_told(ManagedDomain *d, const char *id, HvJobStatus status);
+/* disk.c */
+void disk_failed(ManagedDomain *d, const char *node, int action);
+Disk *disk_find(const Domain *d, const char *target_or_path); /* NULL: none */
+Disk *disk_of_node(const Domain *d, const char *node);
+/* The running machine's and the definition's disk of that target goes on with another image. */
+void disk_set_image(Disk *disk, const Layer *image);
+uint64_t disk_next_index(const Disk *disk); /* for a node of a new image */
