@@ -1,8 +1,5 @@
 /* handlers_volume.c - what is asked of volumes, and their bytes up and down. */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "manage/daemon/pool.h"
@@ -123,88 +120,19 @@ static void volume_path(Client *c, RpcCall *call, GVariant *args)
 }
 
 /* ---- bytes up and down */
-typedef struct Transfer {
-    RpcStream *stream;
-    ManagedPool *pool;
-    int fd;
-    guint64 left; /* down; up: what may still come */
-} Transfer;
-
-static void transfer_closed(RpcStream *s, void *opaque)
-{
-    Transfer *t = opaque;
-    close(t->fd);
-    if (!t->pool->gone && t->pool->active)
-        pool_job(t->pool, POOL_REFRESH, false, NULL);
-    pool_unref(t->pool);
-    g_free(t);
-}
-
-static void send_more(RpcStream *s, void *opaque)
-{
-    Transfer *t = opaque;
-    char data[64 << 10];
-    while (!rpc_stream_full(s)) {
-        ssize_t n = t->left ? read(t->fd, data, MIN(t->left, sizeof data)) : 0;
-        if (n <= 0) {
-            rpc_stream_end(s);
-            return;
-        }
-        t->left -= n;
-        rpc_stream_send(s, data, n);
-    }
-}
-
-static void receive(RpcStream *s, const void *data, size_t bytes, void *opaque)
-{
-    Transfer *t = opaque;
-    if (bytes > t->left) {
-        rpc_stream_fail(s, RPC_ERR_INVALID_ARG, "more bytes come than were announced");
-        return;
-    }
-    for (size_t done = 0; done < bytes;) {
-        ssize_t n = write(t->fd, (const char *)data + done, bytes - done);
-        if (n < 0 && errno != EINTR) {
-            rpc_stream_fail(s, RPC_ERR_SYSTEM, "cannot write the volume: %s", g_strerror(errno));
-            return;
-        }
-        done += MAX(n, 0);
-    }
-    t->left -= bytes;
-}
-
-static bool uploaded(RpcStream *s, void *opaque)
-{
-    Transfer *t = opaque;
-    if (!fsync(t->fd))
-        return true;
-    rpc_stream_fail(s, RPC_ERR_SYSTEM, "cannot flush the volume: %s", g_strerror(errno));
-    return false;
-}
-
 static void transfer(Client *c, RpcCall *call, GVariant *args, bool up)
 {
-    static const RpcStreamOps down_ops = { .drained = send_more, .closed = transfer_closed },
-                              up_ops = { .received = receive, .finished = uploaded, .closed = transfer_closed };
     guint64 offset, length;
+    g_autoptr(GError) err = NULL;
     ManagedPool *p;
     const Volume *v = volume_of_call(c, call, args, &p);
     if (!v)
         return;
     g_variant_get(args, "(@(sss)ttu)", NULL, &offset, &length, NULL);
-    int fd = open(v->path, (up ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
-    if (fd < 0 || offset > G_MAXINT64 || lseek(fd, offset, SEEK_SET) < 0) {
-        rpc_fail(call, RPC_ERR_SYSTEM, "cannot open '%s': %s", v->path, g_strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    Transfer *t = g_new0(Transfer, 1);
-    *t = (Transfer){ .pool = pool_ref(p), .fd = fd, .left = length ? length : G_MAXUINT64 };
-    t->stream = rpc_stream_open(call, up ? &up_ops : &down_ops, t);
-    rpc_reply(call, NULL);
-    if (!up)
-        send_more(t->stream, t);
+    if (c->realm->in_memory)
+        rpc_fail(call, RPC_ERR_OPERATION_UNSUPPORTED, "volumes of test:///default hold no bytes");
+    else if (!transfer_start(call, p, v->path, up, offset, length, &err))
+        rpc_fail_error(call, err);
 }
 
 static void upload(Client *c, RpcCall *call, GVariant *args) { transfer(c, call, args, true); }

@@ -36,3 +36,5 @@ void pool_job(ManagedPool *p, PoolVerb verb, bool with_handle, RpcCall *call);
 typedef enum VolumeVerb { VOLUME_CREATE, VOLUME_REMOVE, VOLUME_RESIZE, VOLUME_WIPE } VolumeVerb;
 /* CREATE takes `v`, and copies `from`; the others have names only, and look again when their turn comes. */
 void volume_job(ManagedPool *p, VolumeVerb verb, Volume *v, const Volume *from, uint64_t bytes, RpcCall *call);
+/* Bytes of a file up or down as the call's stream, by a thread of its own (transfer.c); answers the call where it returns true.  length 0: all. */
+bool transfer_start(RpcCall *call, ManagedPool *p, const char *path, bool up, guint64 offset, guint64 length, GError **err);

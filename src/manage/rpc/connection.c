@@ -139,18 +139,37 @@ static GSource *watch(RpcConnection *c, GIOCondition condition, GSourceFunc f)
     return source;
 }
 
+static gboolean cut_off(gpointer data)
+{
+    RpcConnection *c = data;
+    if (c->server)
+        give_up(c, g_error_new(ATOLL_ERROR, ERR_BUSY, "has not read %zu bytes that it asked for: cut off", c->backlog));
+    return G_SOURCE_REMOVE;
+}
+
+/* Not at once: who sends still holds the connection's streams and clients. */
+static void cut_off_later(RpcConnection *c)
+{
+    GSource *source = g_idle_source_new();
+    c->cut = true;
+    g_source_set_priority(source, G_PRIORITY_HIGH);
+    g_source_set_callback(source, cut_off, rpc_connection_ref(c), (GDestroyNotify)rpc_connection_unref);
+    g_source_attach(source, c->context);
+    g_source_unref(source);
+}
+
 void connection_send(RpcConnection *c, GByteArray *message, int fd)
 {
     Outgoing *o = g_new0(Outgoing, 1);
     *o = (Outgoing){ .bytes = message, .fd = fd };
-    if (!c->server) {
+    if (!c->server || c->cut) {
         outgoing_free(o);
         return;
     }
     g_queue_push_tail(&c->out, o);
     c->backlog += message->len;
     if (c->backlog > RPC_BACKLOG_MAX)
-        give_up(c, g_error_new(ATOLL_ERROR, ERR_BUSY, "has not read %zu bytes that it asked for: cut off", c->backlog));
+        cut_off_later(c);
     else if (!c->writable)
         c->writable = watch(c, G_IO_OUT, G_SOURCE_FUNC(on_writable));
 }
@@ -189,7 +208,7 @@ static bool take_messages(RpcConnection *c, GError **err)
     gsize done = 0;
     bool ok = true;
     c->taking = true; /* a reply within does not take messages up again */
-    while (ok && c->server && c->calls < RPC_CALLS_MAX && c->in->len - done >= LENGTH_BYTES) {
+    while (ok && c->server && c->calls < RPC_CALLS_MAX && !c->holds && c->in->len - done >= LENGTH_BYTES) {
         uint32_t length = be_get(c->in->data + done, 4);
         ok = (length >= LENGTH_BYTES + HEADER_BYTES && length <= LENGTH_BYTES + RPC_MESSAGE_MAX) ||
              error_set(err, ERR_INVALID, "sent a message of %u bytes (%d to %d are possible)", length, LENGTH_BYTES + HEADER_BYTES, RPC_MESSAGE_MAX);
@@ -206,12 +225,12 @@ static bool take_messages(RpcConnection *c, GError **err)
 
 static gboolean on_readable(GSocket *socket, GIOCondition condition, gpointer data);
 
-/* With as many calls at work as a client may have, its socket waits. */
+/* With as many calls at work as a client may have, or a stream that is full, its socket waits. */
 static void read_or_wait(RpcConnection *c)
 {
     if (!c->server)
         return;
-    bool wait = c->calls >= RPC_CALLS_MAX;
+    bool wait = c->calls >= RPC_CALLS_MAX || c->holds;
     if (wait)
         drop_source(&c->readable);
     else if (!c->readable)

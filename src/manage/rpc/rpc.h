@@ -83,8 +83,8 @@ void rpc_fail_error(RpcCall *call, const GError *error); /* the code from RPC_ER
  */
 typedef struct RpcStreamOps {
     void (*received)(RpcStream *s, const void *data, size_t bytes, void *opaque); /* NULL: the client may not send */
-    /* The client has no more; true: it went well.  False: rpc_stream_fail() has been called. */
-    bool (*finished)(RpcStream *s, void *opaque);
+    /* The client has no more: rpc_stream_finish() answers, now or later.  NULL: that is well. */
+    void (*finished)(RpcStream *s, void *opaque);
     void (*drained)(RpcStream *s, void *opaque); /* what was sent has gone out: there is room for more */
     void (*closed)(RpcStream *s, void *opaque);
 } RpcStreamOps;
@@ -93,6 +93,8 @@ RpcStream *rpc_stream_open(RpcCall *call, const RpcStreamOps *ops, void *opaque)
 bool rpc_stream_send(RpcStream *s, const void *data, size_t bytes);
 bool rpc_stream_full(const RpcStream *s); /* wait for `drained` */
 void rpc_stream_end(RpcStream *s);        /* no more data; the client finishes the stream */
+void rpc_stream_hold(RpcStream *s, bool hold); /* while held its client's socket is not read: what came first is not done with */
+void rpc_stream_finish(RpcStream *s, const GError *err); /* after `finished`; `closed` follows */
 void rpc_stream_fail(RpcStream *s, RpcError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* GErrors whose code is an RpcError. */

@@ -35,8 +35,8 @@ struct RpcConnection {
     GByteArray *in;
     GQueue out; /* of Outgoing */
     gsize backlog;
-    unsigned calls, unanswered;
-    bool readonly, idle_input, taking;
+    unsigned calls, unanswered, holds;
+    bool readonly, idle_input, taking, cut;
     RpcPeer peer;
     GHashTable *streams; /* by serial */
     void *data;
@@ -56,7 +56,7 @@ struct RpcStream {
     void *opaque;
     Header header; /* of its messages */
     gsize backlog;
-    bool ended, failed;
+    bool ended, failed, held, finishing;
 };
 
 /* A whole message with its length; `body` may be NULL. */

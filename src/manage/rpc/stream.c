@@ -17,8 +17,10 @@ RpcStream *rpc_stream_open(RpcCall *call, const RpcStreamOps *ops, void *opaque)
     return s;
 }
 
+/* What it held is read again when its closer says so: a connection that closes is not. */
 static void stream_close(RpcStream *s)
 {
+    s->connection->holds -= s->held;
     g_hash_table_remove(s->connection->streams, GUINT_TO_POINTER(s->header.serial));
     s->ops->closed(s, s->opaque);
     g_free(s);
@@ -78,6 +80,27 @@ void rpc_stream_fail(RpcStream *s, RpcError code, const char *format, ...)
     s->failed = true;
 }
 
+void rpc_stream_hold(RpcStream *s, bool hold)
+{
+    if (s->held == hold)
+        return;
+    s->held = hold;
+    s->connection->holds += hold ? 1 : -1;
+    connection_resume(s->connection);
+}
+
+void rpc_stream_finish(RpcStream *s, const GError *err)
+{
+    if (err)
+        rpc_stream_fail(s, RPC_ERR_OPERATION_FAILED, "%s", err->message);
+    else if (!s->failed)
+        send_status(s, STATUS_OK, NULL, 0);
+    RpcConnection *c = rpc_connection_ref(s->connection);
+    stream_close(s);
+    connection_resume(c);
+    rpc_connection_unref(c);
+}
+
 bool stream_message(RpcConnection *c, const Header *h, const uint8_t *body, gsize bytes, GError **err)
 {
     RpcStream *s = g_hash_table_lookup(c->streams, GUINT_TO_POINTER(h->serial));
@@ -87,13 +110,18 @@ bool stream_message(RpcConnection *c, const Header *h, const uint8_t *body, gsiz
     case STATUS_CONTINUE:
         if (!s->ops->received)
             return error_set(err, ERR_INVALID, "sent data into a stream that only we write");
-        if (!s->failed)
+        if (!s->failed && !s->finishing)
             s->ops->received(s, body, bytes, s->opaque);
         return true;
     case STATUS_OK:
-        if (!s->failed && (!s->ops->finished || s->ops->finished(s, s->opaque)))
-            send_status(s, STATUS_OK, NULL, 0);
-        break;
+        if (s->finishing)
+            return error_set(err, ERR_INVALID, "finished a stream twice");
+        s->finishing = true;
+        if (s->ops->finished && !s->failed)
+            s->ops->finished(s, s->opaque);
+        else
+            rpc_stream_finish(s, NULL);
+        return true;
     default:
         break; /* the client aborts */
     }
