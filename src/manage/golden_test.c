@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "manage/hypervisor/hypervisor.h"
 #include "manage/network/network.h"
+#include "manage/storage/plan.h"
 
 static const HvHost host = { .emulator = "/usr/bin/atoll-vm", .runtime_dir = "/run/atoll", .state_dir = "/var/lib/atoll", .log_dir = "/var/log/atoll", .kvm = true,
                              .cpus = 4, .memory = UINT64_C(8) << 30 };
@@ -76,10 +77,30 @@ static void plan_network(GString *s, const char *xml)
     record_free(n);
 }
 
+/* The volume of its steps: one GiB, which is to become two. */
+static void plan_pool(GString *s, const char *xml)
+{
+    g_autoptr(GError) err = NULL;
+    Pool *p = record_read_xml(&pool_type, xml, 0, NULL, &err);
+    append_error(s, err);
+    for (unsigned step = STORE_BUILD; p && !err && step <= STORE_RESIZE; step++) {
+        g_autofree char *target = store_target(p), *path = g_strdup_printf("%s/%s", target, p->type == POOL_DISK ? "nvme0n1p2" : "v");
+        const Volume v = { .name = "v", .path = path, .capacity = 1 << 30 };
+        g_autoptr(GPtrArray) plan = store_plan(p, step, &v, step == STORE_RESIZE ? UINT64_C(2) << 30 : 1 << 30, &err);
+        for (guint i = 0; plan && i < plan->len; i++) {
+            const StoreCommand *c = plan->pdata[i];
+            g_autofree char *words = g_strjoinv(" ", c->argv);
+            g_string_append_printf(s, "%s: %s%s%s", store_step_names[step], words, c->input ? " < " : "\n", c->input ? c->input : "");
+        }
+        append_error(s, err);
+    }
+    record_free(p);
+}
+
 static const struct {
     const char *kind;
     void (*plan)(GString *s, const char *xml);
-} kinds[] = { { "domain", plan_domain }, { "network", plan_network } };
+} kinds[] = { { "domain", plan_domain }, { "network", plan_network }, { "pool", plan_pool } };
 
 static void check_one(const char *folder, const char *file, void (*plan)(GString *s, const char *xml))
 {

@@ -16,9 +16,10 @@ static void end(RpcCall *call, const GError *err)
         rpc_reply(call, NULL);
 }
 
-void pool_event(ManagedPool *p, int event)
+/* To each who asked for events of that number; `event` is what a lifecycle event says. */
+static void tell(ManagedPool *p, const char *procedure, int number, int event)
 {
-    const Procedure *row = procedure_named("STORAGE_POOL_EVENT_LIFECYCLE");
+    const Procedure *row = procedure_named(procedure);
     GHashTableIter i;
     gpointer client;
     g_hash_table_iter_init(&i, p->realm->daemon->clients);
@@ -26,11 +27,16 @@ void pool_event(ManagedPool *p, int event)
         Client *c = client;
         for (guint n = 0; c->realm == p->realm && c->subscriptions && n < c->subscriptions->len; n++) {
             const Subscription *s = &g_array_index(c->subscriptions, Subscription, n);
-            if (s->class == SUBSCRIBE_POOL && s->event == 0)
-                rpc_event(c->connection, row, g_variant_new("(i@(ss)ii)", s->callback, pool_handle(p), event, 0));
+            if (s->class != SUBSCRIBE_POOL || s->event != number)
+                continue;
+            rpc_event(c->connection, row, number ? g_variant_new("(i@(ss))", s->callback, pool_handle(p)) : g_variant_new("(i@(ss)ii)", s->callback, pool_handle(p), event, 0));
         }
     }
 }
+
+/* virStoragePoolEventID */
+void pool_event(ManagedPool *p, int event) { tell(p, "STORAGE_POOL_EVENT_LIFECYCLE", 0, event); }
+void pool_refreshed(ManagedPool *p) { tell(p, "STORAGE_POOL_EVENT_REFRESH", 1, 0); }
 
 /* ---- lists */
 static bool is_listed(const ManagedPool *p, unsigned flags)
@@ -179,23 +185,7 @@ static void build(Client *c, RpcCall *call, GVariant *args) { job(c, call, args,
 static void refresh(Client *c, RpcCall *call, GVariant *args) { job(c, call, args, POOL_REFRESH); }
 static void delete(Client *c, RpcCall *call, GVariant *args) { job(c, call, args, POOL_DELETE); }
 
-static void destroy(Client *c, RpcCall *call, GVariant *args)
-{
-    ManagedPool *p = pool_of_call(c, call, args);
-    if (!p)
-        return;
-    if (!p->active) {
-        rpc_fail(call, RPC_ERR_OPERATION_INVALID, "storage pool '%s' is not active", p->def->name);
-        return;
-    }
-    p->active = false;
-    g_ptr_array_unref(p->volumes);
-    p->volumes = g_ptr_array_new_with_free_func(record_free);
-    pool_event(p, 3);
-    if (!p->persistent)
-        pool_remove(p);
-    rpc_reply(call, NULL);
-}
+static void destroy(Client *c, RpcCall *call, GVariant *args) { job(c, call, args, POOL_STOP); }
 
 static void undefine(Client *c, RpcCall *call, GVariant *args)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/storage/plan.h"
 
 enum { POOL_EVENT_DEFINED, POOL_EVENT_UNDEFINED, POOL_EVENT_STARTED, POOL_EVENT_STOPPED, POOL_EVENT_CREATED, POOL_EVENT_DELETED };
 
@@ -32,6 +33,7 @@ ManagedPool *pool_add(Realm *r, Pool *def, bool persistent)
     p->driver = store_driver(def->type);
     p->volumes = g_ptr_array_new_with_free_func(record_free);
     p->lane = lane_new();
+    p->watch = -1;
     g_hash_table_insert(r->pools, def->name, p);
     return p;
 }
@@ -41,6 +43,7 @@ void pool_remove(ManagedPool *p)
     if (p->gone)
         return;
     p->gone = true;
+    pool_unwatch(p);
     lane_free(g_steal_pointer(&p->lane));
     g_hash_table_remove(p->realm->pools, p->def->name);
 }
@@ -107,8 +110,9 @@ static bool two_of_a_target(const Realm *r, const Pool *def, GError **err)
     g_hash_table_iter_init(&i, r->pools);
     while (g_hash_table_iter_next(&i, NULL, &p)) {
         const Pool *other = ((ManagedPool *)p)->def;
-        if (strcmp(other->name, def->name) && !g_strcmp0(other->target, def->target))
-            return rpc_error_set(err, RPC_ERR_OPERATION_FAILED, "operation failed: pool '%s' has the folder '%s' already", other->name, def->target);
+        g_autofree char *ours = store_target(def), *theirs = store_target(other);
+        if (strcmp(other->name, def->name) && def->type != POOL_DISK && !g_strcmp0(theirs, ours))
+            return rpc_error_set(err, RPC_ERR_OPERATION_FAILED, "operation failed: pool '%s' has the folder '%s' already", other->name, ours);
         if (strcmp(other->name, def->name) && !strcmp(other->uuid, def->uuid))
             return rpc_error_set(err, RPC_ERR_OPERATION_FAILED, "operation failed: pool '%s' is already defined with uuid %s", other->name, def->uuid);
     }
@@ -120,9 +124,11 @@ static Pool *pool_read(const Realm *r, const char *xml, GError **err)
     Pool *def = record_read_xml(&pool_type, xml, 0, NULL, err);
     bool ok = def && two_of_a_target(r, def, err);
     if (ok && !store_driver(def->type))
-        ok = rpc_error_set(err, RPC_ERR_NO_SUPPORT, "pools of type '%s' are not built; 'dir' is", pool_types[def->type - 1]);
+        ok = rpc_error_set(err, RPC_ERR_NO_SUPPORT, "pools of type '%s' are not built; dir, fs, netfs, logical and disk are", pool_types[def->type - 1]);
     if (!ok)
         g_clear_pointer((void **)&def, record_free);
+    if (ok && !def->target)
+        def->target = store_target(def);
     return def;
 }
 
@@ -215,6 +221,8 @@ static bool pool_begin(Job *j, GError **err)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "storage pool '%s' is not active: `pool-start %s`", name, name);
     if (w->verb == POOL_START && w->pool->active)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "storage pool '%s' is already active", name);
+    if (w->verb == POOL_STOP && !w->pool->active)
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "storage pool '%s' is not active", name);
     if (w->verb == POOL_DELETE && w->pool->active)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "storage pool '%s' is still active: `pool-destroy %s` first", name, name);
     return true;
@@ -225,11 +233,17 @@ static bool pool_run(Job *j, GError **err)
     PoolJob *w = j->data;
     const StoreDriver *s = w->pool->driver;
     const char *tool = w->pool->realm->daemon->image_tool;
+    if (w->pool->realm->in_memory) {
+        pool_memory_found(w->def);
+        return true;
+    }
     switch (w->verb) {
     case POOL_BUILD:
         return s->build(w->def, err);
     case POOL_DELETE:
         return s->delete(w->def, err);
+    case POOL_STOP:
+        return !s->stop || s->stop(w->def, err);
     case POOL_START:
         return s->start(w->def, err) && s->refresh(w->def, tool, &w->found, err);
     default:
@@ -237,25 +251,45 @@ static bool pool_run(Job *j, GError **err)
     }
 }
 
+/* found NULL: in memory, where the volumes are as they are. */
 static void take_found(ManagedPool *p, Pool *def, GPtrArray *found)
 {
-    g_ptr_array_unref(p->volumes);
-    p->volumes = g_ptr_array_ref(found);
+    if (found) {
+        g_ptr_array_unref(p->volumes);
+        p->volumes = g_ptr_array_ref(found);
+    }
     p->def->capacity = def->capacity;
     p->def->allocation = def->allocation;
     p->def->available = def->available;
+}
+
+static void stopped(ManagedPool *p)
+{
+    p->active = false;
+    pool_unwatch(p);
+    g_ptr_array_unref(p->volumes);
+    p->volumes = g_ptr_array_new_with_free_func(record_free);
+    pool_event(p, POOL_EVENT_STOPPED);
+    if (!p->persistent)
+        pool_remove(p);
 }
 
 static void pool_done(Job *j, GError *err)
 {
     PoolJob *w = j->data;
     ManagedPool *p = w->pool;
-    if (!err && w->found && !p->gone) {
+    bool looked = w->verb == POOL_START || w->verb == POOL_REFRESH;
+    if (!err && looked && !p->gone) {
         take_found(p, w->def, w->found);
         if (w->verb == POOL_START) {
             p->active = true;
             pool_event(p, POOL_EVENT_STARTED);
+            pool_watch(p);
+        } else {
+            pool_refreshed(p);
         }
+    } else if (!err && w->verb == POOL_STOP && !p->gone) {
+        stopped(p);
     } else if (err && w->verb == POOL_START && !p->persistent && !p->gone) {
         pool_remove(p);
     }
@@ -263,8 +297,10 @@ static void pool_done(Job *j, GError *err)
         rpc_fail_error(w->call, err);
     else if (w->call)
         rpc_reply(w->call, w->with_handle ? g_variant_new("(@(ss))", pool_handle(p)) : NULL);
-    else if (err)
+    else if (err && w->verb == POOL_START)
         g_warning("pool '%s' does not start: %s", p->def->name, err->message);
+    else if (err)
+        g_info("pool '%s': %s", p->def->name, err->message);
     if (w->found)
         g_ptr_array_unref(w->found);
     record_free(w->def);
@@ -311,6 +347,8 @@ static bool volume_run(Job *j, GError **err)
     const StoreDriver *s = w->pool->driver;
     const char *tool = w->pool->realm->daemon->image_tool;
     bool ok = false;
+    if (w->pool->realm->in_memory)
+        return true;
     switch (w->verb) {
     case VOLUME_CREATE:
         ok = s->create(w->def, tool, w->volume, w->from, j->cancel, err);
@@ -333,6 +371,8 @@ static void volume_done(Job *j, GError *err)
     VolumeJob *w = j->data;
     if (w->found && !w->pool->gone)
         take_found(w->pool, w->def, w->found);
+    if (!err && w->pool->realm->in_memory)
+        pool_memory_volume(w->pool, w->verb, w->volume, w->from, w->bytes);
     if (err)
         rpc_fail_error(w->call, err);
     else

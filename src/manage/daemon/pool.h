@@ -10,6 +10,8 @@ typedef struct ManagedPool {
     GPtrArray *volumes; /* Volume; never NULL */
     Lane *lane;
     const StoreDriver *driver;
+    int watch; /* inotify; -1: none */
+    guint watch_source, look_timer;
 } ManagedPool;
 
 ManagedPool *pool_ref(ManagedPool *p);
@@ -28,13 +30,20 @@ bool pool_define(Realm *r, const char *xml, bool persistent, ManagedPool **ret, 
 bool pool_undefine(ManagedPool *p, GError **err);
 bool pool_set_autostart(ManagedPool *p, bool on, GError **err);
 void pool_event(ManagedPool *p, int event);
+void pool_refreshed(ManagedPool *p);
 void pools_load(Daemon *d);
 
 /* ---- jobs; each answers the call, which may be NULL */
-typedef enum PoolVerb { POOL_START, POOL_BUILD, POOL_REFRESH, POOL_DELETE } PoolVerb;
+typedef enum PoolVerb { POOL_START, POOL_STOP, POOL_BUILD, POOL_REFRESH, POOL_DELETE } PoolVerb;
 void pool_job(ManagedPool *p, PoolVerb verb, bool with_handle, RpcCall *call);
 typedef enum VolumeVerb { VOLUME_CREATE, VOLUME_REMOVE, VOLUME_RESIZE, VOLUME_WIPE } VolumeVerb;
 /* CREATE takes `v`, and copies `from`; the others have names only, and look again when their turn comes. */
 void volume_job(ManagedPool *p, VolumeVerb verb, Volume *v, const Volume *from, uint64_t bytes, RpcCall *call);
 /* Bytes of a file up or down as the call's stream, by a thread of its own (transfer.c); answers the call where it returns true.  length 0: all. */
 bool transfer_start(RpcCall *call, ManagedPool *p, const char *path, bool up, guint64 offset, guint64 length, GError **err);
+/* ---- pool_watch.c: looks again by itself when something has changed in the folder of an active pool */
+void pool_watch(ManagedPool *p);
+void pool_unwatch(ManagedPool *p);
+/* ---- pool_memory.c: of a realm in memory */
+void pool_memory_found(Pool *def);
+void pool_memory_volume(ManagedPool *p, VolumeVerb verb, Volume *v, const Volume *from, uint64_t bytes);

@@ -1,7 +1,6 @@
 /* dir.c - a pool that is a folder: each file in it is a volume. */
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <inttypes.h>
 #include <json-glib/json-glib.h>
@@ -13,28 +12,11 @@
 
 #include "base/error.h"
 #include "manage/storage/store.h"
+#include "manage/storage/tools.h"
 
 enum { WIPE_CHUNK = 1 << 20 };
 
-const StoreDriver *store_driver(PoolType type) { return type == POOL_DIR ? &dir_store : NULL; }
-
-/* Runs atoll-img; what it says at last is the error. */
-static bool run_tool(char **ret_out, GCancellable *cancel, GError **err, const char *const *argv)
-{
-    g_autoptr(GSubprocess) process = g_subprocess_newv(argv, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, err);
-    g_autofree char *out = NULL, *said = NULL;
-    if (!process)
-        return false;
-    bool ok = g_subprocess_communicate_utf8(process, NULL, cancel, &out, &said, err);
-    if (!ok)
-        g_subprocess_force_exit(process);
-    else if (!(ok = g_subprocess_get_successful(process)))
-        error_set(err, ERR_IO, "%s", said && *g_strchomp(said) ? said : "atoll-img failed without a word");
-    if (ok && ret_out)
-        *ret_out = g_steal_pointer(&out);
-    return ok;
-}
-#define RUN(out, cancel, err, ...) run_tool(out, cancel, err, (const char *const[]){ __VA_ARGS__, NULL })
+#define RUN(out, cancel, err, ...) tool_run((const char *const[]){ __VA_ARGS__, NULL }, NULL, out, cancel, err)
 
 /* ---- what a file is */
 static Permissions *permissions_of(const struct stat *st)
@@ -165,7 +147,7 @@ static bool create_image(const char *tool, const Volume *v, GError **err)
     if (v->capacity != RECORD_NONE)
         g_ptr_array_add(argv, size);
     g_ptr_array_add(argv, NULL);
-    return run_tool(NULL, NULL, err, (const char *const *)argv->pdata);
+    return tool_run((const char *const *)argv->pdata, NULL, NULL, NULL, err);
 }
 
 static bool copy_image(const char *tool, const Volume *v, const Volume *from, GCancellable *cancel, GError **err)
@@ -232,18 +214,35 @@ static bool zero_fill(int fd, uint64_t bytes, GCancellable *cancel, GError **err
     return !bytes;
 }
 
-static bool dir_wipe(const Pool *p, const Volume *v, GCancellable *cancel, GError **err)
+bool store_wipe(const Pool *p, const Volume *v, GCancellable *cancel, GError **err)
 {
     int fd = open(v->path, O_WRONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return error_set_errno(err, errno, "cannot open '%s'", v->path);
-    bool ok = zero_fill(fd, st.st_size, cancel, err);
-    close(fd);
+    off_t bytes = fd < 0 ? -1 : lseek(fd, 0, SEEK_END); /* of a device too */
+    bool ok = bytes >= 0 && lseek(fd, 0, SEEK_SET) == 0;
+    if (!ok)
+        error_set_errno(err, errno, "cannot open '%s'", v->path);
+    ok = ok && zero_fill(fd, bytes, cancel, err);
+    if (fd >= 0)
+        close(fd);
     return ok;
 }
 
-const StoreDriver dir_store = {
-    .type = POOL_DIR, .summary = "a folder", .build = dir_build, .start = dir_start, .delete = dir_delete, .refresh = dir_refresh, .create = dir_create,
-    .remove = dir_remove, .resize = dir_resize, .wipe = dir_wipe,
-};
+/* ---- the same folder, with what is mounted there */
+static bool is_mount(const char *path)
+{
+    struct stat here, above;
+    g_autofree char *parent = g_build_filename(path, "..", NULL);
+    return !stat(path, &here) && !stat(parent, &above) && here.st_dev != above.st_dev;
+}
+
+static bool mount_start(const Pool *p, GError **err)
+{
+    return dir_start(p, err) && (is_mount(p->target) || tool_step(p, STORE_START, NULL, 0, NULL, NULL, err));
+}
+
+static bool mount_stop(const Pool *p, GError **err) { return !is_mount(p->target) || tool_step(p, STORE_STOP, NULL, 0, NULL, NULL, err); }
+
+#define FOLDER .build = dir_build, .delete = dir_delete, .refresh = dir_refresh, .create = dir_create, .remove = dir_remove, .resize = dir_resize, .wipe = store_wipe
+const StoreDriver dir_store = { .type = POOL_DIR, .summary = "a folder", .start = dir_start, FOLDER };
+const StoreDriver fs_store = { .type = POOL_FS, .summary = "a file system of a device", .start = mount_start, .stop = mount_stop, FOLDER };
+const StoreDriver netfs_store = { .type = POOL_NETFS, .summary = "a file system of a server", .start = mount_start, .stop = mount_stop, FOLDER };

@@ -1,5 +1,5 @@
 #pragma once
-#include <glib.h>
+#include <gio/gio.h>
 #include <stdbool.h>
 
 #include "schema/storage.h"
@@ -12,6 +12,7 @@ typedef struct StoreDriver {
     const char *summary;
     bool (*build)(const Pool *p, GError **err);           /* makes what is not there */
     bool (*start)(const Pool *p, GError **err);           /* looks whether it is there */
+    bool (*stop)(const Pool *p, GError **err);            /* may be NULL: nothing to do */
     bool (*delete)(const Pool *p, GError **err);          /* only when it is empty */
     /* Volume records; sizes of the pool itself are set in `p`. */
     bool (*refresh)(Pool *p, const char *tool, GPtrArray **ret_volumes, GError **err);
@@ -22,7 +23,8 @@ typedef struct StoreDriver {
     bool (*wipe)(const Pool *p, const Volume *v, GCancellable *cancel, GError **err);
 } StoreDriver;
 
-extern const StoreDriver dir_store;
+extern const StoreDriver dir_store, fs_store, netfs_store, logical_store, disk_store;
 const StoreDriver *store_driver(PoolType type); /* NULL: there is none */
 /* Format, sizes and backing image of a file as a volume; `tool` is atoll-img. */
 Volume *volume_probe(const char *tool, const char *path, GError **err);
+bool store_wipe(const Pool *p, const Volume *v, GCancellable *cancel, GError **err); /* zeros, by its path */
