@@ -89,9 +89,12 @@ const DeviceType *const device_types[] = {
     &virtio_tablet_pci_type,
     &qemu_xhci_type,
     &nec_usb_xhci_type,
+    &piix3_usb_uhci_type,
+    &piix4_usb_uhci_type,
     &usb_tablet_type,
     &usb_mouse_type,
     &usb_kbd_type,
+    &usb_storage_type,
     &pflash_type,
     NULL,
 };

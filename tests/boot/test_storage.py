@@ -8,6 +8,7 @@ import unittest
 import guest
 import guest_disk
 import guests
+import qmp
 import tap
 
 NEEDS_LONG = unittest.skipUnless(guest.LONG, "takes minutes: make test-long")
@@ -175,11 +176,72 @@ class Sata(unittest.TestCase):
                 self.shell(vm, "dmesg | grep -c 'NCQ (depth 32)'", r"\b1\b")
                 self.shell(vm, WRITE, "# ")
                 after = self.shell(vm, "md5sum < /dev/sda", r"[0-9a-f]{32}")
+                self.shell(vm, "grep -c 'MSI.*ahci' /proc/interrupts", r"\b1\b(?=\r)")
                 self.shell(vm, "dmesg | grep -cE 'ata[0-9].*(exception|failed|error)'", r"\b0\b(?=\r)")
                 vm.send("exit\r")
                 self.assertEqual(vm.wait(60), 0)
             self.assertNotEqual(after, before)
             self.assertEqual(after, md5(disk))
+
+    @NEEDS_LONG
+    def test_errors(self):
+        """A block that cannot be read: Linux learns from log 10h which of the commands it was, and the others come through."""
+        with guest.temporary_folder() as folder:
+            disk = os.path.join(folder, "disk.img")
+            with open(disk, "wb") as out:
+                out.write(os.urandom(DISK_BYTES))
+            with guest.Guest("-nographic", "-nodefaults", "-serial", "stdio", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("amd64"),
+                             "-initrd", guests.initramfs("amd64"), "-append", "console=ttyS0 quiet atoll.mode=shell", "-device", "ahci,id=sata",
+                             "-blockdev", "driver=raw,node-name=d,file.driver=blkdebug,file.inject-error.0.iotype=read,file.inject-error.0.sector=2000,"
+                             f"file.inject-error.0.errno=5,file.file.driver=file,file.file.filename={disk}",
+                             "-device", "ide-hd,drive=d,bus=sata.0", terminal=True) as vm:
+                vm.expect("A shell in the guest", 200)
+                self.shell(vm, "dd if=/dev/sda of=/dev/null bs=512 skip=2000 count=1 2>&1 | grep -c 'Input/output error'", r"\b1\b(?=\r)")
+                self.shell(vm, "dmesg | grep -c 'failed command: READ FPDMA QUEUED'", r"\b[1-9]\d*\b(?=\r)")
+                self.shell(vm, "dmesg | grep -c 'error: { UNC }'", r"\b[1-9]\d*\b(?=\r)")
+                self.shell(vm, "dmesg | grep -ciE 'log page|link is slow|SRST failed'", r"\b0\b(?=\r)")
+                with open(disk, "rb") as file:
+                    file.seek(4096 * 512)
+                    expected = hashlib.md5(file.read(1 << 20)).hexdigest()
+                self.shell(vm, "dd if=/dev/sda bs=512 skip=4096 count=2048 2>/dev/null | md5sum", expected)
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+
+
+class Usb(unittest.TestCase):
+    """Linux's usb-storage on a stick: it reads all of it, writes at odd places, and hears of one that is pulled out."""
+    shell = Linux.shell
+
+    def check(self, controller):
+        with guest.temporary_folder() as folder:
+            disk, qmp_path = os.path.join(folder, "disk.img"), os.path.join(folder, "qmp")
+            with open(disk, "wb") as out:
+                out.write(os.urandom(DISK_BYTES))
+            before = md5(disk)
+            with guest.Guest("-nographic", "-nodefaults", "-serial", "stdio", "-m", "256", "-accel", "dbt", "-kernel", guests.kernel("amd64"),
+                             "-initrd", guests.initramfs("amd64", more=["xhci_pci", "uhci_hcd", "usb-storage"]), "-append", "console=ttyS0 quiet atoll.mode=shell",
+                             "-qmp", f"unix:{qmp_path},server=on,wait=off", "-device", f"{controller},id=usb", "-drive", f"file={disk},format=raw,if=none,id=d",
+                             "-device", "usb-storage,drive=d,bus=usb.0,id=stick,serial=S-18", terminal=True) as vm:
+                vm.expect("A shell in the guest", 200)
+                self.shell(vm, "until [ -b /dev/sda ]; do sleep 1; done; md5sum < /dev/sda", before)
+                self.shell(vm, WRITE, "# ")
+                after = self.shell(vm, "md5sum < /dev/sda", r"[0-9a-f]{32}")
+                self.shell(vm, "dmesg | grep -cE 'usb.*(reset|error)|I/O error'", r"\b0\b(?=\r)")
+                with qmp.Qmp(qmp_path) as monitor:
+                    monitor.run("device_del", id="stick")
+                self.shell(vm, "while [ -b /dev/sda ]; do sleep 1; done; dmesg | grep -c 'USB disconnect'", r"\b1\b(?=\r)")
+                vm.send("exit\r")
+                self.assertEqual(vm.wait(60), 0)
+            self.assertNotEqual(after, before)
+            self.assertEqual(after, md5(disk))
+
+    @NEEDS_LONG
+    def test_xhci(self):
+        self.check("qemu-xhci")
+
+    @NEEDS_LONG
+    def test_uhci(self):
+        self.check("piix3-usb-uhci")
 
 
 class Floppy(unittest.TestCase):

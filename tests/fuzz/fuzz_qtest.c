@@ -34,7 +34,8 @@ static const FuzzMachine machines[] = {
     { "virtio_net", "virtio-net*", "-netdev user,id=n,restrict=on -device virtio-net-pci,netdev=n" },
     { "virtio_rng", "virtio-rng*", "-device virtio-rng-pci" },
     { "virtio_scsi", "virtio-scsi*", DISK_AS("d") CD_AS("c") "-device virtio-scsi-pci,id=s -device scsi-hd,drive=d,bus=s.0 -device scsi-cd,drive=c,bus=s.0" },
-    { "xhci", "*xhci*", "-device qemu-xhci,id=x -device usb-tablet,bus=x.0 -device usb-kbd,bus=x.0 -device usb-mouse,bus=x.0" },
+    { "uhci", "*uhci*", "-device piix3-usb-uhci,id=x -device usb-tablet,bus=x.0 " DISK_AS("d") "-device usb-storage,bus=x.0,drive=d" },
+    { "xhci", "*xhci*", "-device qemu-xhci,id=x -device usb-tablet,bus=x.0 -device usb-kbd,bus=x.0 -device usb-mouse,bus=x.0 " DISK_AS("d") "-device usb-storage,bus=x.0,drive=d" },
     { NULL },
 };
 

@@ -1,4 +1,5 @@
 /* fuzz_xhci.c - the USB 3 controller under any registers, rings and contexts, with a keyboard, a mouse and a tablet. */
+#include "block/block.h"
 #include "console/input.h"
 #include "devices/usb/usb.h"
 #include "fuzz.h"
@@ -140,6 +141,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r.machine->input = input_hub_create();
     Device *d = device_new(r.machine, &qemu_xhci_type, NULL, NULL, NULL);
     g_assert_true(pci_plug((PciDevice *)d, r.bus, DEVFN, NULL) && device_realize(d, NULL));
+    BlkNode *disk = fuzz_add_image(&r, "disk", 1 << 20);
+    Device *storage = device_new(r.machine, &usb_storage_type, NULL, (const char *[]){ "port", "4", "drive", "disk", NULL }, NULL);
+    g_assert_true(device_plug(storage, NULL, NULL, NULL));
     plug(&r, &usb_kbd_type, "1");
     plug(&r, &usb_mouse_type, "2");
     plug(&r, &usb_tablet_type, "3");
@@ -153,5 +157,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     InputHub *h = r.machine->input;
     fuzz_rig_destroy(&r);
     input_hub_destroy(h);
+    blk_close(disk);
     return 0;
 }

@@ -10,6 +10,7 @@
 const Field scsi_unit_fields[] = {
     { F(ScsiUnit, cd), .role = FIELD_HOST },
     { F(ScsiUnit, atapi), .role = FIELD_HOST },
+    { F(ScsiUnit, removable), .role = FIELD_HOST },
     { FO(ScsiUnit, model), .role = FIELD_HOST },
     { FO(ScsiUnit, firmware), .role = FIELD_HOST },
     { FO(ScsiUnit, serial), .role = FIELD_HOST },
@@ -154,7 +155,7 @@ static ScsiStep inquiry(ScsiUnit *u, ScsiTask *t, unsigned arg)
         return scsi_illegal(u, ASC_INVALID_FIELD);
     memset(t->buf, 0, 36);
     t->buf[0] = u->cd ? 5 : 0;
-    t->buf[1] = u->cd ? 0x80 : 0;     /* removable */
+    t->buf[1] = u->cd || u->removable ? 0x80 : 0;
     t->buf[2] = u->atapi ? 0 : 5;     /* SPC-3 */
     t->buf[3] = u->atapi ? 0x21 : 2;  /* response format */
     t->buf[4] = 31;

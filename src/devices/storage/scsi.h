@@ -25,7 +25,7 @@ typedef enum ScsiStep { SCSI_GOOD, SCSI_FAILED, SCSI_REPLY, SCSI_READ, SCSI_VERI
 
 typedef struct ScsiUnit {
     /* What it is: set by its owner. */
-    bool cd, atapi;
+    bool cd, atapi, removable;
     const char *model, *firmware, *serial;
     Disk *disk;
     /* State that the guest sees. */

@@ -108,12 +108,23 @@ void usb_bus_init(UsbBus *b, Device *controller, const UsbBusOps *ops, unsigned 
     bus_init_for(&b->bus, controller, &usb_bus_type);
 }
 
+void usb_bus_quiesce(UsbBus *b)
+{
+    for (unsigned i = 0; i < b->n_ports; i++) {
+        UsbDevice *u = b->port[i].device;
+        if (u && u->model->quiesce)
+            u->model->quiesce(u);
+    }
+}
+
 void usb_bus_finish(UsbBus *b)
 {
     if (!b->ops)
         return;
     for (unsigned i = 0; i < b->n_ports; i++) {
         UsbDevice *u = b->port[i].device;
+        if (u && u->model->let_go)
+            u->model->let_go(u);
         if (u) {
             u->bus = NULL;
             u->lock = &u->dev.lock;

@@ -4,7 +4,8 @@
 #include "devices/usb/usb.h"
 
 enum { STRING_MAKER = 1, STRING_NAME, STRING_SERIAL, FEATURE_HALT = 0, FEATURE_WAKEUP = 1, SELF_POWERED = 1 };
-enum { CONFIG_VALUE = 5, CONFIG_ATTRIBUTES = 7, ATTRIBUTE_WAKEUP = 0x20, ENDPOINT_ATTRIBUTES = 3, ENDPOINT_INTERVAL = 6, INTERRUPT = 3 };
+enum { CONFIG_VALUE = 5, CONFIG_ATTRIBUTES = 7, ATTRIBUTE_WAKEUP = 0x20, ENDPOINT_ATTRIBUTES = 3, ENDPOINT_PACKET = 4, ENDPOINT_INTERVAL = 6,
+       BULK = 2, INTERRUPT = 3, HIGH_SPEED_BULK_PACKET = 512 };
 
 UsbSetup usb_setup_parse(const uint8_t raw[USB_SETUP_BYTES])
 {
@@ -54,6 +55,15 @@ static uint8_t high_speed_interval(uint8_t ms)
     return n;
 }
 
+static void at_high_speed(uint8_t *endpoint)
+{
+    unsigned kind = endpoint[ENDPOINT_ATTRIBUTES] & 3;
+    if (kind == INTERRUPT)
+        endpoint[ENDPOINT_INTERVAL] = high_speed_interval(endpoint[ENDPOINT_INTERVAL]);
+    else if (kind == BULK) /* 5.8.3 */
+        endpoint[ENDPOINT_PACKET + 1] = HIGH_SPEED_BULK_PACKET >> 8, endpoint[ENDPOINT_PACKET] = 0;
+}
+
 static UsbStatus configuration(const UsbDevice *u, const UsbSetup *s, bool high, uint8_t *data, unsigned *actual)
 {
     uint8_t d[256];
@@ -62,8 +72,8 @@ static UsbStatus configuration(const UsbDevice *u, const UsbSetup *s, bool high,
     memcpy(d, u->model->configuration, bytes);
     d[1] = s->value >> 8;
     for (unsigned at = 0; high && at + ENDPOINT_INTERVAL < bytes; at += d[at])
-        if (d[at + 1] == USB_DT_ENDPOINT && (d[at + ENDPOINT_ATTRIBUTES] & 3) == INTERRUPT)
-            d[at + ENDPOINT_INTERVAL] = high_speed_interval(d[at + ENDPOINT_INTERVAL]);
+        if (d[at + 1] == USB_DT_ENDPOINT)
+            at_high_speed(d + at);
     return answer(d, bytes, s, data, actual);
 }
 

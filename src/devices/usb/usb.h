@@ -42,6 +42,9 @@ typedef struct UsbModel {
     UsbStatus (*control)(UsbDevice *u, const UsbSetup *s, uint8_t *data, unsigned *actual);
     UsbStatus (*transfer)(UsbDevice *u, UsbTransfer *t);
     void (*reset)(UsbDevice *u);   /* by the bus */
+    /* Optional.  Returns when nothing is under way; gives up the lock while it waits.  let_go: without the lock, the controller goes. */
+    void (*quiesce)(UsbDevice *u);
+    void (*let_go)(UsbDevice *u);
 } UsbModel;
 
 struct UsbDevice {
@@ -58,11 +61,13 @@ struct UsbDevice {
 };
 
 #define USB_DEVICE_FIELDS(T, m)                                                                                                             \
+    USB_DEVICE_STATE_FIELDS(T, m),                                                                                                          \
+    { FN(T, m.serial, "serial"), .role = FIELD_PROP, .doc = "serial number that the guest reads" }
+#define USB_DEVICE_STATE_FIELDS(T, m) /* all but the serial number */                                                                        \
     { FO(T, m.model), .role = FIELD_HOST },                                                                                                 \
     { FO(T, m.bus), .role = FIELD_HOST },                                                                                                   \
     { FO(T, m.lock), .role = FIELD_HOST },                                                                                                  \
     { FN(T, m.port_name, "port"), .role = FIELD_PROP, .doc = "port of the bus, from 1; the first free one if not given" },                  \
-    { FN(T, m.serial, "serial"), .role = FIELD_PROP, .doc = "serial number that the guest reads" },                                         \
     { F(T, m.port), .role = FIELD_HOST },                                                                                                   \
     { F(T, m.speed), .role = FIELD_HOST },                                                                                                  \
     { F(T, m.address), .doc = "as the guest has set it" },                                                                                  \
@@ -103,6 +108,7 @@ struct UsbBus {
 };
 
 void usb_bus_init(UsbBus *b, Device *controller, const UsbBusOps *ops, unsigned n_ports, uint8_t speeds);
+void usb_bus_quiesce(UsbBus *b); /* before the state is saved; lock held, which this may give up */
 void usb_bus_finish(UsbBus *b); /* also of one that was never begun; devices are let go of */
 
-extern const DeviceType usb_tablet_type, usb_mouse_type, usb_kbd_type, qemu_xhci_type, nec_usb_xhci_type;
+extern const DeviceType usb_tablet_type, usb_mouse_type, usb_kbd_type, usb_storage_type, qemu_xhci_type, nec_usb_xhci_type, piix3_usb_uhci_type, piix4_usb_uhci_type;

@@ -308,6 +308,7 @@ static void unrealize(Device *d)
 }
 
 static void reset(Device *d, ResetKind k) { reset_controller((Xhci *)d); }
+static void pre_save(Device *d) { usb_bus_quiesce(&((Xhci *)d)->bus); }
 
 static bool slots_ok(const Xhci *x)
 {
@@ -364,6 +365,6 @@ static const PciInfo nec_info = { .vendor = 0x1033, .device = 0x0194, .class_cod
 
 #define XHCI_TYPE(type_name, text, info)                                                                                                    \
     { .name = type_name, .summary = text, .spec = "xHCI 1.2", .size = sizeof(Xhci), .version = 1, .fields = fields, .windows = windows,     \
-      .pci = info, .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load }
+      .pci = info, .realize = realize, .unrealize = unrealize, .reset = reset, .pre_save = pre_save, .post_load = post_load }
 const DeviceType qemu_xhci_type = XHCI_TYPE("qemu-xhci", "USB 3 controller (xHCI)", &qemu_info);
 const DeviceType nec_usb_xhci_type = XHCI_TYPE("nec-usb-xhci", "USB 3 controller (xHCI) with the identity of NEC's uPD720200", &nec_info);

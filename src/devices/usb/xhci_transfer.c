@@ -160,6 +160,7 @@ static bool run_one(Xhci *x, Transfer *t)
     RingEntry r = read_transfer(x, e, t);
     if (r == RING_EMPTY || x->usbsts & STS_HOST_ERROR)
         return false;
+    e->waits = false; /* a wakeup from within is not for it */
     unsigned code = r == RING_BAD ? CC_TRB_ERROR : !u ? CC_TRANSACTION_ERROR : is_control(e) ? run_control(x, u, t) : run_other(x, u, t);
     e->waits = !code;
     if (!code)
