@@ -102,7 +102,7 @@ static const RecordField port_forward_fields[] = {
     { RF(PortForward, to_port, RK_UINT, "@toPort"), .min = 1, .max = 65535, .doc = "its port; the same where not given" },
     END
 };
-static const RecordType port_forward_type = { .element = "portForward", .size = sizeof(PortForward), .fields = port_forward_fields };
+const RecordType port_forward_type = { .element = "portForward", .size = sizeof(PortForward), .fields = port_forward_fields };
 
 static const RecordField network_fields[] = {
     { RF(Network, ipv6, RK_WORD, "@ipv6"), .words = record_yes_no, .doc = "IPv6 between the guests" },

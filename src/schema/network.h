@@ -56,4 +56,4 @@ typedef struct Network {
     GPtrArray *forwarders, *dns_hosts, *ips, *routes, *port_forwards;
 } Network;
 
-extern const RecordType network_type, dhcp_host_type, dhcp_range_type, dns_host_type;
+extern const RecordType network_type, port_forward_type, dhcp_host_type, dhcp_range_type, dns_host_type;

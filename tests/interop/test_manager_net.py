@@ -123,6 +123,53 @@ class Networks(unittest.TestCase):
             time.sleep(0.05)
         self.assertNotIn("vnet0", run("ip", "-n", self.inside, "-o", "link"))
 
+    def rules(self):
+        return run("ip", "netns", "exec", self.inside, "nft", "list", "table", "inet", "atoll_atbr0")
+
+    def test_changes_of_a_running_network(self):
+        self.virsh("net-define", self.path)
+        self.virsh("net-start", "nat")
+        host = "<host mac='52:54:00:aa:bb:02' name='db' ip='192.168.77.11'/>"
+        self.virsh("net-update", "nat", "add", "ip-dhcp-host", host, "--live", "--config")
+        done = self.virsh("net-update", "nat", "add", "ip-dhcp-host", host, "--live", check=False)
+        self.assertIn("already", done.stdout)
+        conf = os.path.join(self.daemon.folder, "run/networks/atbr0.conf")
+        with open(conf, encoding="utf-8") as file:
+            self.assertIn("dhcp-host=52:54:00:aa:bb:02,192.168.77.11,db", file.read())
+        self.virsh("net-update", "nat", "add", "forward", "<portForward port='8080' to='192.168.77.11' toPort='80'/>", "--live")
+        self.assertIn("tcp dport 8080 dnat ip to 192.168.77.11:80", self.rules())
+        self.assertIn("port='8080'", self.virsh("net-dumpxml", "nat"))
+        self.assertNotIn("port='8080'", self.virsh("net-dumpxml", "nat", "--inactive"))
+        # what runs is found again, and what is missing of it is made again
+        self.daemon.kill()
+        run("ip", "netns", "exec", self.inside, "nft", "delete", "table", "inet", "atoll_atbr0")
+        run("pkill", "-F", os.path.join(self.daemon.folder, "run/networks/atbr0.pid"))
+        self.daemon.start()
+        self.assertIn("port='8080'", self.virsh("net-dumpxml", "nat"))
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not ("8080" in run("ip", "netns", "exec", self.inside, "nft", "list", "ruleset") and self.traces()[2]):
+            time.sleep(0.1)
+        self.assertIn("8080", self.rules())
+        self.assertTrue(self.traces()[2])
+        self.virsh("net-update", "nat", "delete", "forward", "<portForward port='8080' to='192.168.77.11'/>", "--live")
+        self.assertNotIn("8080", self.rules())
+        self.virsh("net-destroy", "nat")
+        self.assertIn("name='db'", self.virsh("net-dumpxml", "nat"))
+        self.virsh("net-update", "nat", "modify", "ip-dhcp-host", "<host mac='52:54:00:aa:bb:02' ip='192.168.77.12'/>", "--config")
+        self.assertIn("192.168.77.12", self.virsh("net-dumpxml", "nat"))
+        for words, section, xml in (("no such", "dns-host", "<host ip='1.2.3.4'/>"), ("is not an IP address", "ip-dhcp-host", "<host ip='x' name='y'/>"),
+                                    ("cannot be updated", "bridge", "<bridge name='x'/>")):
+            done = self.virsh("net-update", "nat", "delete", section, xml, "--config", check=False)
+            self.assertIn(words, done.stdout)
+
+    def test_transient_network(self):
+        self.virsh("net-create", self.path)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.virsh("net-list", "--name"), "nat")
+        self.virsh("net-destroy", "nat")
+        self.assertEqual(self.virsh("net-list", "--all", "--name"), "")
+
     def test_cards_without_a_network(self):
         with open(self.path.replace("net.xml", "lost.xml"), "w", encoding="utf-8") as out:
             out.write(MACHINE.format(kernel="/k", initrd="/i", line="/l"))

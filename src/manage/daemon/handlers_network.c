@@ -5,6 +5,7 @@
 #include "manage/daemon/net.h"
 
 enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16, LIST_NO_AUTOSTART = 32 };
+enum { XML_INACTIVE = 1 };
 
 static ManagedNetwork *of_call(Client *c, RpcCall *call, GVariant *args)
 {
@@ -145,8 +146,10 @@ static void undefine(Client *c, RpcCall *call, GVariant *args)
 
 static void get_xml(Client *c, RpcCall *call, GVariant *args)
 {
+    guint flags;
     ManagedNetwork *n = of_call(c, call, args);
-    g_autofree char *xml = n ? record_write_xml(n->def, 0) : NULL;
+    g_variant_get_child(args, 1, "u", &flags);
+    g_autofree char *xml = n ? record_write_xml((flags & XML_INACTIVE) && n->next ? n->next : n->def, 0) : NULL;
     if (n)
         rpc_reply(call, g_variant_new("(s)", xml));
 }
@@ -210,7 +213,27 @@ static void get_leases(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(a(sximsmssumsms)u)", &b, found));
 }
 
+static void update(Client *c, RpcCall *call, GVariant *args)
+{
+    guint command, section, flags;
+    int parent;
+    const char *xml;
+    ManagedNetwork *n = of_call(c, call, args);
+    if (!n)
+        return;
+    g_variant_get(args, "(@(ss)uui&su)", NULL, &command, &section, &parent, &xml, &flags);
+    network_update(n, command, section, parent, xml, flags, call);
+}
+
+static void list_ports(Client *c, RpcCall *call, GVariant *args)
+{
+    if (of_call(c, call, args))
+        rpc_reply(call, g_variant_new("(@a((ss)s)u)", g_variant_new_array(G_VARIANT_TYPE("((ss)s)"), NULL, 0), 0));
+}
+
 const Handler network_handlers[] = {
+    { "NETWORK_UPDATE", update },
+    { "NETWORK_LIST_ALL_PORTS", list_ports },
     { "CONNECT_LIST_ALL_NETWORKS", list_all },
     { "CONNECT_LIST_NETWORKS", list_names },
     { "CONNECT_LIST_DEFINED_NETWORKS", list_names },

@@ -17,6 +17,7 @@ void network_unref(ManagedNetwork *n)
     if (!g_atomic_ref_count_dec(&n->refs))
         return;
     record_free(n->def);
+    record_free(n->next);
     g_free(n);
 }
 
@@ -114,13 +115,30 @@ ManagedNetwork *network_define(Realm *r, const char *xml, bool persistent, GErro
         record_free(def);
         return NULL;
     }
-    if (old && !old->active)
-        network_remove(old), old = NULL;
-    if (old) { /* the running one goes on as it is until its next start */
-        record_free(def);
+    if (old && old->active) { /* goes on as it is until its next start, or `net-update` */
+        record_free(old->next);
+        old->next = def;
+        old->persistent |= persistent;
         return old;
     }
-    return network_add(r, def, persistent);
+    bool autostart = old && old->autostart;
+    if (old)
+        network_remove(old);
+    old = network_add(r, def, persistent);
+    old->autostart = autostart;
+    return old;
+}
+
+/* The table's key is the definition's name.  keep: what was there is that of the next start. */
+static void take_next(ManagedNetwork *n, bool keep)
+{
+    Network *was = n->def;
+    g_hash_table_steal(n->realm->networks, was->name);
+    n->def = n->next;
+    n->next = keep ? was : NULL;
+    if (!keep)
+        record_free(was);
+    g_hash_table_insert(n->realm->networks, n->def->name, n);
 }
 
 static void load(const char *name, const char *text, void *opaque)
@@ -132,9 +150,47 @@ static void load(const char *name, const char *text, void *opaque)
         g_warning("the definition of network '%s' cannot be read, and is left as it is: %s", name, err->message);
         return;
     }
-    ManagedNetwork *n = network_add(d->machines, def, true);
-    g_autofree char *folder = networks_folder(d), *record = g_build_filename(folder, name, NULL);
-    n->active = g_file_test(record, G_FILE_TEST_EXISTS) && interface_exists(def->bridge);
+    network_add(d->machines, def, true);
+}
+
+/* One that an earlier daemon started: what is missing of it is made again. */
+static void load_live(const char *name, const char *text, void *opaque)
+{
+    Daemon *d = opaque;
+    g_autoptr(GError) err = NULL;
+    Network *live = record_read_xml(&network_type, text, RECORD_LIVE, NULL, &err);
+    ManagedNetwork *n = live ? network_by_name(d->machines, live->name) : NULL;
+    if (!live || !live->bridge || !interface_exists(live->bridge)) {
+        g_info("network '%s' was started and is gone: %s", name, err ? err->message : "it has no bridge");
+        record_free(live);
+        return;
+    }
+    if (!n) {
+        n = network_add(d->machines, live, false);
+    } else if (!record_equal(n->def, live)) {
+        n->next = live;
+        take_next(n, true);
+    } else {
+        record_free(live);
+    }
+    n->active = true;
+    network_mend(n);
+}
+
+bool network_set_config(ManagedNetwork *n, Network *def, GError **err)
+{
+    g_autofree char *folder = definitions_folder(n->realm), *text = record_write_xml(def, 0);
+    if (!n->persistent || (!n->realm->in_memory && !store_write(folder, def->name, text, err))) {
+        if (!n->persistent)
+            rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "network '%s' is transient: it has no definition to change", def->name);
+        record_free(def);
+        return false;
+    }
+    record_free(n->next);
+    n->next = def;
+    if (!n->active)
+        take_next(n, false);
+    return true;
 }
 
 /* ---- jobs */
@@ -170,18 +226,16 @@ static bool job_run(Job *j, GError **err)
     return true;
 }
 
-/* The record says that the network was started: a later daemon takes it for active. */
+/* The record says that the network was started, and as what: a later daemon takes it up. */
 static void keep_record(ManagedNetwork *n, bool there)
 {
-    g_autofree char *folder = networks_folder(n->realm->daemon), *path = g_build_filename(folder, n->def->name, NULL);
-    if (n->realm->in_memory)
-        return;
-    g_mkdir_with_parents(folder, 0755);
-    if (there)
-        g_file_set_contents(path, "", 0, NULL);
-    else
-        remove(path);
+    g_autofree char *folder = networks_folder(n->realm->daemon), *text = record_write_xml(n->def, RECORD_LIVE);
+    g_autoptr(GError) err = NULL;
+    if (!n->realm->in_memory && !(there ? store_write(folder, n->def->name, text, &err) : store_remove(folder, n->def->name, &err)))
+        g_warning("%s", err->message);
 }
+
+void network_keep_live(ManagedNetwork *n) { keep_record(n, true); }
 
 static void job_done(Job *j, GError *err)
 {
@@ -189,6 +243,8 @@ static void job_done(Job *j, GError *err)
     ManagedNetwork *n = w->network;
     if (!err && !n->gone) {
         n->active = w->start;
+        if (!n->active && n->next)
+            take_next(n, false);
         keep_record(n, w->start);
         network_event(n, w->start ? NETWORK_STARTED : NETWORK_STOPPED);
     }
@@ -226,7 +282,9 @@ static void load_autostart(const char *name, const char *text, void *opaque)
 void networks_load(Daemon *d)
 {
     g_autofree char *folder = definitions_folder(d->machines), *autostart = autostart_folder(d->machines);
+    g_autofree char *records = networks_folder(d);
     store_each(folder, load, d);
+    store_each(records, load_live, d);
     store_each(autostart, load_autostart, d);
 }
 

@@ -5,7 +5,8 @@
 typedef struct ManagedNetwork {
     gatomicrefcount refs;
     Realm *realm;
-    Network *def;
+    Network *def;  /* what runs, while it does */
+    Network *next; /* of its next start, where that differs; NULL: def */
     bool active, persistent, autostart, gone;
     Lane *lane;
 } ManagedNetwork;
@@ -23,6 +24,12 @@ bool network_set_autostart(ManagedNetwork *n, bool on, GError **err);
 /* Starts or stops; answers the call, which may be NULL. */
 void network_job(ManagedNetwork *n, bool start, bool with_handle, RpcCall *call);
 void networks_load(Daemon *d);
+void network_keep_live(ManagedNetwork *n); /* writes the record of what runs */
+void network_mend(ManagedNetwork *n);      /* makes what is missing of one that runs; a job */
+/* The definition of the next start: written, and taken (on false it is freed). */
+bool network_set_config(ManagedNetwork *n, Network *def, GError **err);
+/* One host, range, name or port more or less (virNetworkUpdate); answers the call. */
+void network_update(ManagedNetwork *n, unsigned command, unsigned section, int parent, const char *xml, unsigned flags, RpcCall *call);
 /* virNetworkEventLifecycleType */
 typedef enum NetworkEvent { NETWORK_DEFINED, NETWORK_UNDEFINED, NETWORK_STARTED, NETWORK_STOPPED } NetworkEvent;
 void network_event(ManagedNetwork *n, NetworkEvent event);

@@ -160,12 +160,14 @@ static bool run_rules(const char *rules, GError **err)
 
 static char *file_of(const NetPlan *p, const char *suffix) { return g_strdup_printf("%s/%s.%s", p->folder, p->bridge, suffix); }
 
+/* 0: it does not run.  By its arguments: a process of that number may be another's, or one that has ended and waits for its parent. */
 static int dnsmasq_pid(const NetPlan *p)
 {
-    g_autofree char *path = file_of(p, "pid"), *text = NULL;
+    g_autofree char *path = file_of(p, "pid"), *conf = file_of(p, "conf"), *text = NULL, *words = NULL;
     int pid = g_file_get_contents(path, &text, NULL, NULL) ? atoi(text) : 0;
-    g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid), *comm = NULL;
-    return pid > 0 && g_file_get_contents(comm_path, &comm, NULL, NULL) && g_str_has_prefix(comm, "dnsmasq") ? pid : 0;
+    g_autofree char *arguments = g_strdup_printf("/proc/%d/cmdline", pid);
+    gsize bytes;
+    return pid > 1 && g_file_get_contents(arguments, &words, &bytes, NULL) && memmem(words, bytes, conf, strlen(conf)) ? pid : 0;
 }
 
 static void stop_dnsmasq(const NetPlan *p)
@@ -174,7 +176,7 @@ static void stop_dnsmasq(const NetPlan *p)
     if (!pid)
         return;
     kill(pid, SIGTERM);
-    for (int i = 0; i < 100 && !kill(pid, 0); i++)
+    for (int i = 0; i < 100 && dnsmasq_pid(p) == pid; i++)
         g_usleep(20000);
 }
 
@@ -187,6 +189,9 @@ static bool start_dnsmasq(const NetPlan *p, GError **err)
         return true;
     if (g_mkdir_with_parents(p->folder, 0755) < 0)
         return error_set_errno(err, errno, "cannot make the folder '%s'", p->folder);
+    g_autofree char *before = NULL;
+    if (dnsmasq_pid(p) && g_file_get_contents(conf, &before, NULL, NULL) && !strcmp(before, p->dnsmasq))
+        return true; /* it serves this already */
     if (!g_file_set_contents(conf, p->dnsmasq, -1, err))
         return false;
     stop_dnsmasq(p);
@@ -224,6 +229,14 @@ bool net_apply(const NetPlan *p, GError **err)
     nl_socket_free(s);
     if (!ok)
         net_undo(p);
+    return ok;
+}
+
+bool net_change(const NetPlan *p, GError **err)
+{
+    struct nl_sock *s = p->owned ? netlink(err) : NULL;
+    bool ok = !p->owned || (s && make_owned(s, p, err));
+    nl_socket_free(s);
     return ok;
 }
 

@@ -27,6 +27,8 @@ typedef struct NetPlan {
 NetPlan *net_plan(const Network *n, const char *folder, GError **err);
 void net_plan_free(NetPlan *p);
 bool net_apply(const NetPlan *p, GError **err);
+/* The same of a network that runs: what is missing or has changed; on failure nothing is taken away. */
+bool net_change(const NetPlan *p, GError **err);
 void net_undo(const NetPlan *p);
 /* A tap interface that stays until it is removed, in a bridge. */
 bool tap_create(const char *name, const char *bridge, unsigned mtu, GError **err);
