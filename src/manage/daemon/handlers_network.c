@@ -148,10 +148,11 @@ static void get_xml(Client *c, RpcCall *call, GVariant *args)
 {
     guint flags;
     ManagedNetwork *n = of_call(c, call, args);
+    if (!n)
+        return;
     g_variant_get_child(args, 1, "u", &flags);
-    g_autofree char *xml = n ? record_write_xml((flags & XML_INACTIVE) && n->next ? n->next : n->def, 0) : NULL;
-    if (n)
-        rpc_reply(call, g_variant_new("(s)", xml));
+    g_autofree char *xml = record_write_xml((flags & XML_INACTIVE) && n->next ? n->next : n->def, 0);
+    rpc_reply(call, g_variant_new("(s)", xml));
 }
 
 static void get_bridge(Client *c, RpcCall *call, GVariant *args)

@@ -143,6 +143,7 @@ static void check(const RecordType *t, const char *text, RecordFlags flags)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     FuzzInput in = { data, size };
     const RecordType *t = &FUZZ_DOCUMENT;
     unsigned how = fuzz_take(&in, 1);

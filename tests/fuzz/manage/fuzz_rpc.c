@@ -240,6 +240,7 @@ static void remove_tree(const char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     FuzzInput in = { data, size };
     g_autoptr(GError) err = NULL;
     Rig r = { .dir = g_dir_make_tmp("rpc-fuzz-XXXXXX", NULL), .fd = { -1, -1 } };
