@@ -7,7 +7,7 @@ TSAN_TESTS = accel/dbt_smp_test accel/dbt_smc_test accel/dbt_event_test accel/db
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 
-.PHONY: all build run test test-long bench bench-img bench-disk bench-manage fuzz tsan format install deps clean
+.PHONY: all build run test test-long bench bench-img bench-disk bench-manage bench-start fuzz tsan format install deps clean
 all: build
 
 deps:
@@ -62,6 +62,11 @@ bench-disk: build
 bench-manage: build
 	@scripts/install-deps libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt qemu-system-x86
 	tests/bench/manage.py $(BENCH)
+
+# From exec to a guest's first byte, and what an idle machine costs, against QEMU.
+bench-start: build
+	@scripts/install-deps qemu-system-x86
+	tests/bench/start.py $(BENCH)
 
 # Device fuzzers under libFuzzer (clang), FUZZ_SECONDS each.
 fuzz: deps

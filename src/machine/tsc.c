@@ -15,33 +15,35 @@ static uint64_t khz_by_cpuid(void)
 }
 
 typedef struct Sample {
-    uint64_t tsc;
+    uint64_t tsc, gap; /* gap: ticks between which the moment was */
     int64_t ns;
 } Sample;
 
 /* Both clocks at one moment: the tightest of a few tries, because the thread may be preempted between the readings. */
 static Sample sample(void)
 {
-    Sample best = { 0 };
-    uint64_t best_gap = UINT64_MAX;
+    Sample best = { .gap = UINT64_MAX };
     for (unsigned i = 0; i < 8; i++) {
         struct timespec t;
         uint64_t before = __rdtsc();
         clock_gettime(CLOCK_MONOTONIC, &t);
         uint64_t gap = __rdtsc() - before;
-        if (gap < best_gap) {
-            best_gap = gap;
-            best = (Sample){ before + gap / 2, t.tv_sec * 1000000000ll + t.tv_nsec };
-        }
+        if (gap < best.gap)
+            best = (Sample){ before + gap / 2, gap, t.tv_sec * 1000000000ll + t.tv_nsec };
     }
     return best;
 }
 
+/* As long as it takes to know it to 50 in a million, which is the drift of a good quartz: a millisecond where nothing disturbs,
+ * for a machine should start at once.  At most MAX_STEPS. */
 static uint64_t khz_by_measuring(void)
 {
-    Sample a = sample();
-    nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    Sample b = sample();
+    enum { STEP_NS = 1000000, MAX_STEPS = 20, PER_MILLION = 50 };
+    Sample a = sample(), b = a;
+    for (unsigned i = 0; i < MAX_STEPS && (b.tsc - a.tsc) * PER_MILLION <= (a.gap + b.gap) / 2 * 1000000; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
+        b = sample();
+    }
     return (unsigned __int128)(b.tsc - a.tsc) * 1000000 / (b.ns - a.ns);
 }
 

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "accel/accel.h"
 #include "vmm/daemon.h"
 #include "vmm/options.h"
 #include "vmm/vm.h"
@@ -26,6 +27,7 @@ int vm_main(int argc, char **argv)
     g_autoptr(VmConfig) config = config_new();
     g_autoptr(GArray) inherited = sandbox_inherited();
     signal(SIGPIPE, SIG_IGN);
+    accel_prepare();
     if (!options_parse(config, argc, argv, &err))
         return fail(err);
     if (config->answer)

@@ -150,12 +150,12 @@ void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b)
 /* ---- life */
 static bool write_template(int fd, const void *miss)
 {
-    const void *page[4096 / sizeof(void *)];
-    for (unsigned n = 0; n < G_N_ELEMENTS(page); n++)
-        page[n] = miss;
+    const void *part[JUMP_SIZE / 8];
+    for (unsigned n = 0; n < G_N_ELEMENTS(part); n++)
+        part[n] = miss;
     bool ok = true;
-    for (size_t at = 0; at < sizeof(((DbtJumps *)NULL)->entry); at += sizeof(page))
-        ok = ok && pwrite(fd, page, sizeof(page), at) == sizeof(page);
+    for (size_t at = 0; at < sizeof(((DbtJumps *)NULL)->entry); at += sizeof(part))
+        ok = ok && pwrite(fd, part, sizeof(part), at) == sizeof(part);
     return ok;
 }
 
@@ -180,8 +180,7 @@ void dbt_jumps_create(DbtVcpu *v)
         close(v->jump_template);
         v->jump_template = -1;
     }
-    fill(v, &v->shared_jumps);
-    drop_second(&v->shared_jumps, 0);
+    dbt_jumps_init(v, &v->shared_jumps);
 }
 
 void dbt_jumps_destroy(DbtVcpu *v)

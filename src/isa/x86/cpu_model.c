@@ -81,6 +81,26 @@ static CpuidRegs host_cpuid(uint32_t leaf, uint32_t subleaf)
     return r;
 }
 
+/* CPUID leaves that have been read: below a hypervisor each costs tens of microseconds, and hundreds of features stand in a dozen. */
+typedef struct HostLeaves {
+    struct { uint32_t leaf, subleaf; CpuidRegs regs; } known[24];
+    unsigned n;
+} HostLeaves;
+
+static CpuidRegs known_leaf(HostLeaves *l, uint32_t leaf, uint32_t subleaf)
+{
+    for (unsigned i = 0; i < l->n; i++)
+        if (l->known[i].leaf == leaf && l->known[i].subleaf == subleaf)
+            return l->known[i].regs;
+    CpuidRegs regs = host_cpuid(leaf, subleaf);
+    if (l->n < G_N_ELEMENTS(l->known)) {
+        l->known[l->n].leaf = leaf;
+        l->known[l->n].subleaf = subleaf;
+        l->known[l->n++].regs = regs;
+    }
+    return regs;
+}
+
 static uint32_t reg_of(CpuidRegs r, unsigned reg) { return (const uint32_t[]){ r.eax, r.ebx, r.ecx, r.edx }[reg]; }
 
 static void host_identity(CpuModel *m)
@@ -103,6 +123,7 @@ static void host_identity(CpuModel *m)
 
 void cpu_model_host(CpuModel *m)
 {
+    HostLeaves leaves = { .n = 0 };
     *m = (CpuModel){ .name = "host" };
     host_identity(m);
     CpuidRegs sizes = host_cpuid(0x80000008, 0);
@@ -112,7 +133,7 @@ void cpu_model_host(CpuModel *m)
     for (unsigned f = FEAT_ALWAYS + 1; f < FEAT_COUNT; f++) {
         const CpuFeatureInfo *i = &cpu_feature_table[f];
         bool has_leaf = i->leaf <= (i->leaf & 0x80000000 ? m->xlevel : m->level);
-        if (has_leaf && reg_of(host_cpuid(i->leaf, i->subleaf), i->reg) >> i->bit & 1)
+        if (has_leaf && reg_of(known_leaf(&leaves, i->leaf, i->subleaf), i->reg) >> i->bit & 1)
             set_feature(m, f, true);
     }
     set_feature(m, FEAT_X2APIC, true);       /* from the interrupt controller, not from the CPU */
