@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "manage/rpc/rpc_inside.h"
 
-enum { READ_BYTES = 64 << 10, KEEPALIVE_PING = 1, KEEPALIVE_PONG = 2 };
+enum { READ_BYTES = 64 << 10 };
 
 static void outgoing_free(Outgoing *o)
 {
@@ -70,17 +70,6 @@ static void give_up(RpcConnection *c, GError *err)
     g_info("client of process %" G_GINT64_FORMAT ": %s", c->peer.pid, err->message);
     g_error_free(err);
     rpc_close_connection(c);
-}
-
-GByteArray *message_new(const Header *h, const void *body, gsize bytes)
-{
-    GByteArray *m = g_byte_array_sized_new(LENGTH_BYTES + HEADER_BYTES + bytes);
-    const uint32_t words[] = { LENGTH_BYTES + HEADER_BYTES + bytes, h->program, h->version, h->procedure, h->type, h->serial, h->status };
-    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
-        be_put(m, words[i], 4);
-    if (bytes)
-        g_byte_array_append(m, body, bytes);
-    return m;
 }
 
 /* A byte that carries a descriptor stands outside of messages. */
@@ -183,11 +172,7 @@ static bool keepalive_message(RpcConnection *c, const Header *h)
 
 static bool dispatch(RpcConnection *c, const uint8_t *at, gsize bytes, GError **err)
 {
-    const uint8_t *p = at;
-    uint32_t words[HEADER_BYTES / 4];
-    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
-        words[i] = be_get(p + 4 * i, 4);
-    const Header h = { words[0], words[1], words[2], words[3], words[4], words[5] };
+    const Header h = message_header(at);
     at += HEADER_BYTES;
     bytes -= HEADER_BYTES;
     if (h.program == RPC_PROGRAM_KEEPALIVE)

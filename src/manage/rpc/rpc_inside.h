@@ -1,17 +1,7 @@
 #pragma once
+#include "manage/rpc/message.h"
 #include "manage/rpc/rpc.h"
 /* rpc_inside.h - what the files of rpc share. */
-typedef enum MessageType { MESSAGE_CALL, MESSAGE_REPLY, MESSAGE_EVENT, MESSAGE_STREAM, MESSAGE_CALL_FDS, MESSAGE_REPLY_FDS, MESSAGE_HOLE } MessageType;
-typedef enum MessageStatus { STATUS_OK, STATUS_ERROR, STATUS_CONTINUE } MessageStatus;
-
-/* In the order of the wire, behind the length. */
-typedef struct Header {
-    uint32_t program, version;
-    int32_t procedure;
-    uint32_t type, serial, status;
-} Header;
-enum { LENGTH_BYTES = 4, HEADER_BYTES = 24 };
-
 struct RpcServer {
     RpcHandlers handlers;
     void *opaque;
@@ -59,8 +49,6 @@ struct RpcStream {
     bool ended, failed, held, finishing;
 };
 
-/* A whole message with its length; `body` may be NULL. */
-GByteArray *message_new(const Header *h, const void *body, gsize bytes);
 /* Takes the array and the descriptor (-1: none). */
 void connection_send(RpcConnection *c, GByteArray *message, int fd);
 RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly);
