@@ -1,0 +1,3 @@
+#pragma once
+/* main.h - the program atoll. */
+int cli_main(int argc, char **argv);
