@@ -13,6 +13,7 @@ import tap
 from image import call, content, random_data, steps
 
 BLKIO = os.path.join(os.environ.get("ATOLL_BUILD", "build"), "tests/interop/blkio")
+IMG = os.path.join(os.environ.get("ATOLL_BUILD", "build"), "bin/atoll-img")
 SIZE = 9 << 20
 QEMU = unittest.skipUnless(shutil.which("qemu-img") and shutil.which("qemu-io"), "needs qemu-img and qemu-io (package qemu-utils)")
 SEVEN = unittest.skipUnless(shutil.which("7zz"), "needs 7zz (package 7zip)")
@@ -123,6 +124,33 @@ class Interop(Folder):
         call(BLKIO, "run", "qcow", image, text="write 512 512 7\n")
         want = want[:512] + b"\7" * 512 + want[1024:]
         self.assertTrue(self.theirs("qcow", image) == want == self.ours("qcow", image), "written over")
+
+    def test_aes(self):
+        """The encryption that was before LUKS, in qcow and qcow2: made by both, filled and changed by both."""
+        secret, raw = ["--object", "secret,id=s0,data=longer than sixteen bytes"], "driver=raw,file.filename=" + self.raw(6)
+        for fmt in ("qcow", "qcow2"):
+            for maker in (IMG, "qemu-img"):
+                with self.subTest(fmt, maker=maker):
+                    image = self.path("aes." + fmt)
+                    tree = f"driver={fmt},encrypt.key-secret=s0,file.driver=file,file.filename={image}"
+                    call(maker, "create", *secret, "-f", fmt, "-o", "encrypt.format=aes,encrypt.key-secret=s0", image, SIZE)
+                    call(maker, "convert", *secret, "-n", "--image-opts", raw, "--target-image-opts", tree)
+                    for judge in (IMG, "qemu-img"):
+                        call(judge, "compare", *secret, "--image-opts", raw, tree)
+                    call("qemu-io", *secret, "--image-opts", tree, "-c", "write -P 5 1000000 70000", "-c", "write -z 0 65536")
+                    call(IMG, "io", *secret, "--image-opts", tree, "-c", "read -P 5 1000000 70000", "-c", "read -P 0 0 65536", "-c", "write -P 6 2000100 1000",
+                         "-c", f"write -P 7 {SIZE - 512} 512")
+                    call("qemu-io", *secret, "--image-opts", tree, "-c", "read -P 6 2000100 1000", "-c", f"read -P 7 {SIZE - 512} 512")
+                    self.assertIn("encrypted: yes", call(IMG, "info", image))
+                    self.assertIn("encrypt.key-secret", call(IMG, "io", "-c", "write 0 512", image, ok=False))
+                    wrong = call(IMG, "io", "--object", "secret,id=s0,data=x", "--image-opts", tree, "-c", "read -P 6 2000128 512", ok=False)
+                    self.assertIn("Pattern verification failed", wrong) # nothing in the image tells a wrong one
+                    if fmt == "qcow2":
+                        call("qemu-img", "check", *secret, "--image-opts", tree)
+                        call(IMG, "snapshot", *secret, "--image-opts", "-c", "one", tree)
+                        call(IMG, "io", *secret, "--image-opts", tree, "-c", "write -P 8 2000128 512")
+                        call("qemu-img", "snapshot", *secret, "--image-opts", "-a", "one", tree)
+                        call("qemu-io", *secret, "--image-opts", tree, "-c", "read -P 6 2000128 512")
 
     def test_backing(self):
         """qcow and vmdk over another image."""

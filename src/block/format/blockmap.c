@@ -60,6 +60,24 @@ void blockmap_uuid(uint8_t uuid[16])
 
 /* ---- one block: [at, at + len) lies within it */
 
+/* Data that have a place; `off` is where they are in the disk. */
+static int move_data(BlockMap *m, BlkOp op, uint64_t off, uint64_t host, uint64_t len, struct iovec *iov, unsigned niov)
+{
+    if (!m->ops->crypt)
+        return blk_perform(m->file, op, 0, host, len, iov, niov);
+    g_autofree uint8_t *piece = g_malloc(len);
+    if (op == BLK_WRITE) {
+        iov_read(iov, niov, 0, piece, len);
+        return m->ops->crypt(m, true, off, piece, len) ? blk_pwrite(m->file, host, piece, len) : -EIO;
+    }
+    int status = blk_pread(m->file, host, piece, len);
+    if (!status && !m->ops->crypt(m, false, off, piece, len))
+        status = -EIO;
+    if (!status)
+        iov_write(iov, niov, 0, piece, len);
+    return status;
+}
+
 static int read_backing(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov)
 {
     uint64_t has = n->backing && off < n->backing->size ? MIN(len, n->backing->size - off) : 0;
@@ -84,7 +102,7 @@ static int read_block(BlockMap *m, uint64_t off, uint64_t len, struct iovec *iov
         iov_fill(iov, niov, 0, 0, len);
         return 0;
     case BLOCK_DATA:
-        return blk_perform(m->file, BLK_READ, 0, p.host + within, len, iov, niov);
+        return move_data(m, BLK_READ, off, p.host + within, len, iov, niov);
     case BLOCK_PACKED:
         break;
     }
@@ -116,12 +134,12 @@ static int append_block(BlockMap *m, uint64_t off, uint64_t len, struct iovec *i
 /* New room is zero already, as it lies behind the file's end: of a block that was a hole only the part is written. */
 static int write_new(BlockMap *m, const BlockPlace *was, uint64_t host, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov)
 {
-    bool nothing_around = was->kind == BLOCK_ZERO || (was->kind == BLOCK_HOLE && !m->node->backing);
+    bool nothing_around = !m->ops->crypt && (was->kind == BLOCK_ZERO || (was->kind == BLOCK_HOLE && !m->node->backing));
     if (nothing_around || len == m->block_bytes)
-        return blk_perform(m->file, BLK_WRITE, 0, host + off % m->block_bytes, len, iov, niov);
+        return move_data(m, BLK_WRITE, off, host + off % m->block_bytes, len, iov, niov);
     g_autofree uint8_t *block = g_malloc0(m->block_bytes);
     int status = merged(m, off, len, iov, niov, block);
-    return status ? status : blk_pwrite(m->file, host, block, m->block_bytes);
+    return status ? status : move_data(m, BLK_WRITE, off - off % m->block_bytes, host, m->block_bytes, &(struct iovec){ block, m->block_bytes }, 1);
 }
 
 static int write_block(BlockMap *m, uint64_t off, uint64_t len, struct iovec *iov, unsigned niov)
@@ -134,7 +152,7 @@ static int write_block(BlockMap *m, uint64_t off, uint64_t len, struct iovec *io
     if (m->ops->append)
         return append_block(m, off, len, iov, niov);
     if (p.kind == BLOCK_DATA)
-        return blk_perform(m->file, BLK_WRITE, 0, p.host + off % m->block_bytes, len, iov, niov);
+        return move_data(m, BLK_WRITE, off, p.host + off % m->block_bytes, len, iov, niov);
     if (!m->ops->reserve)
         return -EROFS;
     status = m->ops->reserve(m, block, &host);
@@ -248,7 +266,7 @@ int blockmap_map(BlockMap *m, uint64_t off, uint64_t len, BlkExtent *ret)
     ret->allocated = first.kind != BLOCK_HOLE;
     ret->zero = first.kind == BLOCK_ZERO;
     ret->compressed = first.kind == BLOCK_PACKED;
-    ret->has_host = first.kind == BLOCK_DATA;
+    ret->has_host = first.kind == BLOCK_DATA && !m->ops->crypt;
     ret->host = first.host + within;
     return status;
 }

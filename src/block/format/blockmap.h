@@ -31,6 +31,7 @@ typedef struct BlockMapOps {
     int (*unpack)(BlockMap *m, const BlockPlace *from, uint8_t *to); /* where blocks may be packed */
     int (*append)(BlockMap *m, uint64_t block, const uint8_t *data); /* instead of reserve(): only whole blocks, once each */
     int (*flush)(BlockMap *m);                                       /* optional: what append() kept in memory */
+    bool (*crypt)(BlockMap *m, bool encrypt, uint64_t off, uint8_t *data, size_t bytes); /* optional: blocks of data are enciphered */
 } BlockMapOps;
 
 struct BlockMap {

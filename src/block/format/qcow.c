@@ -1,7 +1,7 @@
 /*
  * qcow.c - the first version of QEMU's format: two levels of tables, no reference counts.
  *
- * All fields big endian.  An entry's top bit marks a compressed cluster, whose length stands below it, the offset
+ * All fields big endian.  Data may be enciphered, by AES without a header (luks.h).  An entry's top bit marks a compressed cluster, whose length stands below it, the offset
  * below that.
  */
 #include <errno.h>
@@ -9,8 +9,9 @@
 
 #include "base/error.h"
 #include "block/format/blockmap.h"
+#include "block/format/luks/luks.h"
 
-enum { VERSION = 1, HEADER_BYTES = 48, MAX_NAME = 1023, MAX_L1 = 1 << 22 };
+enum { VERSION = 1, HEADER_BYTES = 48, MAX_NAME = 1023, MAX_L1 = 1 << 22, ENCRYPTED_AES = 1 };
 #define COMPRESSED (1ull << 63)
 
 typedef struct __attribute__((packed)) QcowHeader {
@@ -32,6 +33,8 @@ typedef struct Qcow {
     uint64_t l1_off, l1_entries;
     uint64_t *l1, **l2; /* as in the file; l2: those that were read, by number.  Guarded by l2_lock */
     GMutex l2_lock;
+    uint32_t encryption;
+    Luks *cipher; /* NULL: not encrypted, or the passphrase is not known */
 } Qcow;
 
 static uint64_t l2_bytes(const Qcow *q) { return 8ull << q->l2_bits; }
@@ -119,6 +122,13 @@ static int qcow_enter(BlockMap *m, uint64_t block, uint64_t host)
     return status;
 }
 
+static bool qcow_crypt(BlockMap *m, bool encrypt, uint64_t off, uint8_t *data, size_t bytes)
+{
+    const Qcow *q = (Qcow *)m;
+    return q->cipher && luks_crypt(q->cipher, encrypt, off / LUKS_SECTOR, data, bytes);
+}
+
+static const BlockMapOps encrypted_ops = { .find = qcow_find, .reserve = qcow_reserve, .enter = qcow_enter, .unpack = qcow_unpack, .crypt = qcow_crypt };
 static const BlockMapOps ops = { .find = qcow_find, .reserve = qcow_reserve, .enter = qcow_enter, .unpack = qcow_unpack };
 
 static bool qcow_probe(const uint8_t *head, size_t n) { return n >= HEADER_BYTES && !memcmp(head, "QFI\xfb\0\0\0\1", 8); }
@@ -128,8 +138,8 @@ static const char *flaw(const QcowHeader *h, uint64_t file_size)
     uint64_t size = GUINT64_FROM_BE(h->size);
     if (!qcow_probe((const uint8_t *)h, sizeof(*h)))
         return "it has no qcow head of version 1";
-    if (h->encryption)
-        return "it is encrypted, with a cipher that is broken: convert it with QEMU";
+    if (GUINT32_FROM_BE(h->encryption) > ENCRYPTED_AES)
+        return "it is encrypted in a way that is not known";
     if (h->cluster_bits < 9 || h->cluster_bits > 16 || h->l2_bits < 6 || h->l2_bits > 13)
         return "its clusters or tables have an impossible size";
     if (size > INT64_MAX - (1ull << 30) || size >> (h->cluster_bits + h->l2_bits) >= MAX_L1)
@@ -151,7 +161,8 @@ static int load(BlkNode *n, const QcowHeader *h)
     q->l1_off = GUINT64_FROM_BE(h->l1_off);
     q->l1 = g_malloc0(q->l1_entries * 8 + 8);
     q->l2 = g_new0(uint64_t *, q->l1_entries + 1);
-    blockmap_init(&q->map, &ops, n, n->file, 1ull << h->cluster_bits);
+    q->encryption = GUINT32_FROM_BE(h->encryption);
+    blockmap_init(&q->map, q->encryption ? &encrypted_ops : &ops, n, n->file, 1ull << h->cluster_bits);
     g_mutex_init(&q->l2_lock);
     q->map.end = n->file->size;
     int status = blk_pread(n->file, q->l1_off, q->l1, q->l1_entries * 8);
@@ -160,6 +171,24 @@ static int load(BlkNode *n, const QcowHeader *h)
         status = blk_pread(n->file, GUINT64_FROM_BE(h->backing_off), n->backing_name, GUINT32_FROM_BE(h->backing_bytes));
     }
     return status;
+}
+
+/* Without a passphrase an image may be looked at, but not its data. */
+static bool open_crypt(BlkNode *n, KeyVals *options, GError **err)
+{
+    Qcow *q = n->state;
+    const char *format = keyvals_take(options, "encrypt.format"), *secret = keyvals_take(options, "encrypt.key-secret");
+    if (!q->encryption)
+        return (!format && !secret) || error_set(err, ERR_INVALID, "cannot use '%s' as was asked: it is not encrypted", n->filename);
+    if (format && !g_str_equal(format, "aes"))
+        return error_set(err, ERR_INVALID, "cannot open '%s': it is encrypted by aes, not by '%s'", n->filename, format);
+    n->align = LUKS_SECTOR;
+    if (secret)
+        return (q->cipher = luks_without_header(n->file, secret, err)) != NULL;
+    if (!n->read_only)
+        return error_set(err, ERR_DENIED, "cannot open '%s': it is encrypted: give encrypt.key-secret=ID and --object secret,id=ID,file=PATH", n->filename);
+    n->warning = g_strdup_printf("'%s' is encrypted: to read its data give encrypt.key-secret=ID", n->filename);
+    return true;
 }
 
 static bool qcow_open(BlkNode *n, KeyVals *options, GError **err)
@@ -171,7 +200,9 @@ static bool qcow_open(BlkNode *n, KeyVals *options, GError **err)
         status = load(n, &h);
     if (status)
         return error_set_errno(err, -status, "cannot read disk image '%s'", n->filename);
-    return !wrong || error_set(err, ERR_INVALID, "cannot use '%s' as a qcow image: %s", n->filename, wrong);
+    if (wrong)
+        return error_set(err, ERR_INVALID, "cannot use '%s' as a qcow image: %s", n->filename, wrong);
+    return open_crypt(n, options, err);
 }
 
 static void qcow_close(BlkNode *n)
@@ -180,6 +211,7 @@ static void qcow_close(BlkNode *n)
     if (q->map.ops)
         g_mutex_clear(&q->l2_lock);
     blockmap_clear(&q->map);
+    luks_free(q->cipher);
     for (uint64_t i = 0; q->l2 && i < q->l1_entries; i++)
         g_free(q->l2[i]);
     g_free(q->l2);
@@ -189,28 +221,57 @@ static void qcow_close(BlkNode *n)
 static int qcow_perform(BlkNode *n, BlkReq *r) { return blockmap_perform(n->state, r); }
 static int qcow_map(BlkNode *n, uint64_t off, uint64_t len, BlkExtent *ret) { return blockmap_map(n->state, off, len, ret); }
 
+static void qcow_info(BlkNode *n, BlkInfo *ret)
+{
+    const Qcow *q = n->state;
+    ret->cluster_bytes = q->map.block_bytes;
+    ret->encrypted = q->encryption;
+}
+
 /* ---- creating */
+
+static const char *const encryptions[] = { "aes", NULL };
 
 static const BlkOption qcow_options[] = {
     { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true },
     { "backing_file", BLK_STRING, .doc = "image with what is not written here; its format is guessed later", .create = true },
     { "backing_fmt", BLK_STRING, .doc = "its format: checked, but the image has no place for it", .create = true },
+    { "encrypt.format", BLK_CHOICE, .doc = "aes: the guest's data are encrypted, weakly", .choices = encryptions, .create = true, .open = true },
+    { "encrypt.key-secret", BLK_STRING, .doc = "id of the secret with the passphrase", .create = true, .open = true },
+    { "encryption", BLK_BOOL, .doc = "on: the same as encrypt.format=aes", .create = true },
     { 0 },
 };
+
+static bool take_encryption(KeyVals *options, const BlkNode *file, bool *ret, GError **err)
+{
+    unsigned which = G_N_ELEMENTS(encryptions);
+    const char *secret = keyvals_take(options, "encrypt.key-secret");
+    *ret = false;
+    if (!keyvals_take_choice(options, "encrypt.format", encryptions, &which, err) || !keyvals_take_bool(options, "encryption", ret, err))
+        return false;
+    *ret |= which < G_N_ELEMENTS(encryptions);
+    if (*ret && !secret)
+        return error_set(err, ERR_INVALID, "encryption needs encrypt.key-secret=ID of a secret: --object secret,id=ID,file=PATH");
+    Luks *l = *ret ? luks_without_header((BlkNode *)file, secret, err) : NULL; /* is there one? */
+    luks_free(l);
+    return !*ret || l;
+}
 
 /* With a backing file clusters are one sector, so that little is copied. */
 static bool qcow_create(BlkNode *file, KeyVals *options, GError **err)
 {
     uint64_t size = 0;
+    bool encrypted;
     const char *backing = keyvals_take(options, "backing_file");
     keyvals_take(options, "backing_fmt");
-    if (!keyvals_take_number(options, "size", 0, 1ull << 43, &size, err) || !keyvals_end(options, err))
+    if (!keyvals_take_number(options, "size", 0, 1ull << 43, &size, err) || !take_encryption(options, file, &encrypted, err) ||
+        !keyvals_end(options, err))
         return false;
     if (backing && strlen(backing) > MAX_NAME)
         return error_set(err, ERR_INVALID, "backing_file must have at most %d bytes", MAX_NAME);
     size_t name = backing ? strlen(backing) : 0;
     QcowHeader h = { .magic = "QFI\xfb", .version = GUINT32_TO_BE(VERSION), .size = GUINT64_TO_BE(size), .cluster_bits = backing ? 9 : 12, .l2_bits = backing ? 12 : 9,
-                     .backing_off = name ? GUINT64_TO_BE((uint64_t)HEADER_BYTES) : 0, .backing_bytes = GUINT32_TO_BE((uint32_t)name),
+                     .backing_off = name ? GUINT64_TO_BE((uint64_t)HEADER_BYTES) : 0, .backing_bytes = GUINT32_TO_BE((uint32_t)name), .encryption = GUINT32_TO_BE((uint32_t)encrypted),
                      .l1_off = GUINT64_TO_BE((HEADER_BYTES + name + 7) & ~7ull) };
     unsigned shift = h.cluster_bits + h.l2_bits;
     uint64_t entries = (size + (1ull << shift) - 1) >> shift, l1_off = GUINT64_FROM_BE(h.l1_off);
@@ -231,4 +292,5 @@ const BlkDriver qcow_driver = {
     .close = qcow_close,
     .perform = qcow_perform,
     .map = qcow_map,
+    .info = qcow_info,
 };

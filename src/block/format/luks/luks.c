@@ -51,6 +51,7 @@ static const HashRow hashes[] = {
     { "sha256", GNUTLS_DIG_SHA256, GNUTLS_MAC_SHA256 }, { "sha1", GNUTLS_DIG_SHA1, GNUTLS_MAC_SHA1 }, { "sha512", GNUTLS_DIG_SHA512, GNUTLS_MAC_SHA512 },
     { "sha384", GNUTLS_DIG_SHA384, GNUTLS_MAC_SHA384 }, { "sha224", GNUTLS_DIG_SHA224, GNUTLS_MAC_SHA224 },
 };
+enum { AES_256, AES_128 };
 enum { XTS, CBC };
 enum { PLAIN64, PLAIN, ESSIV };
 static const char *const cipher_names[] = { "aes-256", "aes-128", "aes-192", NULL }, *const mode_names[] = { "xts", "cbc", NULL },
@@ -380,6 +381,22 @@ static Luks *new_luks(const LuksHeader *h, const Suite *s)
     l->suite = *s;
     l->idle = g_ptr_array_new();
     g_mutex_init(&l->lock);
+    return l;
+}
+
+Luks *luks_without_header(BlkNode *file, const char *key_secret, GError **err)
+{
+    uint8_t *pass;
+    size_t len;
+    if (!env_secret(file->env, key_secret, &pass, &len, err))
+        return NULL;
+    Luks *l = g_new0(Luks, 1);
+    l->suite = (Suite){ &ciphers[AES_128], &hashes[0], &hashes[0], CBC, PLAIN64 };
+    g_mutex_init(&l->lock);
+    l->idle = g_ptr_array_new();
+    memcpy(l->key, pass, MIN(len, ciphers[AES_128].bytes));
+    explicit_bzero(pass, len);
+    g_free(pass);
     return l;
 }
 

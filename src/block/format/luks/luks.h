@@ -21,6 +21,9 @@ uint64_t luks_header_bytes(const LuksOptions *o); /* with its key material */
 
 /* Writes a header with one key slot and returns the open cipher. */
 Luks *luks_create(BlkNode *file, uint64_t off, const LuksOptions *o, GError **err);
+/* The encryption of before LUKS (qcow, and qcow2's method 1): AES-128-CBC without a header; the passphrase, cut or filled to 16
+ * bytes, is the key.  Nothing tells a wrong one. */
+Luks *luks_without_header(BlkNode *file, const char *key_secret, GError **err);
 /* Finds the slot that the passphrase opens. */
 Luks *luks_open(BlkNode *file, uint64_t off, const char *key_secret, GError **err);
 void luks_free(Luks *l); /* NULL is fine */

@@ -178,7 +178,7 @@ bool qcow2_amend(BlkNode *n, KeyVals *kv, GError **err)
     uint64_t bits = 1u << q->h.refcount_order, size = n->size;
     bool lazy = q->h.compatible & QCOW2_LAZY_REFCOUNTS;
     const char *backing = keyvals_take(kv, "backing_file"), *format = keyvals_take(kv, "backing_fmt");
-    if (q->luks && keyvals_take(kv, "encrypt.state") && !luks_amend(q->luks, q->file, q->luks_off, kv, "encrypt.", err))
+    if (q->luks_bytes && q->luks && keyvals_take(kv, "encrypt.state") && !luks_amend(q->luks, q->file, q->luks_off, kv, "encrypt.", err))
         return false;
     if (!keyvals_take_choice(kv, "compat", qcow2_compats, &compat, err) || !keyvals_take_bool(kv, "lazy_refcounts", &lazy, err) ||
         !keyvals_take_number(kv, "refcount_bits", 1, 64, &bits, err) || !keyvals_take_number(kv, "size", 0, INT64_MAX - 511, &size, err) ||

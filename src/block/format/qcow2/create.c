@@ -11,7 +11,8 @@
 
 static const char *const preallocations[] = { "off", "metadata", "falloc", "full", NULL };
 const char *const qcow2_compats[] = { "0.10", "1.1", "v2", "v3", NULL };
-static const char *const encryptions[] = { "luks", NULL };
+static const char *const encryptions[] = { "luks", "aes", NULL };
+enum { ENCRYPT_LUKS, ENCRYPT_AES, ENCRYPT_NO };
 static const char *const codecs[] = { "zlib", "zstd", NULL };
 
 const BlkOption qcow2_options[] = {
@@ -26,7 +27,7 @@ const BlkOption qcow2_options[] = {
     { "extended_l2", BLK_BOOL, "off", "32 subclusters a cluster, each with its own state; cluster_size from 16k", .create = true },
     { "data_file", BLK_STRING, .doc = "file for the guest's data, apart from the tables", .create = true },
     { "data_file_raw", BLK_BOOL, "off", "the data file is at all times a raw image of the disk", .create = true },
-    { "encrypt.format", BLK_CHOICE, .doc = "luks: the guest's data are encrypted", .choices = encryptions, .create = true, .open = true },
+    { "encrypt.format", BLK_CHOICE, .doc = "luks: the guest's data are encrypted; aes: as it was before, weakly", .choices = encryptions, .create = true, .open = true },
     { "encrypt.key-secret", BLK_STRING, .doc = "id of the secret with the passphrase", .create = true, .open = true },
     { "encrypt.cipher-alg", BLK_STRING, "aes-256", "aes-128, aes-192 (cbc only) or aes-256", .create = true },
     { "encrypt.cipher-mode", BLK_STRING, "xts", "xts or cbc", .create = true },
@@ -38,6 +39,7 @@ const BlkOption qcow2_options[] = {
     { "encrypt.new-secret", BLK_STRING, .doc = "id of the secret with the new passphrase", .amend = true },
     { "encrypt.old-secret", BLK_STRING, .doc = "id of the secret whose key to erase", .amend = true },
     { "encrypt.keyslot", BLK_NUMBER, .doc = "which of the eight key slots", .amend = true },
+    { "encryption", BLK_BOOL, .doc = "on: the same as encrypt.format=aes", .create = true },
     { "lazy_refcounts", BLK_BOOL, "off", "let QEMU put off refcounts; we keep them always", .create = true, .amend = true },
     { 0 },
 };
@@ -45,7 +47,8 @@ const BlkOption qcow2_options[] = {
 typedef struct Create {
     uint64_t size, cluster, refcount_bits;
     unsigned compat, preallocation, codec;
-    bool lazy, extended, data_raw, encrypt;
+    bool lazy, extended, data_raw;
+    unsigned encrypt; /* QCOW2_AES, QCOW2_LUKS; 0: no */
     LuksOptions luks;
     const char *backing, *backing_format, *data;
 } Create;
@@ -84,10 +87,14 @@ static bool check_options(const Create *c, GError **err)
 
 static bool take_encryption(KeyVals *kv, Create *c, GError **err)
 {
-    unsigned which = G_N_ELEMENTS(encryptions);
-    if (!keyvals_take_choice(kv, "encrypt.format", encryptions, &which, err))
+    static const unsigned methods[] = { QCOW2_LUKS, QCOW2_AES, 0 };
+    unsigned which = ENCRYPT_NO;
+    bool old = false;
+    if (!keyvals_take_choice(kv, "encrypt.format", encryptions, &which, err) || !keyvals_take_bool(kv, "encryption", &old, err))
         return false;
-    c->encrypt = which < G_N_ELEMENTS(encryptions);
+    if (old && which == ENCRYPT_LUKS)
+        return error_set(err, ERR_INVALID, "encryption=on means encrypt.format=aes, but encrypt.format=luks was given: leave out encryption");
+    c->encrypt = methods[old ? ENCRYPT_AES : which];
     return !c->encrypt || luks_take_options(kv, "encrypt.", &c->luks, err);
 }
 
@@ -166,7 +173,7 @@ static bool finish(BlkNode *file, const Create *c, GError **err)
 {
     BlkNode *n = node_create(&qcow2_driver, file->filename);
     n->file = file;
-    bool ok = qcow2_driver.open(n, NULL, err) && (!c->encrypt || qcow2_create_crypt(n, &c->luks, err)) && qcow2_resize(n, c->size, 0, err);
+    bool ok = qcow2_driver.open(n, NULL, err) && (!c->encrypt || qcow2_create_crypt(n, c->encrypt, &c->luks, err)) && qcow2_resize(n, c->size, 0, err);
     static const unsigned flags[] = { 0, BLK_ALLOCATE_METADATA, BLK_ALLOCATE, BLK_ALLOCATE_FULL };
     int status = ok && c->preallocation ? qcow2_preallocate(n, 0, flags[c->preallocation]) : 0;
     if (status)

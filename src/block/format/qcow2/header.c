@@ -117,7 +117,7 @@ static bool check_features(const BlkNode *n, const Qcow2Header *h, GError **err)
         return qcow2_refuse(n, err, ERR_UNSUPPORTED, "it is compressed by method %u, or does not say so; known are 0 (zlib) and 1 (zstd)", h->codec);
     if (h->incompatible & QCOW2_EXTENDED && h->cluster_bits < QCOW2_MIN_EXTENDED_BITS)
         return qcow2_refuse(n, err, ERR_INVALID, "it has extended L2 entries and clusters of less than 16 KiB");
-    if (h->crypt_method && h->crypt_method != QCOW2_LUKS)
+    if (h->crypt_method > QCOW2_LUKS)
         return qcow2_refuse(n, err, ERR_UNSUPPORTED, "it is encrypted (method %u), which is not supported", h->crypt_method);
     if (h->incompatible & QCOW2_CORRUPT && !n->read_only && !n->mode.repair)
         return qcow2_refuse(n, err, ERR_INVALID, "it is marked corrupt; open it with readonly=on, or repair it");

@@ -47,7 +47,9 @@ void qcow2_info_specific(BlkNode *n, GArray *facts)
             bitmap_facts(facts, i++, &info);
     }
     fact_number(facts, "refcount-bits", 1u << q->h.refcount_order);
-    if (q->luks) {
+    if (q->h.crypt_method == QCOW2_AES)
+        fact_string(facts, "encrypt.format", "aes");
+    if (q->luks && q->h.crypt_method == QCOW2_LUKS) {
         fact_string(facts, "encrypt.format", "luks");
         luks_facts(q->luks, "encrypt.", facts);
     }

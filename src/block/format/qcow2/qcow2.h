@@ -19,7 +19,7 @@
 enum { QCOW2_MIN_CLUSTER_BITS = 9, QCOW2_MAX_CLUSTER_BITS = 21, QCOW2_MIN_EXTENDED_BITS = 14, QCOW2_HEADER_V3 = 104, QCOW2_HEADER_MAX = 112, QCOW2_HEADER_V2 = 72 };
 enum { QCOW2_MAX_L1_BYTES = 32 << 20, QCOW2_MAX_REFTABLE_BYTES = 8 << 20, QCOW2_MAX_BACKING_NAME = 1023 };
 enum { QCOW2_MAX_SNAPSHOTS = 65536, QCOW2_MAX_SNAPSHOT_TABLE = 64 << 20, QCOW2_MAX_SNAPSHOT_EXTRA = 1024 };
-enum { QCOW2_DIRTY = 1 << 0, QCOW2_CORRUPT = 1 << 1, QCOW2_DATA_FILE = 1 << 2, QCOW2_COMPRESSION = 1 << 3, QCOW2_EXTENDED = 1 << 4, QCOW2_LAZY_REFCOUNTS = 1 << 0, QCOW2_LUKS = 2 };
+enum { QCOW2_DIRTY = 1 << 0, QCOW2_CORRUPT = 1 << 1, QCOW2_DATA_FILE = 1 << 2, QCOW2_COMPRESSION = 1 << 3, QCOW2_EXTENDED = 1 << 4, QCOW2_LAZY_REFCOUNTS = 1 << 0, QCOW2_AES = 1, QCOW2_LUKS = 2 };
 enum { QCOW2_BITMAPS_VALID = 1 << 0, QCOW2_DATA_RAW = 1 << 1 };
 enum { QCOW2_EXT_END = 0, QCOW2_EXT_BACKING_FORMAT = (int)0xe2792aca, QCOW2_EXT_BITMAPS = 0x23852875, QCOW2_EXT_CRYPTO = 0x0537be77, QCOW2_EXT_DATA_FILE = 0x44415441 };
 
@@ -288,9 +288,9 @@ bool qcow2_measure(KeyVals *options, BlkNode *source, BlkMeasure *ret, GError **
 
 /* crypt.c: the guest's data, in their place, through the cipher if there is one */
 bool qcow2_open_crypt(BlkNode *n, KeyVals *options, GError **err);
-bool qcow2_create_crypt(BlkNode *n, const LuksOptions *o, GError **err);
-int qcow2_read_data(Qcow2 *q, uint64_t host, uint64_t len, struct iovec *iov, unsigned niov);
-int qcow2_write_data(Qcow2 *q, uint64_t host, uint64_t len, struct iovec *iov, unsigned niov);
+bool qcow2_create_crypt(BlkNode *n, unsigned method, const LuksOptions *o, GError **err);
+int qcow2_read_data(Qcow2 *q, uint64_t guest, uint64_t host, uint64_t len, struct iovec *iov, unsigned niov);
+int qcow2_write_data(Qcow2 *q, uint64_t guest, uint64_t host, uint64_t len, struct iovec *iov, unsigned niov);
 
 /* qcow2.c */
 int qcow2_read_table(BlkNode *file, uint64_t off, uint64_t entries, uint64_t **ret); /* in the host's byte order */

@@ -44,7 +44,7 @@ static int read_run(BlkNode *n, uint64_t off, const Qcow2Run *run, struct iovec 
         iov_fill(iov, niov, 0, 0, run->len);
         return 0;
     case QCOW2_IS_DATA:
-        return qcow2_read_data(q, run->host, run->len, iov, niov);
+        return qcow2_read_data(q, off, run->host, run->len, iov, niov);
     case QCOW2_IS_COMPRESSED:
         return read_unpacked(q, off, run, iov, niov);
     }

@@ -20,11 +20,11 @@ typedef struct Span {
     GArray *old;                    /* of Qcow2Entry */
 } Span;
 
-static int write_in_place(Qcow2 *q, const Qcow2Run *run, struct iovec *iov, unsigned niov)
+static int write_in_place(Qcow2 *q, uint64_t off, const Qcow2Run *run, struct iovec *iov, unsigned niov)
 {
     if (q->data == q->file && qcow2_is_metadata(q, run->host & -q->cluster_bytes))
         return -EUCLEAN; /* the image says that the guest's data are its own tables */
-    return qcow2_write_data(q, run->host, run->len, iov, niov);
+    return qcow2_write_data(q, off, run->host, run->len, iov, niov);
 }
 
 /* ---- finding a place */
@@ -118,7 +118,7 @@ static int write_data(BlkNode *n, const Span *s, uint64_t off, uint64_t end, str
     pieces += niov;
     if (tail)
         all[pieces++] = (struct iovec){ after, to - end };
-    return qcow2_write_data(q, s->host + (from - s->start), to - from, all, pieces);
+    return qcow2_write_data(q, from, s->host + (from - s->start), to - from, all, pieces);
 }
 
 /* ---- naming it */
@@ -230,7 +230,7 @@ int qcow2_write(BlkNode *n, uint64_t off, uint64_t len, struct iovec *iov, unsig
         part_len = run.in_place ? run.len : len - done;
         unsigned pieces = iov_slice(iov, niov, done, part_len, part, niov, &bytes);
         if (run.in_place)
-            status = write_in_place(q, &run, part, pieces);
+            status = write_in_place(q, off + done, &run, part, pieces);
         qcow2_unpin(q, run.pin);
         if (!run.in_place)
             status = write_allocating(n, off + done, &part_len, part, pieces);
