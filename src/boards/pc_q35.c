@@ -58,7 +58,8 @@ static bool add_sata(Pc *pc, const BoardConfig *c, GError **err)
 
 static bool add(Pc *pc, const BoardConfig *c, GError **err)
 {
-    return add_host_bridge(pc, err) && add_south_bridge(pc, err) && add_sata(pc, c, err);
+    return add_host_bridge(pc, err) && add_south_bridge(pc, err) && add_sata(pc, c, err) &&
+           pc_plug_function(pc, pc_new_device(pc, &ich9_smbus_type, err), ICH9_SLOT, 3, err);
 }
 
 static void set_up(Pc *pc)

@@ -3,7 +3,7 @@
 /*
  * q35.h - the 82Q35 memory controller hub and the ICH9 ISA bridge ("LPC").
  */
-extern const DeviceType q35_mch_type, q35_ecam_type, ich9_lpc_type;
+extern const DeviceType q35_mch_type, q35_ecam_type, ich9_lpc_type, ich9_smbus_type;
 
 /* The window through which configuration space is memory: PCI Express base specification 3.0, 7.2.2.  It is a device apart from
  * the MCH's function, which places it, because a configuration access takes the function's lock. */

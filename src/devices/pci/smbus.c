@@ -1,7 +1,7 @@
 /* smbus.c - the SMBus host controller of the 82371AB (order number 290562, 7.3), with nothing on the bus. */
 #include "devices/pci/smbus.h"
 
-enum { SMBHSTSTS = 0, SMBSLVSTS = 1, SMBHSTCNT = 2, STS_DEV_ERR = 1 << 2, STS_EVENTS = 0x1e, CNT_START = 1 << 6 };
+enum { SMBHSTSTS = 0, SMBSLVSTS = 1, SMBHSTCNT = 2, STS_DEV_ERR = 1 << 2, STS_EVENTS = 0x1e, CNT_INTERRUPT = 1 << 0, CNT_START = 1 << 6 };
 
 const Field smbus_fields[] = {
     { F(Smbus, status), .doc = "SMBHSTSTS" },
@@ -15,6 +15,8 @@ uint8_t smbus_read(Smbus *s, unsigned off)
         return s->status;
     return off < SMBUS_REGISTERS && off != SMBSLVSTS ? s->reg[off] : 0;
 }
+
+bool smbus_interrupt(const Smbus *s) { return s->status & STS_EVENTS && s->reg[SMBHSTCNT] & CNT_INTERRUPT; }
 
 void smbus_write(Smbus *s, unsigned off, uint8_t value)
 {

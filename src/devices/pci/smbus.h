@@ -1,7 +1,7 @@
 #pragma once
 #include "machine/device.h"
 /*
- * smbus.h - the PIIX4's SMBus host controller: its registers, as part of the power management function.
+ * smbus.h - the SMBus host controller of PIIX4 and ICH: its registers, as part of a function.
  * No device is on the bus; a transaction ends at once with "no acknowledge".
  */
 enum { SMBUS_REGISTERS = 14 };
@@ -13,4 +13,5 @@ typedef struct Smbus {
 
 extern const Field smbus_fields[];
 uint8_t smbus_read(Smbus *s, unsigned off);
+bool smbus_interrupt(const Smbus *s);
 void smbus_write(Smbus *s, unsigned off, uint8_t value);

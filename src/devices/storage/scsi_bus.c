@@ -94,6 +94,8 @@ void scsi_bus_finish(ScsiBus *b)
         g_mutex_lock(p->disk.lock);
         disk_quiesce(&p->disk);
         g_mutex_unlock(p->disk.lock);
+        if (p->disk.thread)
+            io_thread_settle(p->disk.thread);
         if (p->disk.blk)
             blk_drain(p->disk.blk);
         p->disk.lock = &p->dev.lock;

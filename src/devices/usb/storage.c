@@ -348,6 +348,8 @@ static void let_go(UsbDevice *u)
     forget_command(s);
     disk_quiesce(&s->disk);
     g_mutex_unlock(s->disk.lock);
+    if (s->disk.thread)
+        io_thread_settle(s->disk.thread);
     if (s->disk.blk)
         blk_drain(s->disk.blk);
     s->disk.lock = &u->dev.lock;
