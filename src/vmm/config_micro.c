@@ -1,4 +1,5 @@
 /* config_micro.c - what a board without PCI and firmware takes, and what it makes of options for others. */
+#include "accel/accel.h"
 #include "base/keyval.h"
 #include "vmm/config.h"
 
@@ -46,7 +47,7 @@ bool config_check_bare(const VmConfig *c, GError **err)
         return true;
     if (c->firmware || c->pflash[0])
         return error_set(err, ERR_INVALID, "machine '%s' has no firmware: leave out %s, and start a -kernel", name, c->firmware ? "-bios" : "the flash");
-    if (c->kernel || c->qtest)
+    if (c->kernel || ((const AccelOps *)c->accels->pdata[0])->manual_clock) /* nobody would execute it */
         return true;
     return error_set(err, ERR_INVALID, "machine '%s' has no firmware that would look for a disk to start from: give it a -kernel", name);
 }

@@ -25,6 +25,8 @@ static const FuzzMachine machines[] = {
     { "e1000", "e1000", "-netdev user,id=n,restrict=on -device e1000,netdev=n" },
     { "floppy", "isa-fdc i8237", "-device isa-fdc,id=f -blockdev driver=memory,size=1440k,node-name=d -device floppy,drive=d,bus=f.0" },
     { "ide", "*ide*", DISK_AS("d") CD_AS("c") "-device ide-hd,drive=d,bus=ide.0 -device ide-cd,drive=c,bus=ide.1" },
+    { "microvm", "virtio-* acpi-hw", "-M microvm " DISK_AS("d") CD_AS("c") "-netdev user,id=n,restrict=on -device virtio-blk-device,drive=d -device virtio-net-device,netdev=n "
+      "-device virtio-rng-device -device virtio-serial-device -device virtio-balloon-device -device virtio-scsi-device,id=s -device scsi-cd,drive=c,bus=s.0" },
     { "q35", "*q35* *ich9* pcie-root-port pci-bridge fw_cfg", "-M q35" },
     { "serial", "isa-serial", "-serial null -serial null" },
     { "vga", "VGA", "-device VGA" },
