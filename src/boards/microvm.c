@@ -13,6 +13,7 @@
 #include "devices/acpi/acpi_hw.h"
 #include "devices/acpi/fw_cfg.h"
 #include "devices/acpi/mptable.h"
+#include "devices/display/ramfb.h"
 #include "devices/misc/misc.h"
 #include "devices/virtio/virtio_mmio_bus.h"
 
@@ -193,6 +194,8 @@ static bool attach(Board *b, Device *d, GError **err) { return true; }
 
 static bool plugged(Board *b, Device *d, GError **err)
 {
+    if (d->type == &ramfb_type)
+        return ramfb_connect(d, ((Microvm *)b)->fw_cfg, err);
     if (d->type == &pvpanic_type)
         ((Microvm *)b)->pvpanic_port = field_get(field_find(d->type->fields, "iobase", FIELD_PROP), d, 0);
     return true;

@@ -3,6 +3,7 @@
 
 #include "boards/pc_inside.h"
 #include "devices/acpi/fw_cfg.h"
+#include "devices/display/ramfb.h"
 #include "devices/input/input.h"
 #include "devices/misc/a20.h"
 #include "devices/misc/i8237.h"
@@ -168,6 +169,8 @@ static bool plugged(Board *b, Device *d, GError **err)
     Pc *pc = (Pc *)b;
     if (d->type == &floppy_type)
         pc_tell_floppies(pc);
+    if (d->type == &ramfb_type)
+        return ramfb_connect(d, pc->fw_cfg, err);
     if (d->type != &pvpanic_type)
         return true;
     pc->pvpanic_port = field_get(field_find(d->type->fields, "iobase", FIELD_PROP), d, 0);

@@ -6,6 +6,7 @@
 #include "devices/acpi/pci_hotplug.h"
 #include "devices/char/char.h"
 #include "devices/display/display.h"
+#include "devices/display/ramfb.h"
 #include "devices/input/input.h"
 #include "devices/input/virtio_input.h"
 #include "devices/intc/intc.h"
@@ -88,6 +89,7 @@ const DeviceType *const device_types[] = {
     &vga_pci_type,
     &virtio_gpu_pci_type,
     &virtio_vga_type,
+    &ramfb_type,
     &virtio_keyboard_pci_type,
     &virtio_mouse_pci_type,
     &virtio_tablet_pci_type,

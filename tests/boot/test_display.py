@@ -50,11 +50,11 @@ class Viewers(unittest.TestCase):
 
     def test_firmware_draws(self):
         """OVMF's graphics on each adapter that it knows."""
-        for vga in "std", "virtio":
+        for vga in ["std"], ["virtio"], ["none", "-device", "ramfb"]:
             with self.subTest(vga=vga), guest.temporary_folder() as folder:
                 n = vnc.free_display()
                 variables = shutil.copy(f"{OVMF}/OVMF_VARS_4M.fd", folder)
-                with guest.Guest("-accel", "dbt", "-m", "256", "-net", "none", "-vga", vga, "-serial", "none", "-monitor", "none", "-vnc", f"127.0.0.1:{n}",
+                with guest.Guest("-accel", "dbt", "-m", "256", "-net", "none", "-vga", *vga, "-serial", "none", "-monitor", "none", "-vnc", f"127.0.0.1:{n}",
                                  "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
                                  "-drive", f"if=pflash,format=raw,file={variables}"), vnc.Vnc(5900 + n) as viewer:
                     end = time.monotonic() + 90 * guest.PATIENCE

@@ -1,7 +1,7 @@
 /*
  * fw_cfg.c - firmware configuration: selector at 510h, data byte at 511h, DMA at 514h (big-endian).
  *
- * Items cannot be written by the guest.  DMA goes to RAM only; a transfer that does not fit sets the error bit.
+ * Of items the guest can write files of fw_cfg_add_writable() only.  DMA goes to RAM only; a transfer that does not fit sets the error bit.
  */
 #include "devices/acpi/fw_cfg.h"
 
@@ -14,7 +14,14 @@ typedef struct FwCfg {
     uint64_t dma_address;
     GHashTable *items; /* key -> GBytes */
     GPtrArray *names;  /* of files, in order of their keys */
+    GArray *writable;  /* Writable */
 } FwCfg;
+
+typedef struct Writable {
+    uint16_t key;
+    FwCfgWritten *written;
+    void *opaque;
+} Writable;
 
 enum { ID_TRADITIONAL = 1, ID_DMA = 2 };
 enum { DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16, DMA_BITS = 31 };
@@ -94,6 +101,17 @@ bool fw_cfg_add_file(Device *d, const char *name, const void *data, size_t n, GE
     return true;
 }
 
+bool fw_cfg_add_writable(Device *d, const char *name, size_t n, FwCfgWritten *written, void *opaque, GError **err)
+{
+    FwCfg *s = cast(d);
+    g_autofree uint8_t *zeros = g_malloc0(n);
+    if (!fw_cfg_add_file(d, name, zeros, n, err))
+        return false;
+    Writable w = { FW_CFG_FILE_FIRST + find_name(s, name), written, opaque };
+    g_array_append_val(s->writable, w);
+    return true;
+}
+
 GBytes *fw_cfg_file(Device *d, const char *name)
 {
     int i = find_name(cast(d), name);
@@ -163,6 +181,30 @@ static void skip(FwCfg *s, uint32_t length)
     s->offset += MIN(n, length);
 }
 
+static const Writable *find_writable(const FwCfg *s, uint16_t key)
+{
+    for (unsigned i = 0; i < s->writable->len; i++)
+        if (g_array_index(s->writable, Writable, i).key == key)
+            return &g_array_index(s->writable, Writable, i);
+    return NULL;
+}
+
+static bool copy_in(FwCfg *s, uint64_t address, uint32_t length)
+{
+    const Writable *w = find_writable(s, s->key);
+    size_t n, size = 0;
+    rest_of_item(s, &n);
+    if (!w || length > n)
+        return false;
+    g_autofree uint8_t *data = g_bytes_unref_to_data(g_bytes_ref(item(s, s->key)), &size);
+    if (!dma_read(s->dev.machine, address, data + s->offset, length))
+        return false;
+    g_hash_table_replace(s->items, GUINT_TO_POINTER(s->key), g_bytes_new(data, size));
+    s->offset += length;
+    w->written(w->opaque, data);
+    return true;
+}
+
 static bool transfer(FwCfg *s, uint32_t control, uint32_t length, uint64_t address)
 {
     if (control & DMA_SELECT)
@@ -170,7 +212,7 @@ static bool transfer(FwCfg *s, uint32_t control, uint32_t length, uint64_t addre
     if (control & DMA_READ)
         return copy_out(s, address, length);
     if (control & DMA_WRITE)
-        return false;
+        return copy_in(s, address, length);
     if (control & DMA_SKIP)
         skip(s, length);
     return true;
@@ -219,6 +261,7 @@ static bool fw_cfg_realize(Device *d, GError **err)
     FwCfg *s = (FwCfg *)d;
     s->items = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_bytes_unref);
     s->names = g_ptr_array_new_with_free_func(g_free);
+    s->writable = g_array_new(FALSE, FALSE, sizeof(Writable));
     fw_cfg_add(d, FW_CFG_SIGNATURE, "QEMU", 4);
     fw_cfg_add_number(d, FW_CFG_ID, ID_TRADITIONAL | ID_DMA, 4);
     rebuild_directory(s);
@@ -230,6 +273,7 @@ static void fw_cfg_unrealize(Device *d)
     FwCfg *s = (FwCfg *)d;
     g_clear_pointer(&s->items, g_hash_table_unref);
     g_clear_pointer(&s->names, g_ptr_array_unref);
+    g_clear_pointer(&s->writable, g_array_unref);
 }
 
 static const WindowOps port_ops = { .read = port_read, .write = port_write, .min = 1, .max = 2 };
@@ -245,6 +289,7 @@ static const Field fw_cfg_fields[] = {
     { F(FwCfg, dma_address), .doc = "DMA address register" },
     { FO(FwCfg, items), .role = FIELD_HOST },
     { FO(FwCfg, names), .role = FIELD_HOST },
+    { FO(FwCfg, writable), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 

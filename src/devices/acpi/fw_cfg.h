@@ -21,5 +21,8 @@ enum {
 void fw_cfg_add(Device *fw_cfg, uint16_t key, const void *data, size_t n);
 void fw_cfg_add_number(Device *fw_cfg, uint16_t key, uint64_t value, unsigned size); /* little-endian */
 bool fw_cfg_add_file(Device *fw_cfg, const char *name, const void *data, size_t n, GError **err);
+/* A file of n zeros that the guest may write, by DMA; written() then sees all of it, with fw_cfg's lock held. */
+typedef void FwCfgWritten(void *opaque, const uint8_t *data);
+bool fw_cfg_add_writable(Device *fw_cfg, const char *name, size_t n, FwCfgWritten *written, void *opaque, GError **err);
 /* The bytes of a file, or NULL: for tests and for starts without firmware. */
 GBytes *fw_cfg_file(Device *fw_cfg, const char *name);
