@@ -180,7 +180,8 @@ void dbt_jumps_create(DbtVcpu *v)
         close(v->jump_template);
         v->jump_template = -1;
     }
-    dbt_jumps_init(v, &v->shared_jumps);
+    fill(v, &v->shared_jumps); /* not a mapping of the template: the DbtVcpu is mapped once more for each context (context.c) */
+    drop_second(&v->shared_jumps, 0);
 }
 
 void dbt_jumps_destroy(DbtVcpu *v)
