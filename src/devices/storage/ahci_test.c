@@ -286,7 +286,7 @@ static void test_lists_that_lie(Fixture *f, const void *arg)
     g_assert_cmphex(port(f, P_IS) & PIS_HBFS, ==, PIS_HBFS);
     set_port(f, 0, LIST);
     start(f);
-    const uint32_t header[4] = { 5 | 0xffff << 16, 0, NOWHERE, 0 };
+    const uint32_t header[4] = { 5 | 0xffffu << 16, 0, NOWHERE, 0 };
     put(f, LIST, header, 16);
     set_port(f, P_CI, 1);
     g_assert_cmphex(port(f, P_IS) & PIS_HBFS, ==, PIS_HBFS);

@@ -272,7 +272,8 @@ static UsbStatus hand_out(UsbStorage *s, UsbTransfer *t)
             return USB_NAK;
         n = MIN(n, s->left); /* nothing where that failed */
     }
-    memcpy(t->data, s->data->data + s->pos, n);
+    if (n)
+        memcpy(t->data, s->data->data + s->pos, n);
     s->pos += n;
     s->off += n;
     s->left -= n;
@@ -414,7 +415,8 @@ static void pre_save(Device *d)
     UsbStorage *s = (UsbStorage *)d;
     bool read = s->phase == BOT_IN && s->step == SCSI_READ;
     s->n_kept = read ? 0 : MIN(s->data->len - s->pos, GATHER);
-    memcpy(s->kept, s->data->data + s->pos, s->n_kept);
+    if (s->n_kept)
+        memcpy(s->kept, s->data->data + s->pos, s->n_kept);
 }
 
 static bool post_load(Device *d, GError **err)
