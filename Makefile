@@ -7,7 +7,7 @@ TSAN_TESTS = accel/dbt_smp_test accel/dbt_smc_test accel/dbt_event_test accel/db
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 
-.PHONY: all build run test test-long bench bench-img bench-disk bench-manage bench-start fuzz tsan format install deps clean
+.PHONY: all build run test test-long bench bench-img bench-disk bench-net bench-manage bench-start fuzz tsan format install deps clean
 all: build
 
 deps:
@@ -57,6 +57,11 @@ bench-img: build
 # Disks of a machine, against QEMU's.
 bench-disk: build
 	tests/bench/disk.py $(BENCH)
+
+# A machine's network to this host by user networking, against QEMU's.
+bench-net: build
+	@scripts/install-deps qemu-system-x86
+	tests/bench/net.py $(BENCH)
 
 # The manager against libvirtd.
 bench-manage: build
