@@ -37,7 +37,7 @@ Machine *machine_create(const MachineConfig *config, GError **err)
     m->config.name = m->name;
     m->log = log_create();
     m->clock = config->manual_clock ? clock_create_manual() : clock_create();
-    tsc_init(&m->tsc, config->cpu_model.tsc_khz, m->clock, config->manual_clock);
+    tsc_init(&m->tsc, config->cpu_model.tsc_khz, m->clock, config->manual_clock, &config->tsc_since);
     m->memory = space_create("memory", MEMORY_SPACE);
     m->ports = space_create("ports", PORT_SPACE);
     m->ram = ram;

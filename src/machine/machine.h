@@ -33,6 +33,7 @@ typedef struct MachineConfig {
     const char *const *data_dirs; /* folders of firmware files, best first; outlives the machine; NULL: none */
     const char *accel_options; /* KEY=VALUE,... for the accelerator, while it is made; NULL: none */
     bool manual_clock; /* tests */
+    TscSample tsc_since; /* all 0, or of the program's start: spares the measurement its wait */
 } MachineConfig;
 
 struct Machine {

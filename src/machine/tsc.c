@@ -14,53 +14,47 @@ static uint64_t khz_by_cpuid(void)
     return (uint64_t)crystal_hz * numerator / denominator / 1000;
 }
 
-typedef struct Sample {
-    uint64_t tsc, gap; /* gap: ticks between which the moment was */
-    int64_t ns;
-} Sample;
-
-/* Both clocks at one moment: the tightest of a few tries, because the thread may be preempted between the readings. */
-static Sample sample(void)
+TscSample tsc_sample(void)
 {
-    Sample best = { .gap = UINT64_MAX };
+    TscSample best = { .gap = UINT64_MAX };
     for (unsigned i = 0; i < 8; i++) {
         struct timespec t;
         uint64_t before = __rdtsc();
         clock_gettime(CLOCK_MONOTONIC, &t);
         uint64_t gap = __rdtsc() - before;
         if (gap < best.gap)
-            best = (Sample){ before + gap / 2, gap, t.tv_sec * 1000000000ll + t.tv_nsec };
+            best = (TscSample){ before + gap / 2, gap, t.tv_sec * 1000000000ll + t.tv_nsec };
     }
     return best;
 }
 
-/* As long as it takes to know it to 50 in a million, which is the drift of a good quartz: a millisecond where nothing disturbs,
- * for a machine should start at once.  At most MAX_STEPS. */
-static uint64_t khz_by_measuring(void)
+/* As long as it takes to know it to 50 in a million, which is the drift of a good quartz: a millisecond from the first sample where
+ * nothing disturbs, for a machine should start at once.  At most MAX_STEPS. */
+static uint64_t khz_by_measuring(const TscSample *since)
 {
-    enum { STEP_NS = 1000000, MAX_STEPS = 20, PER_MILLION = 50 };
-    Sample a = sample(), b = a;
+    enum { STEP_NS = 200000, MAX_STEPS = 100, PER_MILLION = 50 };
+    TscSample a = since && since->ns ? *since : tsc_sample(), b = tsc_sample();
     for (unsigned i = 0; i < MAX_STEPS && (b.tsc - a.tsc) * PER_MILLION <= (a.gap + b.gap) / 2 * 1000000; i++) {
         nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
-        b = sample();
+        b = tsc_sample();
     }
     return (unsigned __int128)(b.tsc - a.tsc) * 1000000 / (b.ns - a.ns);
 }
 
-static uint64_t host_khz(void)
+static uint64_t host_khz(const TscSample *since)
 {
     uint64_t khz = khz_by_cpuid();
-    return khz ? khz : khz_by_measuring();
+    return khz ? khz : khz_by_measuring(since);
 }
 
-void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual)
+void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual, const TscSample *since)
 {
     *t = (Tsc){ .khz = khz, .clock = clock };
     if (manual) {
         t->khz = khz ? khz : 1000000;
         return;
     }
-    t->host_khz = host_khz();
+    t->host_khz = host_khz(since);
     if (!khz)
         t->khz = t->host_khz;
     else if (khz != t->host_khz)

@@ -25,8 +25,16 @@ typedef struct Tsc {
 /* The local APIC's timer input.  Whoever shows CPUID leaf 15h (crystal) or 40000010h must give this rate. */
 #define APIC_TIMER_HZ 1000000000ull
 
-/* khz 0: the host's.  Measuring takes 10 ms where CPUID does not tell: once a machine.  manual: compute from clock. */
-void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual);
+/* The host's TSC and CLOCK_MONOTONIC at one moment: the tightest of a few tries, because the thread may be preempted between the readings. */
+typedef struct TscSample {
+    uint64_t tsc, gap; /* gap: ticks between which the moment was */
+    int64_t ns;
+} TscSample;
+TscSample tsc_sample(void);
+
+/* khz 0: the host's, which is measured where CPUID does not tell, from an earlier sample (NULL: none) or for a millisecond.
+ * manual: compute from clock. */
+void tsc_init(Tsc *t, uint64_t khz, Clock *clock, bool manual, const TscSample *since);
 uint64_t tsc_now(const Tsc *t); /* any thread */
 void tsc_start(Tsc *t); /* before the clock and the vCPUs */
 void tsc_stop(Tsc *t);  /* after them */

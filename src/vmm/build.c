@@ -99,7 +99,7 @@ static bool make_machine(Vm *vm, GError **err)
 {
     const VmConfig *c = vm->config;
     MachineConfig mc = { .ram_size = c->no_board ? 0 : c->ram_bytes, .cpus = c->no_board ? 0 : c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
-                         .max_cpus = c->cpus, .name = c->name, .data_dirs = (const char *const *)c->firmware_dirs->pdata, .accel_options = c->accel_options };
+                         .max_cpus = c->cpus, .name = c->name, .data_dirs = (const char *const *)c->firmware_dirs->pdata, .accel_options = c->accel_options, .tsc_since = c->begun };
     const AccelOps *ops = choose_accel(c, err);
     mc.manual_clock = ops && ops->manual_clock;
     if (!ops || !choose_cpu(c, ops, &mc.cpu_model, err) || !(vm->machine = machine_create(&mc, err)))

@@ -73,6 +73,7 @@ static GArray *array_of(size_t size, GDestroyNotify clear)
 VmConfig *config_new(void)
 {
     VmConfig *c = g_new0(VmConfig, 1);
+    c->begun = tsc_sample();
     c->ram_bytes = 128 << 20;
     c->cpus = c->sockets = c->cores = c->threads = 1;
     c->reboot_timeout_ms = -1;

@@ -66,6 +66,7 @@ typedef struct VncSetup { /* -vnc */
 } VncSetup;
 
 typedef struct VmConfig {
+    TscSample begun; /* when config_new() was */
     char *answer; /* text that was asked for instead of a machine (-help and its kind): print it and leave */
 
     const BoardType *board;
