@@ -43,7 +43,7 @@ extern const Command domain_life_commands[], domain_info_commands[], domain_chan
 struct Cli {
     AtollConnection *connection; /* NULL: not yet */
     char *uri;
-    bool readonly, quiet, json, interactive, timing, leave;
+    bool readonly, quiet, json, interactive, timing, leave, began /* the command has been called */;
     const Command *command;
     GHashTable *values; /* an argument's name: its text; a flag's: "" */
     GPtrArray *rest;    /* of ARG_REST */
@@ -57,7 +57,7 @@ bool cli_parse(Cli *c, const Command *command, int n, char **words, GError **err
 const char *arg_text(const Cli *c, const char *name); /* NULL: not given */
 bool arg_given(const Cli *c, const char *name);
 bool arg_int(const Cli *c, const char *name, gint64 *ret, GError **err); /* *ret stays where it was not given */
-bool arg_size(const Cli *c, const char *name, guint64 unit, guint64 *ret_bytes, GError **err); /* a bare number counts in `unit` bytes */
+bool arg_size(Cli *c, const char *name, guint64 unit, guint64 *ret_bytes, GError **err); /* a bare number counts in `unit` bytes */
 guint arg_bits(const Cli *c);
 /* --live, --config and --current as virDomainModificationImpact. */
 guint arg_affect(const Cli *c);

@@ -60,7 +60,7 @@ static void element(GString *s, const char *format, const char *value)
 static bool run_attach_disk(Cli *c, GError **err)
 {
     const char *source = arg_text(c, "source"), *target = arg_text(c, "target"), *type = arg_text(c, "sourcetype");
-    const char *bus = arg_given(c, "targetbus") ? arg_text(c, "targetbus") : g_str_has_prefix(target, "hd") ? "ide" : g_str_has_prefix(target, "sd") ? "scsi" : g_str_has_prefix(target, "vd") ? "virtio" : g_str_has_prefix(target, "xvd") ? "xen" : g_str_has_prefix(target, "fd") ? "fdc" : NULL;
+    const char *bus = arg_text(c, "targetbus"); /* where it is not given the daemon takes it from the target's name */
     bool block = type ? !strcmp(type, "block") : g_str_has_prefix(source, "/dev/");
     g_autoptr(GString) s = g_string_new(NULL);
     g_string_append_printf(s, "<disk type='%s'", block ? "block" : "file");
@@ -231,14 +231,15 @@ static bool run_desc(Cli *c, GError **err)
         return false;
     if (!c->rest->len) {
         g_autofree char *text = metadata(d, type, NULL, arg_affect(c), NULL);
-        out_line(c, title ? "title" : "description", text ? "%s" : title ? "No title for domain: %s" : "No description for domain: %s", text ? text : name_of(d));
+        g_autofree char *none = g_strdup_printf(title ? "No title for domain: %s" : "No description for domain: %s", name_of(d));
+        out_text(c, title ? "title" : "description", text ? text : none);
         return true;
     }
     g_ptr_array_add(c->rest, NULL);
     g_autofree char *text = g_strjoinv(" ", (char **)c->rest->pdata);
     g_autoptr(GVariant) v = object_call(d, "DOMAIN_SET_METADATA", g_variant_new("(imsmsmsu)", type, text, NULL, NULL, arg_affect(c)), err);
     if (v)
-        out_message(c, title ? "Domain title updated successfully" : "Domain description updated successfully");
+        out_text(c, "message", title ? "Domain title updated successfully" : "Domain description updated successfully");
     else
         cli_headline(c, title ? "Failed to set new domain title" : "Failed to set new domain description");
     return v;

@@ -290,7 +290,9 @@ static bool run_domblkinfo(Cli *c, GError **err)
         guint64 value;
     } rows[] = { { "Capacity", capacity }, { "Allocation", allocation }, { "Physical", physical } };
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
-        if (human) {
+        if (!capacity && !allocation && !physical) { /* not known of one that does not run */
+            out_pair(c, W, rows[i].label, "-");
+        } else if (human) {
             double value;
             const char *unit = pretty_size(rows[i].value, &value);
             out_pair(c, W, rows[i].label, "%-.3lf %s", value, unit);
@@ -425,10 +427,11 @@ static bool run_display(Cli *c, GError **err)
     if (!strcmp(type, "-") || !strcmp(port, "-"))
         return cli_error(err, vnc ? "Failed to get VNC port. Is this domain using VNC?" : "No graphical display found");
     bool any = !strcmp(listen, "0.0.0.0") || !strcmp(listen, "-");
+    g_autofree char *uri = g_strdup_printf("%s://%s:%d", type, any ? "localhost" : listen, !strcmp(type, "vnc") ? atoi(port) - 5900 : atoi(port));
     if (vnc)
         out_line(c, "display", "%s:%d", any ? "" : listen, atoi(port) - 5900);
     else
-        out_line(c, "display", "%s://%s:%d", type, any ? "localhost" : listen, !strcmp(type, "vnc") ? atoi(port) - 5900 : atoi(port));
+        out_text(c, "display", uri);
     return true;
 }
 

@@ -45,6 +45,8 @@ static bool run_start(Cli *c, GError **err)
     bool console = arg_given(c, "console");
     if (!d)
         return false;
+    if (atoll_domain_get_id(d) >= 0)
+        return cli_error(err, "Domain is already active");
     if (!atoll_domain_start_sync(d, arg_bits(c) | console, NULL, err)) {
         cli_headline(c, "Failed to start domain '%s'", name_of(d));
         return false;

@@ -134,10 +134,10 @@ static bool run_net_update(Cli *c, GError **err)
     const char *word = arg_text(c, "command");
     int command = word_of(commands, strcmp(word, "add") ? word : "add-last"), section = word_of(sections, arg_text(c, "section"));
     gint64 parent = -1;
-    if (command < 1 || section < 1)
-        return cli_error(err, command < 1 ? "unrecognized command name '%s'" : "unrecognized section name '%s'", command < 1 ? word : arg_text(c, "section"));
     g_autoptr(AtollNetwork) n = cli_network(c, err);
     g_autofree char *file = NULL;
+    if (n && (command < 1 || section < 1))
+        return cli_error(err, command < 1 ? "unrecognized command name '%s'" : "unrecognized section name '%s'", command < 1 ? word : arg_text(c, "section"));
     if (!n || !arg_int(c, "parent-index", &parent, err) || (*arg_text(c, "xml") != '<' && !g_file_get_contents(arg_text(c, "xml"), &file, NULL, err)))
         return false;
     guint affect = arg_affect(c);

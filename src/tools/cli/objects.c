@@ -79,8 +79,14 @@ static AtollObject *lookup(Cli *c, const Kind *k, const char *name, GError **err
         o = find(c, k, k->by_uuid, g_variant_new("(s)", name), NULL);
     if (!o)
         o = find(c, k, k->by_name, g_variant_new("(s)", name), err);
-    if (!o)
+    if (!o && k->kind == ARG_DOMAIN && g_error_matches(*err, ATOLL_MANAGER_ERROR, k->missing)) { /* virsh says no more of domains */
+        g_clear_error(err);
+        g_set_error(err, ATOLL_MANAGER_ERROR, k->missing, "failed to get domain '%s'", name);
+    } else if (!o && k->kind == ARG_NODE_DEVICE) {
+        cli_headline(c, "Could not find matching device '%s'", name);
+    } else if (!o) {
         cli_headline(c, "failed to get %s '%s'", k->word, name);
+    }
     return o;
 }
 

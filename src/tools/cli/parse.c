@@ -1,4 +1,5 @@
 /* parse.c - the words of a command against its row. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,7 +98,7 @@ bool cli_parse(Cli *c, const Command *command, int n, char **words, GError **err
     }
     for (const Argument *a = command->args; a && a->name; a++)
         if (a->how & ARG_REQUIRED && !g_hash_table_contains(c->values, a->name))
-            return cli_error(err, "command '%s' requires <%s> option", command->name, a->name);
+            return cli_error(err, a->kind == ARG_INT || a->kind == ARG_SIZE ? "command '%s' requires --%s option" : "command '%s' requires <%s> option", command->name, a->name);
     return true;
 }
 
@@ -117,7 +118,7 @@ bool arg_int(const Cli *c, const char *name, gint64 *ret, GError **err)
     return true;
 }
 
-bool arg_size(const Cli *c, const char *name, guint64 unit, guint64 *ret_bytes, GError **err)
+bool arg_size(Cli *c, const char *name, guint64 unit, guint64 *ret_bytes, GError **err)
 {
     static const char letters[] = "bkmgtpe";
     const char *text = arg_text(c, name), *letter;
@@ -138,8 +139,10 @@ bool arg_size(const Cli *c, const char *name, guint64 unit, guint64 *ret_bytes, 
     } else if (*end) {
         wrong = true;
     }
-    if (wrong || (value && scale > G_MAXUINT64 / value))
-        return cli_error(err, "Scaled numeric value '%s' for <--%s> option is malformed or out of range: write 64M or 2GiB", text, name);
+    if (wrong || (value && scale > G_MAXUINT64 / value)) {
+        cli_headline(c, "Scaled numeric value '%s' for <%s> option is malformed or out of range", text, name);
+        return cli_error(err, wrong && end != text ? "invalid argument: unknown suffix '%s'" : "invalid argument: '%s' is no size such as 64M or 2GiB", wrong && end != text ? end : text);
+    }
     *ret_bytes = value * scale;
     return true;
 }
@@ -163,5 +166,7 @@ guint arg_affect(const Cli *c)
 bool arg_file(const Cli *c, const char *name, char **ret, GError **err)
 {
     const char *path = arg_text(c, name);
-    return g_file_get_contents(!strcmp(path, "-") ? "/dev/stdin" : path, ret, NULL, err);
+    if (g_file_get_contents(!strcmp(path, "-") ? "/dev/stdin" : path, ret, NULL, NULL))
+        return true;
+    return cli_error(err, "Failed to open file '%s': %s", path, g_strerror(errno));
 }

@@ -52,6 +52,7 @@ typedef struct Remedy {
 /* The first whose words the message has. */
 static const Remedy remedies[] = {
     { "no domain with matching", "atoll list --all" },
+    { "failed to get domain", "atoll list --all" },
     { "network not found", "atoll net-list --all" },
     { "storage pool not found", "atoll pool-list --all" },
     { "no storage vol with matching", "atoll vol-list POOL" },
@@ -73,7 +74,7 @@ static const Remedy remedies[] = {
 char *cli_remedy(const Cli *c, const GError *err)
 {
     g_autofree char *message = g_utf8_strdown(err->message, -1);
-    const char *object = c->values && c->command && c->command->args ? arg_text(c, c->command->args[0].name) : NULL;
+    const char *object = c->values && c->command && c->command->args && c->command->args->name ? arg_text(c, c->command->args[0].name) : NULL;
     for (unsigned i = 0; i < G_N_ELEMENTS(remedies); i++) {
         const Remedy *r = &remedies[i];
         if (!strstr(message, r->words))
@@ -109,6 +110,7 @@ static bool run(Cli *c, int n, char **words, GError **err)
 {
     const Command *k = command_find(words[0]);
     c->command = NULL;
+    c->began = false;
     if (!k) {
         g_autoptr(GPtrArray) names = g_ptr_array_new();
         for (const Group *g = groups; g->title; g++)
@@ -126,6 +128,7 @@ static bool run(Cli *c, int n, char **words, GError **err)
     if (!cli_parse(c, k, n - 1, words + 1, err) || (!k->offline && !cli_open(c, err)))
         return false;
     gint64 start_us = g_get_monotonic_time();
+    c->began = true;
     out_begin(c);
     bool ok = k->run ? k->run(c, err) : run_call(c, err);
     out_end(c);
@@ -141,7 +144,7 @@ bool cli_run(Cli *c, int n, char **words)
     bool ok = run(c, n, words, &err);
     if (!ok && err)
         print_error(c, err);
-    else if (ok && !c->quiet && !c->json && !c->timing)
+    if ((ok || c->began) && !c->quiet && !c->json && !c->timing)
         putchar('\n');
     fflush(stdout);
     return ok;

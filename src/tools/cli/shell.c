@@ -67,7 +67,7 @@ static bool run_echo(Cli *c, GError **err)
         g_autofree char *quoted = arg_given(c, "shell") ? g_shell_quote(c->rest->pdata[i]) : g_strdup(c->rest->pdata[i]);
         g_string_append_printf(s, "%s%s", i ? " " : "", quoted);
     }
-    out_line(c, "text", "%s", s->str);
+    out_text(c, "text", s->str);
     return true;
 }
 

@@ -110,8 +110,12 @@ static bool run_vol_create_as(Cli *c, GError **err)
     guint64 capacity = 0, allocation = 0;
     g_autofree char *backing_path = NULL;
     g_autoptr(AtollPool) p = cli_pool(c, "pool", err);
-    if (!p || !arg_size(c, "capacity", 1, &capacity, err) || !arg_size(c, "allocation", 1, &allocation, err))
+    if (!p)
         return false;
+    if (!arg_size(c, "capacity", 1, &capacity, err) || !arg_size(c, "allocation", 1, &allocation, err)) {
+        cli_headline(c, "Malformed size %s", arg_text(c, "capacity"));
+        return false;
+    }
     g_autoptr(GString) s = g_string_new("<volume>\n");
     g_autofree char *name = g_markup_escape_text(arg_text(c, "name"), -1);
     g_string_append_printf(s, "  <name>%s</name>\n  <capacity>%" G_GUINT64_FORMAT "</capacity>\n", name, capacity);
