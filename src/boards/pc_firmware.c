@@ -122,7 +122,7 @@ AcpiTables *pc_acpi_tables(const Pc *pc)
 {
     g_autofree uint32_t *ids = board_apic_ids(pc->board.machine);
     AcpiBoard b = { .cpus = pc->board.machine->config.cpus, .apic_ids = ids, .chips = &pc->chips->acpi, .ecam = pc->chips->ecam ? pc->chips->ecam(pc) : 0, .pci32_first = pc->low_ram, .pci32_last = PC_HOLE_END - 1,
-                    .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .pvpanic_port = pc->pvpanic_port, .dsdt = acpi_pc_dsdt };
+                    .hpet = pc->hpet, .vga = pc->graphics, .fw_cfg = true, .fdc_port = pc->fdc ? 0x3f0 : 0, .pvpanic_port = pc->pvpanic_port, .dsdt = acpi_pc_dsdt };
     memcpy(b.serial, pc->serial, sizeof(b.serial));
     return acpi_tables_build(&b);
 }

@@ -274,6 +274,7 @@ class Floppy(unittest.TestCase):
                              "-initrd", guests.initramfs("amd64"), "-append", "console=ttyS0 quiet atoll.mode=shell", "-fda", path("a"),
                              "-drive", f"file={path('b')},format=raw,if=floppy,index=1", terminal=True) as vm:
                 vm.expect("A shell in the guest", 300)
+                self.shell(vm, "cat /sys/bus/pnp/devices/*/id | grep -c PNP0700", r"\b1\b(?=\r)")
                 self.shell(vm, "md5sum < /dev/fd0", before["a"])
                 self.shell(vm, "md5sum < /dev/fd1", before["b"])
                 self.shell(vm, "for i in 0 17 18 200 359; do dd if=/dev/urandom of=/dev/fd0 bs=4096 count=1 seek=$i conv=notrunc,fsync; done 2>/dev/null; "

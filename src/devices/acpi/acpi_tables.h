@@ -27,6 +27,7 @@ typedef struct AcpiBoard {
     uint64_t pci32_first, pci32_last, pci64_first, pci64_last; /* windows for BARs; 64 with last 0: none */
     bool serial[4];    /* COM1 to COM4 at their classic places */
     bool hpet, vga, fw_cfg;
+    uint16_t fdc_port; /* of the floppy controller; 0: none */
     uint16_t pvpanic_port; /* 0: none */
     bool no_8042, no_rtc, no_pic;
     const struct AcpiVirtio { uint32_t base, gsi; } *virtio; /* memory-mapped: of a board without PCI */

@@ -366,6 +366,14 @@ Aml *aml_irq(unsigned irq)
     return a;
 }
 
+Aml *aml_dma(unsigned channel)
+{
+    Aml *a = start(0x2a); /* compatible timing, no bus master */
+    number(a, 1u << channel, 1);
+    number(a, 0, 1);
+    return a;
+}
+
 Aml *aml_interrupts(const uint32_t *gsis, unsigned n)
 {
     enum { CONSUMER = 1, SHARED = 8 }; /* level triggered and active high are zeros */

@@ -56,6 +56,7 @@ Aml *aml_return(Aml *value);
 Aml *aml_resources(Aml *first, ...) G_GNUC_NULL_TERMINATED; /* buffer with its end tag */
 Aml *aml_io(uint16_t base, uint8_t length);                 /* fixed ports, 16-bit decoding */
 Aml *aml_irq(unsigned irq);                                 /* edge, active high, exclusive */
+Aml *aml_dma(unsigned channel);                              /* ISA, 8 bits a transfer */
 Aml *aml_interrupts(const uint32_t *gsis, unsigned n);      /* level, active high, shared */
 Aml *aml_memory(uint32_t base, uint32_t length, bool writable);
 Aml *aml_bus_range(uint16_t first, uint16_t last);

@@ -106,6 +106,15 @@ Aml *acpi_pvpanic_device(const AcpiBoard *b)
         aml_method("WRPT", 1, false, aml_store(aml_arg(0), aml_ref("PEPT")), NULL), NULL);
 }
 
+/* Ports 3F6h and, for writes, 3F7h are the IDE controller's, too. */
+static Aml *floppy_controller(const AcpiBoard *b)
+{
+    if (!b->fdc_port)
+        return aml_nothing();
+    return aml_device("FDC0", hid("PNP0700"), aml_name("_STA", aml_int(STATUS_OK)),
+                      crs(aml_resources(aml_io(b->fdc_port + 2, 4), aml_io(b->fdc_port + 7, 1), aml_irq(6), aml_dma(2), NULL)), NULL);
+}
+
 Aml *acpi_rtc(void) { return aml_device("RTC", hid("PNP0B00"), crs(aml_resources(aml_io(0x70, 8), aml_irq(8), NULL)), NULL); }
 
 /* What the chip set itself decodes, so that nobody puts a BAR there. */
@@ -125,7 +134,7 @@ static Aml *isa_bridge(const AcpiBoard *b)
         aml_device("KBD", hid("PNP0303"), aml_name("_STA", aml_int(STATUS_OK)),
                    crs(aml_resources(aml_io(0x60, 1), aml_io(0x64, 1), aml_irq(1), NULL)), NULL),
         aml_device("MOU", hid("PNP0F13"), aml_name("_STA", aml_int(STATUS_OK)), crs(aml_resources(aml_irq(12), NULL)), NULL),
-        acpi_rtc(),
+        acpi_rtc(), floppy_controller(b),
         acpi_serial_port(b, 0), acpi_serial_port(b, 1), acpi_serial_port(b, 2), acpi_serial_port(b, 3),
         chip_set_ports(b), acpi_fw_cfg_device(b), acpi_pvpanic_device(b), NULL);
 }
