@@ -165,6 +165,21 @@ class Own(unittest.TestCase):
             if shutil.which(shell):
                 subprocess.run([shell, "-n"], input=script, text=True, check=True)
 
+    def test_behind_ssh(self):
+        """With a program in ssh's place that does what ssh does here: the words behind the host go to a shell."""
+        ssh = os.path.join(self.daemon.folder, "ssh")
+        with open(ssh, "w", encoding="utf-8") as out:
+            out.write('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\nexec sh -c "$*"\n')
+        os.chmod(ssh, 0o755)
+        env = {**os.environ, "PATH": self.daemon.folder + ":" + os.environ["PATH"]}
+        for host, words in (("host.example", ["domstate", "test"]), ("me@host.example:2222", ["domstate", "test"])):
+            done = subprocess.run([ATOLL, "-c", f"test+ssh://{host}/default?socket={self.daemon.socket}&command={ATOLL}", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, env=env, timeout=60 * guest.PATIENCE, check=False)
+            self.assertEqual(done.stdout.strip(), "running")
+        refused = self.atoll("connect", "test+ssh://-oProxyCommand=x/default")
+        self.assertIn("is no name of a host", refused.stderr)
+        self.assertIn("there is no transport 'smoke'", self.atoll("connect", "test+smoke://host/default").stderr)
+
     def test_event(self):
         watch = subprocess.Popen([ATOLL, "-c", self.daemon.uri("test:///default"), "event", "--all", "--timeout", "60"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
         self.addCleanup(watch.stdout.close)

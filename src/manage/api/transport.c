@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "atoll/atoll-error.h"
+#include <atoll/atoll-error.h>
 #include "base/be.h"
 #include "manage/rpc/message.h"
 #include "manage/rpc/xdr.h"

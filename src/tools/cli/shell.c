@@ -1,5 +1,7 @@
 /* shell.c - commands of the program itself, and the interactive shell with its history. */
 #include <editline/readline.h>
+#include <fcntl.h>
+#include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,12 +128,12 @@ static bool run_proxy(Cli *c, GError **err)
             return false;
     }
     g_autoptr(GSocketClient) client = g_socket_client_new();
-    g_autoptr(GSocketAddress) address = g_object_new(g_type_from_name("GUnixSocketAddress"), "path", path, NULL);
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
     g_autoptr(GSocketConnection) s = g_socket_client_connect(client, G_SOCKET_CONNECTABLE(address), NULL, err);
     if (!s)
         return false;
     int fd = g_socket_get_fd(g_socket_connection_get_socket(s)), in[2] = { STDIN_FILENO, fd }, out[2] = { fd, STDOUT_FILENO };
-    g_socket_set_blocking(g_socket_connection_get_socket(s), TRUE);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); /* GSocket makes every socket so */
     g_thread_unref(g_thread_new("in", carry, in));
     carry(out);
     exit(0);
