@@ -35,11 +35,21 @@ bool config_usbdevice(VmConfig *c, const char *arg, GError **err)
 
 static bool is_controller(const DeviceType *t) { return t->pci && t->pci->class_code >> 8 == 0x0c03; }
 
+/* The classic PC has its south bridge's, which old guests know, and which has two ports; there are no hubs. */
+static const char *usual_controller(const VmConfig *c)
+{
+    enum { UHCI_PORTS = 2 };
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->devices->len; i++)
+        n += !g_strcmp0(g_array_index(c->devices, DeviceConfig, i).type->bus, "usb-bus");
+    return c->board && g_str_equal(c->board->name, "pc") && n <= UHCI_PORTS ? "piix3-usb-uhci,addr=1.2" : "qemu-xhci";
+}
+
 /* The controller of -usb comes before the devices, which take the first bus that has room. */
 bool config_add_usb(VmConfig *c, GError **err)
 {
     for (unsigned i = 0; i < c->devices->len; i++)
         if (is_controller(g_array_index(c->devices, DeviceConfig, i).type))
             return true;
-    return !c->usb || c->no_board || add(c, "qemu-xhci", true, err);
+    return !c->usb || c->no_board || add(c, usual_controller(c), true, err);
 }

@@ -58,7 +58,7 @@ const VmOption vm_options[] = {
     { "snapshot", NULL, NULL, "what the guest writes to disks is kept in temporary files and forgotten", FLAG(snapshot) },
 
     { "device", NULL, "TYPE[,id=ID][,bus=NAME][,addr=SLOT][,PROPERTY=VALUE...]", "add a device; help lists the types, TYPE,help its properties", config_device, .section = "Devices and consoles" },
-    { "usb", NULL, NULL, "a USB controller (qemu-xhci), unless -device adds one", FLAG(usb) },
+    { "usb", NULL, NULL, "a USB controller (of a pc with up to two devices piix3-usb-uhci, else qemu-xhci), unless -device adds one", FLAG(usb) },
     { "usbdevice", NULL, "tablet|mouse|keyboard", "the same as -usb -device usb-tablet and so on", config_usbdevice },
     { "serial", NULL, "DEV", "where the next serial port ends: stdio, mon:stdio, null, none, pty, file:PATH, unix:PATH[,server=on,wait=off], tcp:HOST:PORT[,...], chardev:ID", config_serial },
     { "chardev", NULL, "BACKEND,id=ID[,...]", "host end of a serial line, by name; help lists the backends", config_chardev },

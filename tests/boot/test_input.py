@@ -67,6 +67,9 @@ class Evdev(unittest.TestCase):
     def test_usb_mouse(self):
         self.point("USB Mouse", False, "-device", "qemu-xhci", "-device", "usb-mouse")
 
+    def test_usb_of_a_classic_pc(self):
+        self.point("USB Tablet", True, "-M", "pc", "-usb", "-device", "usb-tablet")
+
     def test_virtio_keyboard(self):
         self.type_in("Virtio Keyboard", "-device", "virtio-keyboard-pci")
 
