@@ -34,7 +34,8 @@ domiflist other; desc other; desc other --title; desc other --title A new title;
 vcpucount other; vcpucount other --maximum --config; setvcpus other 1 --config; setvcpus other many --config; vcpucount other; setmem other 32M --config; setmem other 3zz --config; setmaxmem other 128M --config
 dominfo other; attach-disk other /images/second.qcow2 vdb --config; attach-disk other /images/second.qcow2 vdb --config; domblklist other; detach-disk other vdb --config; domblklist other
 attach-device other {nic.xml} --config; domiflist other; detach-interface other user --mac 52:54:00:44:55:66 --config; domiflist other; detach-disk other vdz --config
-attach-disk other /images/third.qcow2 sda --print-xml; domrename other renamed; domrename nothing x; list --all; start renamed; vncdisplay renamed; domdisplay renamed; domblkinfo renamed vda
+attach-disk other /images/third.qcow2 sda --print-xml; domrename other renamed; domrename nothing x; list --all; start renamed; vncdisplay renamed; domdisplay renamed; domblkinfo renamed vda; domblkstat renamed vda; domblkstat renamed; domifstat renamed vnet0; domcontrol renamed; domcontrol nothing; domhostname renamed; save renamed {folder}/state
+restore {folder}/state; list --all; start renamed; domifstat renamed
 destroy renamed; undefine renamed; undefine renamed; list --all; create {dom.xml}; list --transient; create {dom.xml}; destroy other; list --all; metadata test http://example.org/x --config
 snapshot-list test; dommemstat test; domifaddr test; event --list; echo a b; echo --shell "a b"; nodedev-dumpxml nothing
 """

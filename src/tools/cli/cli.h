@@ -37,7 +37,7 @@ typedef struct Group {
     const Command *commands; /* ends with a row without a name */
 } Group;
 extern const Group groups[]; /* ends with a row without a title */
-extern const Command domain_life_commands[], domain_info_commands[], domain_change_commands[], domain_watch_commands[], network_commands[], pool_commands[],
+extern const Command domain_life_commands[], domain_info_commands[], domain_change_commands[], domain_stats_commands[], domain_watch_commands[], network_commands[], pool_commands[],
     volume_commands[], snapshot_commands[], host_commands[], shell_commands[], own_commands[];
 
 struct Cli {

@@ -16,6 +16,7 @@ const Group groups[] = {
     { "Domain Management", "domain", domain_life_commands },
     { "Domain Changes", "change", domain_change_commands },
     { "Domain Monitoring", "monitor", domain_info_commands },
+    { "Domain Statistics and Saved States", "stats", domain_stats_commands },
     { "Domain Events", "events", domain_watch_commands },
     { "Host and Hypervisor", "host", host_commands },
     { "Networking", "network", network_commands },
