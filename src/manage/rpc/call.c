@@ -14,8 +14,10 @@ RpcConnection *rpc_call_connection(const RpcCall *call) { return call->connectio
 const Procedure *rpc_call_procedure(const RpcCall *call) { return call->procedure; }
 GVariant *rpc_call_args(const RpcCall *call) { return call->args; }
 
-static void call_free(RpcCall *call)
+static void call_unref(RpcCall *call)
 {
+    if (!g_atomic_ref_count_dec(&call->refs))
+        return;
     rpc_connection_unref(call->connection);
     if (call->args)
         g_variant_unref(call->args);
@@ -26,6 +28,7 @@ bool call_message(RpcConnection *c, const Header *h, const uint8_t *body, gsize 
 {
     RpcCall *call = g_new0(RpcCall, 1);
     g_autoptr(GError) why = NULL;
+    g_atomic_ref_count_init(&call->refs);
     call->connection = rpc_connection_ref(c);
     call->program = h->program;
     call->serial = h->serial;
@@ -45,8 +48,11 @@ bool call_message(RpcConnection *c, const Header *h, const uint8_t *body, gsize 
     g_variant_ref_sink(call->args);
     if (c->readonly && call->procedure->right == RPC_WRITE)
         rpc_fail(call, RPC_ERR_OPERATION_DENIED, "%s changes things and this connection is read-only", call->procedure->name);
-    else
+    else {
+        g_atomic_ref_count_inc(&call->refs); /* a handler may look at it yet when it has answered */
         c->server->handlers.call(call, c->server->opaque);
+        call_unref(call);
+    }
     return true;
 }
 
@@ -62,7 +68,7 @@ static gboolean finish(gpointer data)
     Done *d = data;
     RpcConnection *c = rpc_connection_ref(d->call->connection);
     connection_send(c, d->message, d->fd);
-    call_free(d->call);
+    call_unref(d->call);
     c->calls--;
     if (c->calls == RPC_CALLS_MAX - 1)
         connection_resume(c);

@@ -34,6 +34,7 @@ struct RpcConnection {
 };
 
 struct RpcCall {
+    gatomicrefcount refs; /* one until it is answered */
     RpcConnection *connection;
     const Procedure *procedure;
     GVariant *args;
