@@ -272,7 +272,9 @@ class Idle(unittest.TestCase):
         with guest.Guest("-S", "-display", "none", "-nic", f"user,hostfwd=tcp:127.0.0.1:{free_port()}-:22", "-monitor", "stdio") as vm:
             vm.expect(r"\(atoll\)", 30)
             tasks = f"/proc/{vm.process.pid}/task"
-            names = {open(f"{tasks}/{task}/comm", encoding="ascii").read().strip(): task for task in os.listdir(tasks)}
+            names, end = {}, time.monotonic() + 60
+            while "net" not in names and time.monotonic() < end:  # a thread names itself
+                names = {open(f"{tasks}/{task}/comm", encoding="ascii").read().strip(): task for task in os.listdir(tasks)}
             time.sleep(2)
             with open(f"{tasks}/{names['net']}/stat", encoding="ascii") as stat:
                 user, system = stat.read().rsplit(")", 1)[1].split()[11:13]

@@ -224,7 +224,10 @@ class Killed(twins.Twins):
             process = self.start(*words)
             time.sleep(self.rng.random() * whole * 1.1)
             process.kill()
-            cut += process.wait() != 0
+            if process.wait():
+                cut += 1
+            else:
+                whole *= 0.8  # the first run may have met a busy host
             judge()
         print(f"# {words[0]}: {KILLS} runs of about {whole * 1000:.0f} ms, {cut} killed before their end")
         self.assertGreater(cut, 0)
