@@ -90,17 +90,21 @@ class Terminal(unittest.TestCase):
             vm._read(0.05)
         self.fail("the terminal never became raw")
 
+    def wait_running(self, vm):
+        """Its main loop goes round: keys are answered, and signals are not the kernel's any more."""
+        self.wait_raw(vm)
+        vm.send("\x01h")
+        vm.expect("Ctrl-a x", 60)
+
     def test_quit_key(self):
         def end(vm):
-            self.wait_raw(vm)
-            vm.send("\x01h")
-            vm.expect("Ctrl-a x")
+            self.wait_running(vm)
             vm.send("\x01x")
         self.assertEqual(self.restored_after(end).process.returncode, 0)
 
     def test_sigterm(self):
         def end(vm):
-            self.wait_raw(vm)
+            self.wait_running(vm)
             vm.signal(guest.TERM)
         self.assertEqual(self.restored_after(end).process.returncode, 0)
 
