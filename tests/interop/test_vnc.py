@@ -207,7 +207,8 @@ class TigerVnc(Case):
     @contextlib.contextmanager
     def xvfb(self):
         with self.program("Xvfb", self.x, "-screen", "0", "1024x768x24", "-fbdir", self.folder) as server:
-            self.until(lambda: os.path.exists(f"/tmp/.X11-unix/X{self.x[1:]}") or server.poll() is not None, "no X server")
+            # Its socket may be there from one that was killed.
+            self.until(lambda: not run("xdotool", "getdisplaygeometry", env=self.env).returncode or server.poll() is not None, "no X server")
             yield
 
     def viewer(self, *options, **more):
