@@ -208,7 +208,7 @@ class TigerVnc(Case):
     def xvfb(self):
         with self.program("Xvfb", self.x, "-screen", "0", "1024x768x24", "-fbdir", self.folder) as server:
             # Its socket may be there from one that was killed.
-            self.until(lambda: not run("xdotool", "getdisplaygeometry", env=self.env).returncode or server.poll() is not None, "no X server")
+            self.until(lambda: run("xdotool", "getdisplaygeometry", env=self.env).stdout.startswith("1024") or server.poll() is not None, "no X server")
             yield
 
     def viewer(self, *options, **more):
