@@ -26,6 +26,12 @@ void tr_flags_from_memory(Translator *t)
     t->flags_in_memory = false;
 }
 
+void tr_flags_settle(Translator *t)
+{
+    if (!t->flags_may_stay)
+        tr_flags_from_memory(t);
+}
+
 /* Can this operand be addressed by translated code? */
 bool tr_addressable(const Translator *t, const Insn *i)
 {
@@ -104,7 +110,7 @@ void tr_emit_access(Translator *t, const Insn *i, unsigned size, unsigned access
     tr_prepare_access(t, size, align);
     tr_emit_address(t, i);
     tr_emit_translate(t, size, access, align);
-    tr_flags_from_memory(t);
+    tr_flags_settle(t);
 }
 
 void tr_load_gpr(Translator *t, unsigned to, unsigned reg)

@@ -100,7 +100,7 @@ void tr_emit_cold(Translator *t, const ColdSite *s)
     patch_rel32(s->jump, t->e.p);
     if (s->alone) {
         mem_flat_cold(t, s);
-        tr_emit_alone(t, s->alone, s->rip);
+        tr_emit_alone(t, s);
         return;
     }
     memcpy(&s->exit->unlinked, s->jump, 4);

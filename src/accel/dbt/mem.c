@@ -23,7 +23,7 @@ FaultSite *tr_add_fault_site(Translator *t, unsigned size, unsigned access)
     FaultSite *f = &t->fault[t->n_faults++];
     uint16_t pc = (uint16_t)(t->e.p - t->start);
     *f = (FaultSite){ .pc = pc, .resume = pc, .rip = (uint16_t)(t->rip - t->b->rip), .size = (uint8_t)size,
-                      .access = access, .held = { NOT_HELD, NOT_HELD } };
+                      .access = access, .flags_saved = t->flags_in_memory, .held = { NOT_HELD, NOT_HELD } };
     return f;
 }
 

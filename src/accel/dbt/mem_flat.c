@@ -84,7 +84,7 @@ void mem_flat_lead(Translator *t, unsigned size, unsigned access, unsigned align
     e_lea(&t->e, wide(t), SCRATCH_U, g->base, 0xff, 0, (int32_t)(g->high - 1));
     e_test_imm(&t->e, SCRATCH_U, 0x1000 - power_of_2_from(bytes));
     ColdSite *s = tr_add_site(t, e_jcc(&t->e, CC_E), NULL);
-    s->alone = t->now, s->rip = t->rip;
+    s->alone = t->now, s->rip = t->rip, s->flags_in_memory = t->flags_in_memory;
     s->back = t->e.p;
     s->size = bytes;
     load_addend(t, access);
@@ -156,7 +156,6 @@ static uint8_t *check_page(Translator *t, unsigned size, unsigned align, bool ch
 void mem_flat_translate(Translator *t, unsigned size, unsigned access, unsigned align)
 {
     FaultSite *f = tr_add_fault_site(t, size, access);
-    f->flags_saved = t->flags_in_memory;
     f->aligned = align > 1;
     bool checked = dbt_flat_site_is_checked(t->v, here(t)) && may_spoil_flags(t);
     uint8_t *misaligned = check_page(t, size, align, checked);

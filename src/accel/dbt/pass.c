@@ -177,7 +177,6 @@ static void emit_pass_registers(Translator *t, const Insn *i)
         if (f.named >> slot & ~t->slots_loaded >> slot & 1)
             e_load_gs(&t->e, slot, GS_GPR(slot));
     t->slots_kept = t->slots_loaded | (f.named & SLOTS);
-    tr_flags_from_memory(t);
     tr_note_simd_fp(t, i);
     put_recoded(t, i, &same);
     for (unsigned slot = SCRATCH_T; slot <= SCRATCH_U; slot++)

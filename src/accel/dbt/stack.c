@@ -8,13 +8,15 @@ int tr_stack_bytes(const Translator *t) { return wide(t) ? 8 : 4; }
 /* Address of the new top of the stack to SCRATCH_U, translated for writing. */
 void tr_emit_push_access(Translator *t, int bytes)
 {
-    if (tr_group_access(t, bytes, DTLB_WRITE, 1))
+    if (tr_group_access(t, bytes, DTLB_WRITE, 1)) {
+        tr_flags_settle(t);
         return;
+    }
     tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, -bytes);
     tr_address_base(t, RSP, -bytes);
     tr_emit_translate(t, bytes, DTLB_WRITE, 1);
-    tr_flags_from_memory(t);
+    tr_flags_settle(t);
 }
 
 void tr_emit_move_stack(Translator *t, int32_t bytes) { e_lea(&t->e, wide(t), RSP, RSP, 0xff, 0, bytes); }
@@ -127,13 +129,15 @@ void tr_load_value(Translator *t, unsigned bytes)
 
 static void top_access(Translator *t, unsigned bytes)
 {
-    if (tr_group_access(t, bytes, DTLB_READ, 1))
+    if (tr_group_access(t, bytes, DTLB_READ, 1)) {
+        tr_flags_settle(t);
         return;
+    }
     tr_prepare_access(t, bytes, 1);
     e_lea(&t->e, wide(t), SCRATCH_U, RSP, 0xff, 0, 0);
     tr_address_base(t, RSP, 0);
     tr_emit_translate(t, bytes, DTLB_READ, 1);
-    tr_flags_from_memory(t);
+    tr_flags_settle(t);
 }
 
 /* The top of the stack to SCRATCH_U. */
@@ -190,7 +194,7 @@ bool tr_emit_leave(Translator *t, const Insn *i)
     e_lea(&t->e, wide(t), SCRATCH_U, RBP, 0xff, 0, 0);
     tr_address_base(t, RBP, 0);
     tr_emit_translate(t, i->opsize, DTLB_READ, 1);
-    tr_flags_from_memory(t);
+    tr_flags_settle(t);
     tr_load_value(t, i->opsize);
     e_lea(&t->e, wide(t), RSP, RBP, 0xff, 0, i->opsize);
     e_mov(&t->e, RBP, SCRATCH_U);

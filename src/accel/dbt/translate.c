@@ -231,15 +231,40 @@ static uint8_t *emit_rip_check(Translator *t)
     return known;
 }
 
-void tr_emit_alone(Translator *t, const Insn *i, uint64_t rip)
+/* The guest's flags, if something put them aside, may stay there as long as nobody reads or changes them: each access would save and
+ * load them again. */
+static bool minds_flags(const Translator *t, const Insn *i)
+{
+    const InsnRow *row = insn_row(i);
+    if ((row->flags_read | row->flags_written | row->flags_undefined) & RFLAGS_STATUS)
+        return true;
+    if (emitter(i))
+        return i->op != OP_LEA && i->op != OP_PUSH && i->op != OP_POP;
+    return is_moffs(i) || !tr_passes(t, i);
+}
+
+/* They settle behind their accesses what has been put aside in front of them. */
+static bool settles_flags(const Insn *i) { return i->op == OP_CALL || i->op == OP_RET; }
+
+static void begin_insn(Translator *t, const Insn *i)
+{
+    t->now = i, t->kept = NULL;
+    t->flags_may_stay = tr_is_hint(i) || !minds_flags(t, i);
+    if (!t->flags_may_stay && !settles_flags(i))
+        tr_flags_from_memory(t);
+}
+
+void tr_emit_alone(Translator *t, const ColdSite *s)
 {
     memset(t->low_bits, 0, sizeof(t->low_bits));
-    t->rip = rip;
-    t->now = i, t->kept = NULL;
+    t->rip = s->rip;
     t->live = t->slots_loaded = 0;
     t->group_use = GROUP_NONE, t->disp = 0;
-    emit_insn(t, i);
-    tr_emit_jump(t, cut_rip(t, rip + i->length));
+    t->flags_in_memory = s->flags_in_memory;
+    begin_insn(t, s->alone);
+    emit_insn(t, s->alone);
+    tr_flags_from_memory(t);
+    tr_emit_jump(t, cut_rip(t, s->rip + s->alone->length));
 }
 
 static void emit_body(Translator *t)
@@ -248,7 +273,7 @@ static void emit_body(Translator *t)
     for (unsigned n = 0; n < t->n && progress == NEXT; n++) {
         const Insn *i = &t->insn[n];
         t->live = t->live_before[n];
-        t->now = i, t->kept = NULL;
+        begin_insn(t, i);
         t->slots_kept = 0;
         tr_group_before(t, n);
         progress = emit_insn(t, i);
@@ -264,8 +289,10 @@ static void emit_body(Translator *t)
         tr_group_after(t, i);
         t->rip = cut_rip(t, t->rip + i->length);
     }
-    if (progress == NEXT)
-        tr_emit_jump(t, t->rip);
+    if (progress != NEXT)
+        return;
+    tr_flags_from_memory(t);
+    tr_emit_jump(t, t->rip);
 }
 
 static void keep_faults(Translator *t)

@@ -22,6 +22,7 @@ typedef struct ColdSite {
     unsigned size;    /* its */
     const Insn *alone;   /* group.c: executed by itself if the group crosses a page; in the page from `back` on, of `size` bytes */
     uint64_t rip;        /* its */
+    bool flags_in_memory; /* in front of it */
 } ColdSite;
 
 /* alignment.c: the linear address that was computed last, and the low bits of registers. */
@@ -54,6 +55,7 @@ typedef struct Translator { /* dbt_translator_create() */
     bool relative;
     uint32_t live;       /* status flags that it or a later one may read */
     bool flags_in_memory; /* host flags are spoilt; the guest's stand in flags_tmp */
+    bool flags_may_stay;  /* there, behind the current instruction: it has nothing to do with them */
     unsigned n;
     const Insn *now, *kept; /* the current instruction; its copy in the arena, NULL if none was needed yet */
     unsigned n_sites;
@@ -84,7 +86,7 @@ static inline bool natural_size(const Translator *t, const Insn *i) { return i->
 /* ---- translate.c */
 bool tr_is_hint(const Insn *i);
 bool tr_has_emitter(const Insn *i); /* of its own */
-void tr_emit_alone(Translator *t, const Insn *i, uint64_t rip); /* and a jump to what follows */
+void tr_emit_alone(Translator *t, const ColdSite *s); /* its instruction, and a jump to what follows */
 
 /* ---- exits.c */
 DbtExit *tr_new_exit(Translator *t, ExitKind kind, uint64_t rip);
@@ -107,6 +109,7 @@ void tr_emit_cold(Translator *t, const ColdSite *s);
 /* ---- address.c */
 void tr_flags_to_memory(Translator *t);   /* before flags are spoilt, if somebody needs them.  Spoils SCRATCH_T */
 void tr_flags_from_memory(Translator *t); /* leaves the scratch registers alone */
+void tr_flags_settle(Translator *t);      /* the same behind an access, unless they may as well wait for the next one */
 bool tr_addressable(const Translator *t, const Insn *i); /* can translated code address this operand? */
 void tr_emit_address(Translator *t, const Insn *i); /* linear address to SCRATCH_U.  Spoils SCRATCH_T; keeps flags */
 /* The same without the segment's base, to a register of the host; only the low bytes of it. */
@@ -135,7 +138,7 @@ bool tr_group_access(Translator *t, unsigned size, unsigned access, unsigned ali
  *     tr_prepare_access(t, size, align);      flags to memory, if the back end spoils them for such an access
  *     ... linear address to SCRATCH_U ...
  *     tr_emit_translate(t, size, access, align);
- *     tr_flags_from_memory(t);
+ *     tr_flags_settle(t);
  *     ... the instruction, with [SCRATCH_T + SCRATCH_U] ...
  *
  * `align`: misaligned accesses are the guest's #GP, which the host's instruction raises as well; 1: none.
