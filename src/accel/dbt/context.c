@@ -1,7 +1,7 @@
 /*
  * context.c - where a vCPU and its tables lie.
  *
- * [DbtVcpu][DbtContext][flat table] is repeated for each context; the DbtVcpu is the same memory in all of them, and GS points to
+ * [DbtVcpu][DbtContext][gap][flat table] is repeated for each context; the DbtVcpu is the same memory in all of them, and GS points behind the gap of
  * the one whose tables count.  C code uses the first alone.  In front of all stands the signal handler's stack.
  */
 #include "accel/dbt/mem.h"
@@ -19,7 +19,7 @@ enum { HWCAP2_FSGSBASE_BIT = 2, GUARD_BYTES = 4096 };
 #define FRONT_BYTES (SIGNAL_STACK_BYTES + GUARD_BYTES)
 
 static bool is_flat(const Accel *a) { return ((const DbtShared *)((const InterpAccel *)a)->translator)->region; }
-static size_t stride(const Accel *a) { return is_flat(a) ? FLAT_AREA_OFFSET + FLAT_SLOTS * 8 : FLAT_AREA_OFFSET; }
+static size_t stride(const Accel *a) { return is_flat(a) ? DBT_GS_OFFSET + FLAT_SLOTS * 8 : DBT_GS_OFFSET; }
 static size_t all_bytes(const Accel *a) { return FRONT_BYTES + stride(a) * TLB_CONTEXTS; }
 static uint8_t *place(DbtVcpu *v, unsigned index) { return (uint8_t *)v + index * stride(v->i.vcpu.accel); }
 static uint8_t *front(const DbtVcpu *v) { return (uint8_t *)v - FRONT_BYTES; }
@@ -60,7 +60,7 @@ static DbtContext *make(DbtVcpu *v, unsigned index)
         g_error("no memory for the tables of vCPU %u: %s", v->i.vcpu.id, g_strerror(errno)); /* as g_malloc does */
     DbtContext *c = (DbtContext *)(at + DBT_CONTEXT_OFF);
     if (v->flat)
-        dbt_flat_make_table(v->flat, index, (uint64_t *)(at + FLAT_AREA_OFFSET));
+        dbt_flat_make_table(v->flat, index, (uint64_t *)(at + DBT_GS_OFFSET));
     for (unsigned n = 0; n < MEM_WHO_COUNT - 1; n++) {
         dbt_tlb_init(&c->tlb[n][DTLB_READ]);
         dbt_tlb_init(&c->tlb[n][DTLB_WRITE]);
@@ -71,7 +71,7 @@ static DbtContext *make(DbtVcpu *v, unsigned index)
 
 void dbt_context_enter(DbtVcpu *v)
 {
-    const uint8_t *base = (uint8_t *)v->context - DBT_CONTEXT_OFF;
+    const uint8_t *base = (uint8_t *)v->context - DBT_CONTEXT_OFF + DBT_GS_OFFSET;
     if (v->has_wrgsbase) {
         __asm__ volatile("wrgsbase %0" : : "r"(base) : "memory");
         return;

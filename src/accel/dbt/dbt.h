@@ -164,7 +164,14 @@ typedef struct DbtVcpu {
 } DbtVcpu;
 
 /* ---- context.c */
-#define DBT_CONTEXT_OFF ((sizeof(DbtVcpu) + 4095) & ~4095ul) /* from GS, or from the DbtVcpu for the first of them */
+#define DBT_CONTEXT_OFF ((sizeof(DbtVcpu) + 4095) & ~4095ul) /* of the DbtContext, from the DbtVcpu in front of it */
+#define CONTEXT_BYTES ((sizeof(DbtContext) + 4095) & ~4095ul)
+/* GS points behind both, with a gap that nobody can read: to the flat table, if there is one. */
+#define DBT_GS_OFFSET (DBT_CONTEXT_OFF + CONTEXT_BYTES + 0x10000)
+#define FROM_GS(offset) ((uint32_t)(offset) - (uint32_t)DBT_GS_OFFSET) /* a displacement, of something `offset` from the DbtVcpu */
+#define GS_OFF(member) FROM_GS(offsetof(DbtVcpu, member))
+#define GS_GPR(n) FROM_GS(offsetof(DbtVcpu, i.s.gpr) + 8 * (n))
+#define GS_EDGE FROM_GS(DBT_CONTEXT_OFF + CONTEXT_BYTES - 8) /* the last quadword that can be read in front of the gap */
 static inline DbtTlb *dbt_tlb(DbtVcpu *v, MemWho who, unsigned access)
 {
     return who == MEM_IMPLICIT ? &v->shared_tlb[access] : &v->context->tlb[who - 1][access];
@@ -173,17 +180,13 @@ static inline DbtJumps *dbt_jumps(DbtVcpu *v, MemWho who) { return who == MEM_IM
 /* The same from GS. */
 static inline uint32_t dbt_tlb_offset(MemWho who, unsigned access)
 {
-    return who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_tlb[access])
-                               : DBT_CONTEXT_OFF + offsetof(DbtContext, tlb) + (2 * (who - 1) + access) * sizeof(DbtTlb);
+    return FROM_GS(who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_tlb[access])
+                                       : DBT_CONTEXT_OFF + offsetof(DbtContext, tlb) + (2 * (who - 1) + access) * sizeof(DbtTlb));
 }
 static inline uint32_t dbt_jumps_offset(MemWho who)
 {
-    return who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_jumps) : DBT_CONTEXT_OFF + offsetof(DbtContext, jumps) + (who - 1) * sizeof(DbtJumps);
+    return FROM_GS(who == MEM_IMPLICIT ? offsetof(DbtVcpu, shared_jumps) : DBT_CONTEXT_OFF + offsetof(DbtContext, jumps) + (who - 1) * sizeof(DbtJumps));
 }
-#define CONTEXT_BYTES ((sizeof(DbtContext) + 4095) & ~4095ul)
-#define GS_EDGE ((uint32_t)(DBT_CONTEXT_OFF + CONTEXT_BYTES - 8)) /* the last quadword that can be read in front of the flat table */
-#define FLAT_AREA_OFFSET (DBT_CONTEXT_OFF + CONTEXT_BYTES + 0x10000)
-#define FLAT_TABLE_OFFSET (FLAT_AREA_OFFSET + 0x60) /* see FLAT_INVALID_BYTE */
 void *dbt_vcpu_alloc(Accel *a, GError **err);
 void dbt_vcpu_free(Vcpu *v);
 void dbt_context_select(DbtVcpu *v, unsigned index);
@@ -191,9 +194,6 @@ bool dbt_has_wrgsbase(void);
 void dbt_context_enter(DbtVcpu *v); /* on the vCPU's thread, before translated code runs */
 
 static inline uint16_t dbt_second_index(uint64_t rip) { return rip + (rip >> 16); }
-
-#define GS_OFF(member) ((uint32_t)offsetof(DbtVcpu, member))
-#define GS_GPR(n) ((uint32_t)(offsetof(DbtVcpu, i.s.gpr) + 8 * (n)))
 
 /* ---- mode.c: everything outside the bytes that a translation depends on */
 enum {

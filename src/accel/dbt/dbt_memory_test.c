@@ -102,7 +102,7 @@ static GArray *addresses(uint64_t canary, uint64_t ram)
                 add(list, tried[k] + off);
         }
         for (int64_t kinds = -6; kinds <= 6; kinds++)
-            for (uint64_t copy = 0; copy < 16; copy++) {
+            for (uint64_t copy = 0; copy < 72; copy += 1 + copy / 8) {
                 const uint64_t moved = v + (uint64_t)kinds * FLAT_KIND_SLOTS * 4096 + copy * RESERVE_STEP;
                 add(list, moved + off);
                 add(list, canary - ram + moved + off);

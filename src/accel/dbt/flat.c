@@ -81,10 +81,11 @@ void dbt_flat_make_table(DbtFlat *f, unsigned context, uint64_t *table)
 
 /* ---- slots */
 
-/* Counted from the area's start. */
-enum { FIRST_SLOT = (FLAT_TABLE_OFFSET - FLAT_AREA_OFFSET) / 8 };
-static uint64_t slot_of(MemWho who, unsigned access, uint64_t page) { return (uint32_t)page + FLAT_KIND(who, access) + FIRST_SLOT; }
-static uint64_t poison_of(const DbtFlat *f, uint64_t slot) { return f->poison - ((slot - FIRST_SLOT) << 12) + 1; }
+static uint64_t slot_of(MemWho who, unsigned access, uint64_t page)
+{
+    return (page + FLAT_KIND(who, access) + FLAT_FIRST_SLOT) & (FLAT_SLOTS - 1);
+}
+static uint64_t poison_of(const DbtFlat *f, uint64_t slot) { return f->poison - ((slot - FLAT_FIRST_SLOT) << 12) + 1; }
 static bool is_accessible(const FlatTable *t, uint64_t slot)
 {
     uint64_t piece = slot >> PIECE_SHIFT;

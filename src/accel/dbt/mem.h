@@ -10,11 +10,11 @@
 
 /* ---- region.c: the host addresses that a guest can compute.
  *
- * A flat table's entry is found by bits 12 to 43 of the linear address, so what an address that differs from the entry's
- * own above them leads to differs by a multiple of 16 TB from the right host address.  So the RAM that entries lead to is
- * mapped a second time, in the middle of an arena that is reserved at all eight such places. */
+ * A flat table's entry is found by bits 12 to 40 of the linear address, so what an address that differs from the entry's
+ * own above them leads to differs by a multiple of 2 TB from the right host address.  So the RAM that entries lead to
+ * stands in the middle of an arena that is reserved at all 64 such places. */
 #define RESERVE_BYTES     (768ull << 30)
-#define RESERVE_STEP      (1ull << 44)
+#define RESERVE_STEP      (1ull << 41)
 #define WINDOWS_OFFSET  (352ull << 30) /* RAM, in the lowest of the eight; everything else of the arena is not accessible */
 #define WINDOWS_BYTES   (64ull << 30)
 
@@ -29,15 +29,16 @@ bool dbt_region_adopt(DbtRegion *r, RamBlock *ram);
 /* Something that faults whatever kind of entry is misread as which. */
 uint64_t dbt_region_poison(const DbtRegion *r);
 
-/* ---- flat.c: the table.  One array for every MemWho and access, each with an offset of its own, so that one displacement
- * from GS reaches all.  Two addresses whose kinds and pages differ may meet in one slot: what is read then is the other's
+/* ---- flat.c: the table, at GS.  Its 4 GiB are all that an address of 32 bits reaches, so the address-size prefix cuts off what
+ * of the linear address is not index.  One array for every MemWho and access, each with an offset of its own.  Two addresses whose kinds and pages differ may meet in one slot: what is read then is the other's
  * addend, which leads out of the windows (the offsets are further apart than the windows are large) and faults. */
 #define FLAT_KIND_SLOTS ((1ull << 24) + 0x1360) /* not round, for guests like round distances */
 #define FLAT_KIND(who, access) ((2 * (who) + (access)) * FLAT_KIND_SLOTS)
-/* No instruction in 64-bit mode (PUSHA), and the last byte of FLAT_TABLE_OFFSET: a branch to the displacement of an
- * instruction that reads the table raises #UD. */
+/* No instruction in 64-bit mode (PUSHA), and the last byte of the displacement of every instruction that reads the table: a branch
+ * to there raises #UD. */
 #define FLAT_INVALID_BYTE 0x60
-#define FLAT_SLOTS      (((1ull << 32) + 6 * FLAT_KIND_SLOTS + 0xffff) & ~0xffffull) /* whole pages */
+#define FLAT_FIRST_SLOT (FLAT_INVALID_BYTE / 8)
+#define FLAT_SLOTS      (1ull << 29)
 
 /* What the vCPUs of a machine share. */
 typedef struct DbtShared {

@@ -9,7 +9,7 @@
 #include "accel/dbt/mem.h"
 #include "accel/dbt/translate.h"
 
-_Static_assert((uint8_t)FLAT_TABLE_OFFSET == FLAT_INVALID_BYTE && FLAT_KIND_SLOTS % 32 == 0, "see branch_if_misaligned()");
+_Static_assert(FLAT_INVALID_BYTE % 8 == 0 && FLAT_KIND_SLOTS % 32 == 0, "see branch_if_misaligned()");
 
 static bool may_spoil_flags(const Translator *t) { return !t->live || t->flags_in_memory; }
 static bool is_scalar(unsigned size) { return size == 1 || size == 2 || size == 4 || size == 8; }
@@ -46,9 +46,10 @@ static uint8_t *branch_if_crossing(Translator *t, unsigned size)
 
 static void load_addend(Translator *t, unsigned access)
 {
+    enum { ADDRESS_SIZE = 0x67 };
     e_rorx(&t->e, SCRATCH_T, SCRATCH_U, 12);
-    e_mov32(&t->e, SCRATCH_T, SCRATCH_T);
-    e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, FLAT_TABLE_OFFSET + 8 * FLAT_KIND(mode_who(t->mode), access));
+    e1(&t->e, ADDRESS_SIZE);
+    e_gs_indexed(&t->e, 0x8b, SCRATCH_T, SCRATCH_T, (uint32_t)(8 * (FLAT_FIRST_SLOT + FLAT_KIND(mode_who(t->mode), access))));
 }
 
 static ColdSite *check_addend(Translator *t, unsigned size, unsigned access, unsigned align)

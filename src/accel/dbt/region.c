@@ -7,9 +7,9 @@
 #include "accel/dbt/mem.h"
 #include "base/error.h"
 
-enum { COPIES = 8, CANDIDATES = 5, MOST_BLOCKS = 32, GAP = 1 << 21 };
-/* Programs, libraries and stacks have other residues modulo 16 TB (0x5..., 0x6..., 0xe..., 0xf...). */
-#define FIRST_CANDIDATE (1ull << 40)
+enum { COPIES = 64, MOST_BLOCKS = 32, GAP = 1 << 21 };
+#define CANDIDATE_STEP (16ull << 30)
+#define ELBOW_ROOM (16ull << 30) /* around what is known to be mapped */
 #define POISON_FROM_END 0x10000
 /* An addend that is read as one of another kind leads further than the windows reach, but not out of the arena. */
 #define MOST_KINDS_OFF (5 * FLAT_KIND_SLOTS * 4096)
@@ -50,11 +50,21 @@ static bool reserve(uint64_t base)
     return true;
 }
 
+/* The program, its libraries and its stack stand at random places, and the heap is near the first: an arena that has their residues modulo
+ * RESERVE_STEP cannot be reserved. */
+static bool is_taken(uint64_t base)
+{
+    const uintptr_t mapped[] = { (uintptr_t)is_taken, (uintptr_t)munmap, (uintptr_t)__builtin_frame_address(0) };
+    for (unsigned n = 0; n < G_N_ELEMENTS(mapped); n++)
+        if ((mapped[n] - base + ELBOW_ROOM) % RESERVE_STEP < RESERVE_BYTES + 2 * ELBOW_ROOM)
+            return true;
+    return false;
+}
+
 DbtRegion *dbt_region_create(GError **err)
 {
-    for (unsigned n = 0; n < CANDIDATES; n++) {
-        uint64_t base = FIRST_CANDIDATE + n * RESERVE_BYTES;
-        if (!reserve(base))
+    for (uint64_t base = CANDIDATE_STEP; base + RESERVE_BYTES <= RESERVE_STEP; base += CANDIDATE_STEP) {
+        if (is_taken(base) || !reserve(base))
             continue;
         DbtRegion *r = g_new0(DbtRegion, 1);
         r->base = base;

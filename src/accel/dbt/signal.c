@@ -30,12 +30,12 @@ static const int reg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG
 
 static DbtVcpu *vcpu_of_thread(void)
 {
-    DbtVcpu *v = NULL;
+    uintptr_t gs = 0;
     if (dbt_has_wrgsbase())
-        __asm__("rdgsbase %0" : "=r"(v));
+        __asm__("rdgsbase %0" : "=r"(gs));
     else
-        syscall(SYS_arch_prctl, ARCH_GET_GS, &v);
-    return v;
+        syscall(SYS_arch_prctl, ARCH_GET_GS, &gs);
+    return gs ? (DbtVcpu *)(gs - DBT_GS_OFFSET) : NULL;
 }
 
 static void redirect(DbtVcpu *v, ExitKind kind, const DbtBlock *b, const FaultSite *s, greg_t *regs)
