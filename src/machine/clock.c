@@ -1,7 +1,7 @@
 /*
  * clock.c - virtual time and its timers.
  *
- * Timers stand in a binary heap by deadline.  One thread a clock sleeps until the earliest.  Lock order: a timer's own
+ * Timers stand in a binary heap by deadline.  One thread a clock sleeps until the earliest; vCPUs help it where it comes late.  Lock order: a timer's own
  * lock (its device's) before the clock's; the thread therefore picks a timer, lets go of the clock, takes the timer's
  * lock, and looks again whether it is still due.
  */
@@ -15,6 +15,7 @@ struct Clock {
     GCond changed;  /* the heap's first, running or quit */
     GCond fired;    /* firing went back to NULL */
     GPtrArray *heap;
+    _Atomic int64_t first; /* deadline of the heap's first; INT64_MAX: none */
     GThread *thread; /* NULL: manual */
     Timer *firing;
     GThread *firing_thread;
@@ -84,10 +85,13 @@ static void heap_down(Clock *c, unsigned i)
     heap_put(c, i, t);
 }
 
+static void publish_first(Clock *c) { atomic_store(&c->first, c->heap->len ? heap_at(c, 0)->deadline : INT64_MAX); }
+
 static void heap_insert(Clock *c, Timer *t)
 {
     g_ptr_array_add(c->heap, t);
     heap_up(c, c->heap->len - 1);
+    publish_first(c);
 }
 
 static void heap_remove(Clock *c, Timer *t)
@@ -101,6 +105,7 @@ static void heap_remove(Clock *c, Timer *t)
         heap_down(c, last->slot);
     }
     t->deadline = INT64_MAX;
+    publish_first(c);
 }
 
 /* ---- firing */
@@ -111,7 +116,7 @@ static Timer *first_due(Clock *c, int64_t now)
     return t && t->deadline <= now ? t : NULL;
 }
 
-/* Called and returns with the clock locked. */
+/* Called and returns with the clock locked, while nobody else fires. */
 static void fire(Clock *c, Timer *t)
 {
     c->firing = t;
@@ -133,6 +138,22 @@ static void fire(Clock *c, Timer *t)
     g_cond_broadcast(&c->fired);
 }
 
+static bool is_late(Clock *c, int64_t ns)
+{
+    int64_t first = atomic_load(&c->first);
+    return first != INT64_MAX && atomic_load(&c->running) && clock_now(c) - first > ns;
+}
+
+void clock_help(Clock *c, int64_t late_ns)
+{
+    if (!is_late(c, late_ns) || !g_mutex_trylock(&c->lock))
+        return;
+    Timer *t = atomic_load(&c->running) && !c->firing ? first_due(c, clock_now(c)) : NULL;
+    if (t)
+        fire(c, t);
+    g_mutex_unlock(&c->lock);
+}
+
 static void sleep_until_due(Clock *c)
 {
     if (!atomic_load(&c->running) || !c->heap->len) {
@@ -150,7 +171,9 @@ static void *clock_thread(void *opaque)
     g_mutex_lock(&c->lock);
     while (!c->quit) {
         Timer *t = atomic_load(&c->running) ? first_due(c, clock_now(c)) : NULL;
-        if (t)
+        if (c->firing)
+            g_cond_wait(&c->fired, &c->lock);
+        else if (t)
             fire(c, t);
         else
             sleep_until_due(c);
@@ -168,6 +191,7 @@ Clock *clock_create_manual(void)
     g_cond_init(&c->changed);
     g_cond_init(&c->fired);
     c->heap = g_ptr_array_new();
+    atomic_store(&c->first, INT64_MAX);
     return c;
 }
 

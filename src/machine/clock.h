@@ -5,12 +5,13 @@
 /*
  * clock.h - virtual time in nanoseconds since the machine was created; it stops while the machine is stopped.
  *
- * Timers fire on the clock's own thread.  A manual clock has no thread: tests move it with clock_advance().
+ * Timers fire on the clock's own thread, or on that of who helps it.  A manual clock has no thread: tests move it with
+ * clock_advance().
  */
 typedef struct Clock Clock;
 
 typedef struct Timer {
-    void (*fire)(void *opaque); /* on the clock's thread, with `lock` held if there is one */
+    void (*fire)(void *opaque); /* with `lock` held if there is one; one timer of a clock at a time */
     void *opaque;
     GMutex *lock;
     /* clock.c's own */
@@ -28,6 +29,10 @@ void clock_start(Clock *c);
 void clock_stop(Clock *c);
 void clock_set(Clock *c, int64_t now); /* stopped clock only: loading saved state */
 void clock_advance(Clock *c, int64_t ns); /* manual clock: fires what falls due, in order */
+
+/* For a vCPU's thread that waits for time in a loop, while the clock's thread waits for a host processor: the guest's TSC runs on, and
+ * Linux gives up clocks that fall behind it (timer_irq_works()). */
+void clock_help(Clock *c, int64_t late_ns); /* fires a timer that has been due for longer, if none fires just now; the caller holds no device's lock */
 
 int64_t clock_next(Clock *c); /* ns, when the next timer falls due; INT64_MAX: none is armed */
 

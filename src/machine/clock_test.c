@@ -55,6 +55,60 @@ static void test_periodic(void)
     clock_destroy(c);
 }
 
+/* ---- threads that help the clock's own */
+
+typedef struct Helped {
+    Timer timer;
+    Clock *clock;
+    GThread *helper;
+    _Atomic unsigned count, by_helper, at_once;
+    _Atomic bool firing, stop;
+} Helped;
+
+static void on_helped(void *opaque)
+{
+    Helped *h = opaque;
+    atomic_fetch_add(&h->at_once, atomic_exchange(&h->firing, true));
+    atomic_fetch_add(&h->by_helper, g_thread_self() == h->helper);
+    atomic_fetch_add(&h->count, 1);
+    timer_arm(&h->timer, clock_now(h->clock) + 20000);
+    atomic_store(&h->firing, false);
+}
+
+static void *help(void *opaque)
+{
+    Helped *h = opaque;
+    while (!atomic_load(&h->stop))
+        clock_help(h->clock, 0);
+    return NULL;
+}
+
+/* Both fire, never two at a time; nobody but the one that helps would do so on a thread of its own. */
+static void test_help(void)
+{
+    enum { TIMES = 2000, LONGEST_US = 60000000 };
+    Helped h = { .clock = clock_create() };
+    timer_init(&h.timer, h.clock, on_helped, &h, NULL);
+    timer_arm(&h.timer, 0);
+    clock_help(h.clock, 0); /* it stands */
+    g_assert_cmpuint(h.count, ==, 0);
+    h.helper = g_thread_new("helper", help, &h);
+    clock_start(h.clock);
+    for (int64_t end = g_get_monotonic_time() + LONGEST_US; h.count < TIMES || !h.by_helper;) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+    clock_stop(h.clock);
+    unsigned count = h.count;
+    g_usleep(2000);
+    g_assert_cmpuint(h.count, ==, count); /* nor does who helps fire while it stands */
+    atomic_store(&h.stop, true);
+    g_thread_join(h.helper);
+    g_assert_cmpuint(h.at_once, ==, 0);
+    timer_finish(&h.timer);
+    clock_destroy(h.clock);
+}
+
 /* Time stands still while stopped, and a timer that fell due meanwhile waits. */
 static void test_stop(void)
 {
@@ -86,6 +140,7 @@ static void test_ticks(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/machine/clock/help", test_help);
     g_test_add_func("/machine/clock/order", test_order);
     g_test_add_func("/machine/clock/periodic", test_periodic);
     g_test_add_func("/machine/clock/stop", test_stop);

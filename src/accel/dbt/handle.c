@@ -129,14 +129,16 @@ static bool another_runs(const Vcpu *self)
 }
 
 /* Who waits for another vCPU in a loop may keep it from running, if there are more of them than free host processors.  Who
- * waits for time, while the others sleep, keeps his. */
+ * waits for time, while the others sleep, keeps his, and sees to it that time's interrupts come. */
 void dbt_pause(InterpVcpu *i, const Insn *insn)
 {
-    enum { PAUSES = 100 }; /* some 4 us */
+    enum { PAUSES = 100 /* some 4 us */, LATE_NS = 1000000 };
     (void)insn;
     ((DbtVcpu *)i)->pauses_left = PAUSES;
     if (another_runs(&i->vcpu))
         sched_yield();
+    interp_save_fpu(i);
+    clock_help(i->vcpu.machine->clock, LATE_NS);
 }
 
 /* ---- jumps */
