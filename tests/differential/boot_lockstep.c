@@ -168,7 +168,7 @@ static void compare_states(const Side *dbt, const Side *interp, uint64_t instruc
     const uint8_t *code = code_at(interp);
     size_t seen = 0;
     uint32_t flags = code && !halted(interp) ? dbt_flags_read_from(code, code + (0x1000 - ((uintptr_t)code & 0xfff)), interp->i->code_size, &seen) : 0;
-    if (seen && flags == RFLAGS_STATUS) /* what lies beyond what it looks at counts as a reader */
+    if (flags == RFLAGS_STATUS) /* what lies beyond what it looks at counts as a reader, and so does an instruction that ends in the next page */
         flags = 0;
     forget(&a, flags);
     forget(&b, flags);

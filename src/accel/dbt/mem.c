@@ -53,6 +53,13 @@ void tr_note_held(Translator *t, unsigned n, unsigned host)
         f->held[n] = (uint8_t)host;
 }
 
+void tr_note_starts_over(Translator *t)
+{
+    FaultSite *f = continue_site(t);
+    if (f)
+        f->resume = NO_RESUME;
+}
+
 void tr_note_push(Translator *t)
 {
     FaultSite *f = continue_site(t);

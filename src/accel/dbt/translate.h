@@ -154,6 +154,8 @@ FaultSite *tr_add_fault_site(Translator *t, unsigned size, unsigned access);
 void tr_note_simd_fp(Translator *t, const Insn *i);
 /* A host register's guest value has gone to borrow[n]. */
 void tr_note_held(Translator *t, unsigned n, unsigned host);
+/* From here on the whole instruction starts over. */
+void tr_note_starts_over(Translator *t);
 /* SCRATCH_U changes now: the address was that of tr_emit_push_access(). */
 void tr_note_push(Translator *t);
 void mem_tag_translate(Translator *t, unsigned size, unsigned access, unsigned align);
