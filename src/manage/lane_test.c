@@ -41,7 +41,7 @@ static Log *log_new(void)
 {
     Log *log = g_new0(Log, 1);
     log->text = g_string_new(NULL);
-    log->lane = lane_new();
+    log->lane = lane_new(NULL);
     g_mutex_init(&log->lock);
     return log;
 }
@@ -100,11 +100,39 @@ static void test_freed_by_its_job(void)
     log_free(log);
 }
 
+static bool run_until_cancelled(Job *j, GError **err)
+{
+    while (!g_cancellable_is_cancelled(j->cancel))
+        g_usleep(1000);
+    return error_set(err, ERR_BUSY, "cancelled");
+}
+
+/* What is at work is cancelled and waited for, what waits is refused. */
+static void test_end_of_all(void)
+{
+    static const JobType endless = { "endless", begin, run_until_cancelled, done };
+    Lanes *all = lanes_new();
+    Log *log = log_new(), *other = log_new();
+    lane_free(log->lane);
+    log->lane = lane_new(all);
+    lane_push(log->lane, &endless, log);
+    lane_push(log->lane, &ordinary, log);
+    lanes_end(all);
+    g_assert_cmpstr(log->text->str, ==, "bee");
+    lane_push(log->lane, &ordinary, log);
+    lanes_end(all);
+    g_assert_cmpstr(log->text->str, ==, "beee");
+    log_free(log);
+    log_free(other);
+    lanes_free(all);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/lane/order", test_order);
     g_test_add_func("/lane/cancelled", test_cancelled);
     g_test_add_func("/lane/freed-by-its-job", test_freed_by_its_job);
+    g_test_add_func("/lane/end-of-all", test_end_of_all);
     return g_test_run();
 }

@@ -184,6 +184,24 @@ class Kills(unittest.TestCase):
             self.assertIn(states["other"], ("running", "paused", "shut off"))
         self.each(work)
 
+    def test_told_to_end(self):
+        """SIGTERM in the middle of work: workers are waited for, and what they did is whole."""
+        os.mkdir(self.pool)
+        self.virsh("pool-create-as", "pool", "dir", "--target", self.pool)
+        self.virsh("vol-create-as", "pool", "large", "512M", "--allocation", "512M")
+        for verb, args in (("start", ("other",)), ("vol-clone", ("large", "copy", "--pool", "pool")), ("vol-wipe", ("large", "pool")),
+                           ("vol-download", ("large", "/dev/null", "--pool", "pool"))):
+            client = subprocess.Popen(["virsh", "-q", "-c", self.daemon.uri("qemu:///session"), verb, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            time.sleep(self.random.uniform(0.02, 0.2))
+            self.daemon.process.terminate()
+            self.assertEqual(self.daemon.process.wait(60 * guest.PATIENCE), 0, self.daemon.said()[-2000:])
+            client.wait(60 * guest.PATIENCE)
+            self.assertEqual([name for name in os.listdir(self.pool) if name not in ("large", "copy")], [])
+            self.daemon.start()
+            self.assertEqual(self.settle()["busy"], "running")
+            self.virsh("pool-create-as", "pool", "dir", "--target", self.pool)
+
     def test_volumes(self):
         path = os.path.join(self.daemon.folder, "pool.xml")
         with open(path, "w", encoding="utf-8") as out:

@@ -151,6 +151,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     d->log_dir = g_strdup(o->log_dir);
     d->emulator = find_program(o->emulator, "atoll-vm");
     d->session = o->session;
+    d->lanes = lanes_new();
     d->clients = g_hash_table_new(NULL, NULL);
     d->image_tool = find_program(NULL, "atoll-img");
     find_host(d);
@@ -173,8 +174,12 @@ void daemon_free(Daemon *d)
     if (!d)
         return;
     rpc_server_free(d->server);
+    lanes_end(d->lanes);
+    while (d->transfers)
+        g_main_context_iteration(NULL, TRUE);
     realm_free(d->machines);
     realm_free(d->test);
+    lanes_free(d->lanes);
     g_hash_table_unref(d->clients);
     g_free(d->config_dir);
     g_free(d->state_dir);

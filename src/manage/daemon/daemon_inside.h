@@ -42,6 +42,8 @@ struct Daemon {
     HvHost host;
     bool session;
     Realm *machines, *test;
+    Lanes *lanes;        /* of all its objects */
+    unsigned transfers;  /* whose threads are at work */
     GHashTable *clients; /* Client */
     char *uuid;          /* of the host */
 };

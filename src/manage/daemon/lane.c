@@ -3,16 +3,49 @@
 
 #include "base/error.h"
 
+struct Lanes {
+    GHashTable *at_work; /* jobs between their begin() and their done() */
+    GMainContext *context;
+    bool ending;
+};
+
 struct Lane {
+    Lanes *all;
     GQueue waiting;
     Job *current;
     GMainContext *context;
     bool freed;
 };
 
-Lane *lane_new(void)
+Lanes *lanes_new(void)
+{
+    Lanes *all = g_new0(Lanes, 1);
+    all->at_work = g_hash_table_new(NULL, NULL);
+    all->context = g_main_context_ref_thread_default();
+    return all;
+}
+
+void lanes_free(Lanes *all)
+{
+    g_hash_table_unref(all->at_work);
+    g_main_context_unref(all->context);
+    g_free(all);
+}
+
+void lanes_end(Lanes *all)
+{
+    g_autoptr(GList) jobs = g_hash_table_get_keys(all->at_work);
+    all->ending = true;
+    for (GList *j = jobs; j; j = j->next)
+        g_cancellable_cancel(((Job *)j->data)->cancel);
+    while (g_hash_table_size(all->at_work))
+        g_main_context_iteration(all->context, TRUE);
+}
+
+Lane *lane_new(Lanes *all)
 {
     Lane *l = g_new0(Lane, 1);
+    l->all = all;
     g_queue_init(&l->waiting);
     l->context = g_main_context_ref_thread_default();
     return l;
@@ -42,6 +75,8 @@ static gboolean job_done(gpointer data)
 {
     Job *j = data;
     Lane *l = j->lane;
+    if (l->all)
+        g_hash_table_remove(l->all->at_work, j);
     end_job(j); /* which may free the lane, and push */
     l->current = NULL;
     if (l->freed)
@@ -74,8 +109,12 @@ static void next(Lane *l)
     if (!j)
         return;
     l->current = j;
+    if (l->all)
+        g_hash_table_add(l->all->at_work, j);
     j->started_us = g_get_monotonic_time();
-    if (g_cancellable_is_cancelled(j->cancel))
+    if (l->all && l->all->ending)
+        error_set(&j->error, ERR_BUSY, "%s did not begin: the daemon ends", j->type->name);
+    else if (g_cancellable_is_cancelled(j->cancel))
         error_set(&j->error, ERR_BUSY, "%s was cancelled before it began", j->type->name);
     else if (!j->type->begin || j->type->begin(j, &j->error))
         if (j->type->run) {

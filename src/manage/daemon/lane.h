@@ -8,6 +8,7 @@
  * at it and copies what run() needs, done() publishes what came of it.  So whoever only reads never waits.
  */
 typedef struct Lane Lane;
+typedef struct Lanes Lanes; /* all of a daemon */
 typedef struct Job Job;
 
 typedef struct JobType {
@@ -26,7 +27,12 @@ struct Job {
     GError *error;
 };
 
-Lane *lane_new(void);
+Lanes *lanes_new(void);
+void lanes_free(Lanes *all); /* after lanes_end() and lane_free() of each */
+/* Cancels the jobs at work and refuses those that wait; returns when no worker is left.  What done() does is done. */
+void lanes_end(Lanes *all);
+
+Lane *lane_new(Lanes *all); /* NULL: nobody will ask for its end */
 void lane_free(Lane *l); /* when the job at work has ended; those that wait end with an error */
 Job *lane_push(Lane *l, const JobType *type, void *data); /* valid until its done() */
 /* The job at work, or NULL. */

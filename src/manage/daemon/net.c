@@ -28,7 +28,7 @@ static ManagedNetwork *network_add(Realm *r, Network *def, bool persistent)
     n->realm = r;
     n->def = def;
     n->persistent = persistent;
-    n->lane = lane_new();
+    n->lane = lane_new(r->daemon->lanes);
     g_hash_table_insert(r->networks, def->name, n);
     return n;
 }

@@ -32,7 +32,7 @@ ManagedPool *pool_add(Realm *r, Pool *def, bool persistent)
     p->persistent = persistent;
     p->driver = store_driver(def->type);
     p->volumes = g_ptr_array_new_with_free_func(record_free);
-    p->lane = lane_new();
+    p->lane = lane_new(r->daemon->lanes);
     p->watch = -1;
     g_hash_table_insert(r->pools, def->name, p);
     return p;

@@ -65,8 +65,8 @@ ManagedDomain *domain_add(Realm *r, Domain *def, bool persistent)
     d->id = -1;
     *(persistent ? &d->config : &d->live) = def;
     d->state = DOMAIN_SHUTOFF;
-    d->lane = lane_new();
-    d->queries = lane_new();
+    d->lane = lane_new(r->daemon->lanes);
+    d->queries = lane_new(r->daemon->lanes);
     g_hash_table_insert(r->domains, d->name, d);
     return d;
 }

@@ -35,6 +35,7 @@ static void transfer_free(Transfer *t)
 {
     if (!t->pool->gone && t->pool->active)
         pool_job(t->pool, POOL_REFRESH, false, NULL);
+    t->pool->realm->daemon->transfers--;
     pool_unref(t->pool);
     g_queue_clear_full(&t->queue, (GDestroyNotify)g_bytes_unref);
     g_clear_error(&t->error);
@@ -265,6 +266,7 @@ bool transfer_start(RpcCall *call, ManagedPool *p, const char *path, bool up, gu
     g_queue_init(&t->queue);
     t->stream = rpc_stream_open(call, up ? &up_ops : &down_ops, t);
     rpc_reply(call, NULL);
+    p->realm->daemon->transfers++;
     g_thread_unref(g_thread_new("transfer", up ? writer : reader, t));
     return true;
 }

@@ -1,6 +1,7 @@
 /* tools.c - the host's tools as processes. */
 #include "manage/storage/tools.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -10,6 +11,13 @@ static const char *last_line(char *text)
 {
     char *end = text ? strrchr(g_strchomp(text), '\n') : NULL;
     return end ? end + 1 : text;
+}
+
+/* Asked, so that it takes its temporary files away; and it does not make its target behind our back. */
+static void end_process(GSubprocess *process)
+{
+    g_subprocess_send_signal(process, SIGTERM);
+    g_subprocess_wait(process, NULL, NULL);
 }
 
 bool tool_run(const char *const *argv, const char *input, char **ret_out, GCancellable *cancel, GError **err)
@@ -25,7 +33,7 @@ bool tool_run(const char *const *argv, const char *input, char **ret_out, GCance
     }
     bool ok = g_subprocess_communicate_utf8(process, input, cancel, &out, &said, err);
     if (!ok)
-        g_subprocess_force_exit(process);
+        end_process(process);
     else if (!(ok = g_subprocess_get_successful(process)))
         error_set(err, ERR_IO, "%s%s%s", g_str_has_suffix(argv[0], "atoll-img") ? "" : argv[0], g_str_has_suffix(argv[0], "atoll-img") ? "" : ": ",
                   said && *said && *last_line(said) ? last_line(said) : "failed without a word");
