@@ -8,6 +8,7 @@
 
 typedef struct Command {
     char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *socket;
+    char *tls, *pki, **tls_allow;
     gboolean session, version, coverage;
     int timeout;
 } Command;
@@ -50,6 +51,7 @@ static int serve(const Command *c, GError **err)
     if (!d)
         return 1;
     bool ok = daemon_listen(d, socket, session ? 0600 : 0660, false, err) && (session || daemon_listen(d, readonly, 0666, true, err));
+    ok = ok && (!c->tls || daemon_listen_tls(d, c->tls, c->pki ? c->pki : "/etc/pki", (const char *const *)c->tls_allow, err));
     if (ok) {
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
         Idle idle = { d, loop, c->timeout, 0 };
@@ -75,6 +77,9 @@ int main(int argc, char **argv)
         { "log-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.log_dir, "logs of machines (/var/log/atoll)", "DIR" },
         { "emulator", 0, 0, G_OPTION_ARG_FILENAME, &c.emulator, "program that runs machines (atoll-vm)", "PATH" },
         { "socket", 0, 0, G_OPTION_ARG_FILENAME, &c.socket, "where clients connect; read-only ones at the same name with -ro (RUNTIME/atoll-sock)", "PATH" },
+        { "tls", 0, 0, G_OPTION_ARG_STRING, &c.tls, "serve clients of other hosts that have a certificate, too (port 16514; '' is all addresses)", "[ADDRESS:]PORT" },
+        { "tls-allow", 0, 0, G_OPTION_ARG_STRING_ARRAY, &c.tls_allow, "of these only those whose name (CN=...,O=...) fits; may be repeated", "PATTERN" },
+        { "pki-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.pki, "certificates: CA/cacert.pem, libvirt/servercert.pem, libvirt/private/serverkey.pem (/etc/pki)", "DIR" },
         { "timeout", 't', 0, G_OPTION_ARG_INT, &c.timeout, "end after so many seconds without clients and machines", "S" },
         { "coverage", 0, 0, G_OPTION_ARG_NONE, &c.coverage, "print which procedures of libvirt's protocol are answered", NULL },
         { "version", 'V', 0, G_OPTION_ARG_NONE, &c.version, "print the version", NULL },

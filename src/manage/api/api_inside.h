@@ -8,3 +8,5 @@
 
 /* Connects to the daemon of a URI (NULL: the user's); ret_name is what the daemon is to open. */
 GSocket *endpoint_connect(const char *uri, AtollOpenFlags flags, char **ret_name, GCancellable *cancellable, GError **error);
+/* A daemon that listens on TCP; pki NULL: where certificates usually lie. */
+GSocket *endpoint_connect_tls(const char *host, int port, const char *pki, bool verify, GCancellable *cancellable, GError **error);

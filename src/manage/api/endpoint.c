@@ -2,6 +2,7 @@
  * endpoint.c - from a URI to a socket: the host's daemon, the user's (started where none runs), one behind ssh.
  *
  *     atoll:///system   atoll:///session   test:///default   qemu:///... (the same)   SCHEME+unix:///...?socket=PATH   atoll+ssh://[USER@]HOST[:PORT]/system
+ *     atoll+tls://HOST[:PORT]/system[?pkipath=FOLDER]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,9 +62,9 @@ static bool parse(const char *text, Endpoint *e, GError **error)
     e->query = query ? g_uri_parse_params(query, -1, "&;", G_URI_PARAMS_NONE, error) : g_hash_table_new(g_str_hash, g_str_equal);
     if (!e->query)
         return false;
-    static const char *const transports[] = { "unix", "ssh", NULL };
+    static const char *const transports[] = { "unix", "ssh", "tls", NULL };
     if (e->transport && !g_strv_contains(transports, e->transport))
-        return refuse(error, ATOLL_MANAGER_ERROR_INVALID_ARG, "'%s': there is no transport '%s'; unix and ssh are there", text, e->transport);
+        return refuse(error, ATOLL_MANAGER_ERROR_INVALID_ARG, "'%s': there is no transport '%s'; unix, ssh and tls are there", text, e->transport);
     if (e->host && *e->host && !e->transport)
         return refuse(error, ATOLL_MANAGER_ERROR_INVALID_ARG, "'%s' names a host and no way to it: write %s+ssh://%s%s", text, e->scheme, e->host, e->path);
     return true;
@@ -192,6 +193,9 @@ GSocket *endpoint_connect(const char *uri, AtollOpenFlags flags, char **ret_name
     *ret_name = g_strdup_printf("%s://%s", e.scheme, *e.path ? e.path : "/");
     if (!g_strcmp0(e.transport, "ssh"))
         return connect_ssh(&e, error);
+    if (!g_strcmp0(e.transport, "tls"))
+        return endpoint_connect_tls(e.host && *e.host ? e.host : "localhost", e.port, g_hash_table_lookup(e.query, "pkipath"),
+                                    g_strcmp0(g_hash_table_lookup(e.query, "no_verify"), "1") != 0, cancellable, error);
     const char *socket = g_hash_table_lookup(e.query, "socket");
     if (socket)
         return connect_unix(socket, error);

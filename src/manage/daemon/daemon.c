@@ -196,6 +196,14 @@ bool daemon_listen(Daemon *d, const char *path, unsigned mode, bool readonly, GE
     return rpc_server_listen(d->server, path, mode, readonly, err);
 }
 
+bool daemon_listen_tls(Daemon *d, const char *where, const char *pki, const char *const *allowed, GError **err)
+{
+    RpcTls *tls = rpc_tls_new(pki, allowed, err);
+    bool ok = tls && rpc_server_listen_tls(d->server, where, tls, err);
+    rpc_tls_unref(tls);
+    return ok;
+}
+
 bool daemon_listen_fd(Daemon *d, int fd, bool readonly, GError **err) { return rpc_server_listen_fd(d->server, fd, readonly, err); }
 
 void daemon_autostart(Daemon *d)

@@ -21,6 +21,8 @@ typedef struct DaemonOptions {
 Daemon *daemon_new(const DaemonOptions *o, GError **err); /* reads what is kept on disk */
 void daemon_free(Daemon *d);                              /* machines live on */
 bool daemon_listen(Daemon *d, const char *path, unsigned mode, bool readonly, GError **err);
+/* TCP with certificates: rpc_server_listen_tls().  `allowed`: patterns of clients' names, or NULL. */
+bool daemon_listen_tls(Daemon *d, const char *where, const char *pki, const char *const *allowed, GError **err);
 bool daemon_listen_fd(Daemon *d, int fd, bool readonly, GError **err);
 /* Starts what is marked autostart and does not run. */
 void daemon_autostart(Daemon *d);

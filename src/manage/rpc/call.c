@@ -96,6 +96,11 @@ void rpc_reply(RpcCall *call, GVariant *result)
 
 void rpc_reply_fd(RpcCall *call, int fd)
 {
+    if (rpc_is_remote(call->connection)) {
+        close(fd);
+        rpc_fail(call, RPC_ERR_NO_SUPPORT, "a descriptor cannot go to another host");
+        return;
+    }
     GByteArray *body = g_byte_array_new();
     xdr_encode(body, "u", g_variant_new("(u)", 1));
     end_call(call, MESSAGE_REPLY_FDS, STATUS_OK, body, fd);

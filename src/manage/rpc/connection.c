@@ -53,13 +53,16 @@ void rpc_close_connection(RpcConnection *c)
         return;
     rpc_connection_ref(c);
     streams_close(c);
-    if (s->handlers.closed)
+    if (s->handlers.closed && !c->shaking)
         s->handlers.closed(c, s->opaque);
     c->server = NULL;
     drop_source(&c->readable);
     drop_source(&c->writable);
     drop_source(&c->keepalive);
     g_queue_clear_full(&c->out, (GDestroyNotify)outgoing_free);
+    if (c->shaking)
+        s->strangers--;
+    g_clear_pointer(&c->tls, tls_session_free);
     g_socket_close(c->socket, NULL);
     g_hash_table_remove(s->connections, c);
     rpc_connection_unref(c);
@@ -67,7 +70,10 @@ void rpc_close_connection(RpcConnection *c)
 
 static void give_up(RpcConnection *c, GError *err)
 {
-    g_info("client of process %" G_GINT64_FORMAT ": %s", c->peer.pid, err->message);
+    if (c->peer.pid < 0)
+        g_info("client '%s' %s", c->peer.name ? c->peer.name : "of an unknown host", err->message);
+    else
+        g_info("client of process %" G_GINT64_FORMAT ": %s", c->peer.pid, err->message);
     g_error_free(err);
     rpc_close_connection(c);
 }
@@ -88,7 +94,9 @@ static bool send_one(RpcConnection *c, Outgoing *o, GError **err)
 {
     g_autoptr(GError) mine = NULL;
     while (o->sent < o->bytes->len) {
-        gssize n = g_socket_send(c->socket, (char *)o->bytes->data + o->sent, o->bytes->len - o->sent, NULL, &mine);
+        const char *at = (char *)o->bytes->data + o->sent;
+        gsize left = o->bytes->len - o->sent;
+        gssize n = c->tls ? tls_send(c->tls, at, left, &mine) : g_socket_send(c->socket, at, left, NULL, &mine);
         if (n < 0)
             goto out;
         o->sent += n;
@@ -238,7 +246,8 @@ static gboolean on_readable(GSocket *socket, GIOCondition condition, gpointer da
     g_autoptr(GError) err = NULL;
     guint had = c->in->len;
     g_byte_array_set_size(c->in, had + READ_BYTES);
-    gssize n = g_socket_receive(socket, (char *)c->in->data + had, READ_BYTES, NULL, &err);
+    char *room = (char *)c->in->data + had;
+    gssize n = c->tls ? tls_receive(c->tls, room, READ_BYTES, &err) : g_socket_receive(socket, room, READ_BYTES, NULL, &err);
     g_byte_array_set_size(c->in, had + MAX(n, 0));
     if (g_error_matches(err, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
         return G_SOURCE_CONTINUE;
@@ -279,6 +288,56 @@ void rpc_start_keepalive(RpcConnection *c)
     g_source_attach(c->keepalive, c->server->context);
 }
 
+void connection_known(RpcConnection *c)
+{
+    if (c->server->handlers.connected)
+        c->server->handlers.connected(c, c->server->opaque);
+    read_or_wait(c);
+}
+
+/* ---- TLS: first it is found out who it is */
+static void shaken(RpcConnection *c)
+{
+    static const uint8_t well = 1;
+    c->shaking = false;
+    c->server->strangers--;
+    drop_source(&c->keepalive);
+    connection_send(c, g_byte_array_append(g_byte_array_new(), &well, 1), -1);
+    connection_known(c);
+}
+
+static gboolean shake(GSocket *socket, GIOCondition condition, gpointer data)
+{
+    RpcConnection *c = data;
+    GError *err = NULL;
+    TlsState state = tls_handshake(c->tls, &c->peer.name, &err);
+    drop_source(&c->readable);
+    if (state == TLS_FAILED)
+        give_up(c, err);
+    else if (state == TLS_DONE)
+        shaken(c);
+    else
+        c->readable = watch(c, state == TLS_WANTS_WRITE ? G_IO_OUT : G_IO_IN, G_SOURCE_FUNC(shake));
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean too_slow(gpointer data)
+{
+    give_up(data, g_error_new(ATOLL_ERROR, ERR_BUSY, "has not shown a certificate within %d s", RPC_HANDSHAKE_S));
+    return G_SOURCE_REMOVE;
+}
+
+static void start_shaking(RpcConnection *c, RpcTls *tls)
+{
+    c->tls = tls_session_new(tls, c->socket);
+    c->shaking = true;
+    c->server->strangers++;
+    c->readable = watch(c, G_IO_IN, G_SOURCE_FUNC(shake));
+    c->keepalive = g_timeout_source_new_seconds(RPC_HANDSHAKE_S);
+    g_source_set_callback(c->keepalive, too_slow, rpc_connection_ref(c), (GDestroyNotify)rpc_connection_unref);
+    g_source_attach(c->keepalive, c->server->context);
+}
+
 static RpcPeer peer_of(GSocket *socket)
 {
     RpcPeer peer = { .pid = -1, .uid = -1, .gid = -1 };
@@ -289,7 +348,7 @@ static RpcPeer peer_of(GSocket *socket)
     return peer;
 }
 
-RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly)
+RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly, RpcTls *tls)
 {
     RpcConnection *c = g_new0(RpcConnection, 1);
     g_atomic_ref_count_init(&c->refs);
@@ -298,17 +357,19 @@ RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly)
     c->socket = g_object_ref(socket);
     c->in = g_byte_array_new();
     c->readonly = readonly;
-    c->peer = peer_of(socket);
+    c->peer = tls ? (RpcPeer){ .pid = -1, .uid = -1, .gid = -1 } : peer_of(socket);
     c->streams = g_hash_table_new(NULL, NULL);
     g_queue_init(&c->out);
     g_socket_set_blocking(socket, FALSE);
     g_hash_table_add(s->connections, c);
-    read_or_wait(c);
+    if (tls)
+        start_shaking(c, tls);
     return c;
 }
 
 const RpcPeer *rpc_peer(const RpcConnection *c) { return &c->peer; }
 bool rpc_readonly(const RpcConnection *c) { return c->readonly; }
+bool rpc_is_remote(const RpcConnection *c) { return c->tls || (c->peer.pid < 0 && c->peer.name); }
 void rpc_set_readonly(RpcConnection *c) { c->readonly = true; }
 void *rpc_data(const RpcConnection *c) { return c->data; }
 

@@ -21,6 +21,8 @@ enum {
     RPC_CALLS_MAX = 16,           /* of a connection, at work at once: more wait in its socket */
     RPC_BACKLOG_MAX = 64 << 20,   /* bytes that a client has not read: it is cut off */
     RPC_CONNECTIONS_MAX = 5000,
+    RPC_STRANGERS_MAX = 64,       /* TLS connections that have not shown who they are */
+    RPC_HANDSHAKE_S = 20,         /* within which they do */
     RPC_KEEPALIVE_S = 5, RPC_KEEPALIVE_COUNT = 5, /* of silence, where the client has asked for pings */
 };
 
@@ -54,10 +56,19 @@ void rpc_server_free(RpcServer *s); /* closes every connection */
 bool rpc_server_listen(RpcServer *s, const char *path, unsigned mode, bool readonly, GError **err);
 /* The same on a socket that somebody else has opened (systemd); takes it over. */
 bool rpc_server_listen_fd(RpcServer *s, int fd, bool readonly, GError **err);
+/* TCP, where a client has a certificate: see tls.c.  `allowed`: patterns of its distinguished name; NULL: any of our authority. */
+typedef struct RpcTls RpcTls;
+RpcTls *rpc_tls_new(const char *pki, const char *const *allowed, GError **err);
+RpcTls *rpc_tls_ref(RpcTls *t);
+void rpc_tls_unref(RpcTls *t);
+enum { RPC_TLS_PORT = 16514 };
+/* "PORT", "ADDRESS" or "ADDRESS:PORT" ([ADDRESS]:PORT of IPv6); "" is all addresses at RPC_TLS_PORT. */
+bool rpc_server_listen_tls(RpcServer *s, const char *where, RpcTls *tls, GError **err);
 unsigned rpc_server_connections(const RpcServer *s);
 
 const RpcPeer *rpc_peer(const RpcConnection *c);
 bool rpc_readonly(const RpcConnection *c);
+bool rpc_is_remote(const RpcConnection *c); /* it comes over TLS: no descriptors can be sent */
 void rpc_set_readonly(RpcConnection *c); /* it stays so */
 void rpc_close_connection(RpcConnection *c);
 void rpc_start_keepalive(RpcConnection *c); /* the client understands pings */

@@ -1,6 +1,7 @@
 #pragma once
 #include "manage/rpc/message.h"
 #include "manage/rpc/rpc.h"
+#include "manage/rpc/tls.h"
 /* rpc_inside.h - what the files of rpc share. */
 struct RpcServer {
     RpcHandlers handlers;
@@ -8,6 +9,7 @@ struct RpcServer {
     GMainContext *context;
     GPtrArray *listeners; /* Listener */
     GHashTable *connections;
+    unsigned strangers; /* TLS connections before the end of their handshake */
 };
 
 typedef struct Outgoing {
@@ -21,6 +23,8 @@ struct RpcConnection {
     RpcServer *server; /* NULL: closed */
     GMainContext *context;
     GSocket *socket;
+    TlsSession *tls;     /* NULL: a unix socket */
+    bool shaking;        /* its handshake goes on */
     GSource *readable, *writable, *keepalive;
     GByteArray *in;
     GQueue out; /* of Outgoing */
@@ -52,7 +56,9 @@ struct RpcStream {
 
 /* Takes the array and the descriptor (-1: none). */
 void connection_send(RpcConnection *c, GByteArray *message, int fd);
-RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly);
+RpcConnection *connection_new(RpcServer *s, GSocket *socket, bool readonly, RpcTls *tls);
+/* It is known who it is: calls come from now on. */
+void connection_known(RpcConnection *c);
 /* Takes up reading again when a call has ended. */
 void connection_resume(RpcConnection *c);
 /* A message has come.  False: the connection cannot go on. */

@@ -101,7 +101,7 @@ static void dial(Rig *r, unsigned n)
         abort();
     g_autoptr(GSocket) socket = g_socket_new_from_fd(pair[0], NULL);
     RpcServer *s = r->daemon->server;
-    s->handlers.connected(connection_new(s, socket, false), s->opaque);
+    connection_known(connection_new(s, socket, false, NULL));
     r->fd[n] = pair[1];
 }
 
