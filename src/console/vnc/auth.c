@@ -100,10 +100,12 @@ static void note_certificate(VncClient *c)
     gnutls_x509_crt_t crt;
     if (!n || gnutls_x509_crt_init(&crt) < 0)
         return;
-    gnutls_datum_t name = { 0 };
-    if (gnutls_x509_crt_import(crt, &list[0], GNUTLS_X509_FMT_DER) == 0 && gnutls_x509_crt_get_dn2(crt, &name) == 0)
-        c->dname = g_strndup((char *)name.data, name.size);
-    gnutls_free(name.data);
+    size_t size = 0;
+    if (gnutls_x509_crt_import(crt, &list[0], GNUTLS_X509_FMT_DER) == 0 && gnutls_x509_crt_get_dn(crt, NULL, &size) == GNUTLS_E_SHORT_MEMORY_BUFFER) {
+        c->dname = g_malloc0(size + 1);
+        if (gnutls_x509_crt_get_dn(crt, c->dname, &size) < 0)
+            g_clear_pointer(&c->dname, g_free);
+    }
     gnutls_x509_crt_deinit(crt);
 }
 

@@ -132,7 +132,7 @@ void monitors_event(Vm *vm, const char *name, JsonObject *data)
     g_autoptr(GError) err = NULL;
     Monitors *all = vm->monitors;
     const QapiEvent *e = event_find(name);
-    if (!all || !e)
+    if (!all || !all->list->len || !e)
         return;
     if (!qapi_check_arguments(all->schema, e->members, data, &err))
         g_critical("event %s is not what the schema says: %s", name, err->message);

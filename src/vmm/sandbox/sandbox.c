@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/late_link.h"
 #include "vmm/config_net.h"
 #include "vmm/vm.h"
 
@@ -237,6 +238,8 @@ static bool confine_threads(Confine *c, Vm *vm, GError **err)
 
 static bool change_root(const char *path, GError **err)
 {
+    if (path) /* there are no libraries behind it */
+        late_link_all();
     return !path || (chroot(path) == 0 && chdir("/") == 0) || error_set_errno(err, errno, "-run-with chroot=%s", path);
 }
 
