@@ -50,11 +50,13 @@ static const RecordField cpu_fields[] = {
 };
 const RecordType cpu_record = { .element = "cpu", .size = sizeof(Cpu), .fields = cpu_fields, .doc = "the processor" };
 
+enum { NAME_BYTES = 240 }; /* it is a file's name, with .xml and what stands there while it is written */
+
 static bool check_name(const char *text, GError **err)
 {
-    if (*text && !strpbrk(text, "/\n") && strcmp(text, ".") && strcmp(text, ".."))
+    if (*text && !strpbrk(text, "/\n") && strcmp(text, ".") && strcmp(text, "..") && strlen(text) <= NAME_BYTES)
         return true;
-    return error_set(err, ERR_INVALID, "'%s' is no name for a machine: it may not be empty, . or .., nor hold a slash or a new line", text);
+    return error_set(err, ERR_INVALID, "'%.80s' is no name for a machine: it may not be empty, . or .., hold a slash or a new line, nor have more than %d bytes", text, NAME_BYTES);
 }
 
 static const RecordField domain_fields[] = {

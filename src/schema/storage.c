@@ -28,12 +28,14 @@ static const RecordType permissions_type = { .element = "permissions", .size = s
 static const RecordField pool_device_fields[] = { { RF(PoolDevice, path, RK_TEXT, "@path"), .required = true, .doc = "the host's device" }, END };
 static const RecordType pool_device_type = { .element = "device", .size = sizeof(PoolDevice), .fields = pool_device_fields };
 
-/* Pools and volumes are file names: nothing that leads elsewhere. */
+enum { NAME_BYTES = 240 }; /* a file's name has 255, and some are for what stands beside it while it is written */
+
+/* Pools and volumes are file names: nothing that leads elsewhere, or that a listing leaves out. */
 static bool check_file_name(const char *text, GError **err)
 {
-    if (*text && !strpbrk(text, "/\n") && strcmp(text, ".") && strcmp(text, ".."))
+    if (*text && !strpbrk(text, "/\n") && *text != '.' && strlen(text) <= NAME_BYTES)
         return true;
-    return error_set(err, ERR_INVALID, "'%s' is no name here: it may not be empty, . or .., nor hold a slash or a new line", text);
+    return error_set(err, ERR_INVALID, "'%.80s' is no name here: it may not be empty, begin with a dot, hold a slash or a new line, nor have more than %d bytes", text, NAME_BYTES);
 }
 
 static bool check_path(const char *text, GError **err)

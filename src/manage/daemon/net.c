@@ -319,6 +319,35 @@ static void name_tap(Interface *i)
     }
 }
 
+/* The card of a network or bridge that has an address, but for one; NULL: there is none. */
+static const Interface *card_with(const Domain *live, const char *mac, const char *bridge, const Interface *but)
+{
+    const GPtrArray *list = live && live->devices ? live->devices->interfaces : NULL;
+    for (guint k = 0; list && k < list->len; k++) {
+        const Interface *i = list->pdata[k];
+        if (i != but && i->mac && !g_ascii_strcasecmp(i->mac, mac) && !g_strcmp0(i->bridge, bridge))
+            return i;
+    }
+    return NULL;
+}
+
+/* Two cards with one address in one bridge take each other's packets. */
+static bool alone_in_bridge(const Realm *r, const Domain *live, const Interface *i, GError **err)
+{
+    GHashTableIter iter;
+    gpointer value;
+    if (card_with(live, i->mac, i->bridge, i))
+        return rpc_error_set(err, RPC_ERR_CONFIG_UNSUPPORTED, "two cards of domain '%s' have the address %s: leave out <mac> of one", live->name, i->mac);
+    g_hash_table_iter_init(&iter, r->domains);
+    while (i->bridge && g_hash_table_iter_next(&iter, NULL, &value)) {
+        const ManagedDomain *d = value;
+        if (domain_active(d) && strcmp(d->uuid, live->uuid) && card_with(d->live, i->mac, i->bridge, NULL))
+            return rpc_error_set(err, RPC_ERR_OPERATION_FAILED, "domain '%s', which runs, has a card with the address %s in '%s' already: give this one another <mac>", d->name,
+                                 i->mac, i->bridge);
+    }
+    return true;
+}
+
 bool network_prepare_cards(Realm *r, Domain *live, GError **err)
 {
     const GPtrArray *list = live->devices->interfaces;
@@ -337,6 +366,8 @@ bool network_prepare_cards(Realm *r, Domain *live, GError **err)
         }
         if (i->bridge)
             name_tap(i);
+        if (!alone_in_bridge(r, live, i, err))
+            return false;
     }
     return true;
 }
