@@ -162,6 +162,54 @@ class Networks(unittest.TestCase):
             done = self.virsh("net-update", "nat", "delete", section, xml, "--config", check=False)
             self.assertIn(words, done.stdout)
 
+    def doctor(self, name="nat"):
+        atoll = os.path.join(os.path.dirname(manager.ATOLLD), "atoll")
+        return subprocess.run(["ip", "netns", "exec", self.inside, atoll, "-c", self.daemon.uri("qemu:///session"), "net-doctor", name], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60)
+
+    def foreign(self, rules):
+        subprocess.run(["ip", "netns", "exec", self.inside, "nft", "-f", "-"], input=f"table inet foreign {{\n}}\ndelete table inet foreign\ntable inet foreign {{\n{rules}\n}}\n",
+                       text=True, check=True, timeout=60)
+
+    def test_doctor(self):
+        """Rules of others beside ours: the one that ends what the network needs is named, and its remedy is one."""
+        self.virsh("net-define", self.path)
+        self.assertIn("net-start nat", self.doctor().stdout)
+        self.virsh("net-start", "nat")
+        done = self.doctor()
+        self.assertEqual(done.returncode, 0, done.stdout)
+        # What lets all pass that a network needs, among rules for others.
+        self.foreign("""chain pass { type filter hook forward priority -5; policy accept; ct state established,related accept; iifname "eth9" drop
+            ip saddr 10.0.0.0/8 tcp dport { 22, 80 } drop
+            ip6 saddr fe80::/10 drop
+            tcp dport 25 oifname "up9" reject
+            }""".replace("; ", "\n"))
+        done = self.doctor()
+        self.assertEqual(done.returncode, 1, done.stdout)  # port 25 of up9, where that is the way out: perhaps
+        self.assertIn("perhaps inet foreign, chain pass", done.stdout)
+        self.assertNotIn("{ 22, 80 }", done.stdout)
+        for rules, words in (('chain fw {\ntype filter hook forward priority -5\npolicy drop\nct state established,related accept\n}',
+                              ("a guest reaches out", "foreign, chain fw", "policy drop", 'nft insert rule inet foreign fw iifname "atbr0" accept',
+                               "port 2222 of the host is led to 192.168.77.10")),
+                             ('chain sub {\nip saddr 192.168.0.0/16 counter drop\n}\nchain fw {\ntype filter hook forward priority 5\noifname != "atbr0" jump sub\n}',
+                              ("a guest reaches out", "ip saddr 192.168.0.0/16 counter packets 0 bytes 0 drop", "chain sub")),
+                             ('chain in {\ntype filter hook input priority 0\nudp dport { 53, 5353 } reject\n}', ("a guest asks for a name", "udp dport { 53, 5353 } reject")),
+                             ('chain in {\ntype filter hook input priority 0\npolicy drop\niifname "lo" accept\nct state vmap { invalid : drop, established : accept }\n}',
+                              ("a guest asks for an address", "a guest asks for a name"))):
+            self.foreign(rules)
+            done = self.doctor()
+            self.assertEqual(done.returncode, 1, done.stdout)
+            for word in words:
+                self.assertIn(word, done.stdout)
+            self.assertNotIn("perhaps", done.stdout)
+        # the remedy that it names mends it
+        self.foreign('chain fw {\ntype filter hook forward priority -5\npolicy drop\nct state established,related accept\n}')
+        for line in ('iifname "atbr0" accept', 'oifname "atbr0" accept'):
+            self.assertIn(f"nft insert rule inet foreign fw {line}", self.doctor().stdout)
+            run("ip", "netns", "exec", self.inside, "nft", f"insert rule inet foreign fw {line}")
+        done = self.doctor()
+        self.assertEqual(done.returncode, 0, done.stdout)
+
     def test_transient_network(self):
         self.virsh("net-create", self.path)
         self.daemon.kill()

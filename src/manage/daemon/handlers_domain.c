@@ -234,10 +234,10 @@ static void get_vcpus(Client *c, RpcCall *call, GVariant *args)
     g_autofree guint8 *maps = g_malloc((gsize)n * map_bytes + 1);
     memset(maps, 0xff, (gsize)n * map_bytes);
     GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(uixi)"));
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a(uiti)"));
     for (int i = 0; i < n; i++)
-        g_variant_builder_add(&b, "(uixi)", i, 1, (gint64)cpu_time(d) / n, DOMAIN_NO_VCPU_LIVE);
-    rpc_reply(call, g_variant_new("(a(uixi)@ay)", &b, g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, maps, (gsize)n * map_bytes, 1)));
+        g_variant_builder_add(&b, "(uiti)", i, 1, (guint64)cpu_time(d) / n, DOMAIN_NO_VCPU_LIVE);
+    rpc_reply(call, g_variant_new("(a(uiti)@ay)", &b, g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, maps, (gsize)n * map_bytes, 1)));
 }
 
 static void get_security_label(Client *c, RpcCall *call, GVariant *args)

@@ -124,6 +124,7 @@ void manual_print(void);
 void completion_print(const char *shell);
 char **complete(const char *const *words); /* the candidates for the last word */
 
+bool run_net_doctor(Cli *c, GError **err);
 bool run_console(Cli *c, AtollDomain *d, const char *device, bool force, bool start, GError **err);
 extern const char *const domain_states[];
 const char *domain_state_text(int state);

@@ -159,6 +159,7 @@ const Command network_commands[] = {
     { "net-dhcp-leases", "print lease info for a given network", ARGS(NETWORK_ARG, { "mac", ARG_TEXT, 0, "MAC address" }), run_net_dhcp_leases },
     { "net-dumpxml", "network information in XML", ARGS(NETWORK_ARG, { "inactive", ARG_FLAG, 0, "show inactive defined XML", 1 }, XPATH_ARGS), run_dumpxml },
     { "net-edit", "edit XML configuration for a network", ARGS(NETWORK_ARG), run_edit },
+    { "net-doctor", "which rule of the host's firewall ends a packet that the network needs", ARGS(NETWORK_ARG), run_net_doctor },
     { "net-info", "network information", ARGS(NETWORK_ARG), run_net_info },
     { "net-list", "list networks",
       ARGS({ "inactive", ARG_FLAG, 0, "list inactive networks" }, { "all", ARG_FLAG, 0, "list inactive & active networks" }, { "persistent", ARG_FLAG, 0, "list persistent networks", 4 },
