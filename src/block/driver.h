@@ -165,6 +165,8 @@ BlkMode mode_of_child(const BlkMode *mode);
 /* core/open.c */
 /* Puts a driver over an open node, which it takes over (also when it fails).  Its backing file is not opened. */
 BlkNode *blk_stack(const BlkDriver *driver, BlkNode *file, KeyVals *options, GError **err);
+/* A file that an image names, seen from the directory of the image; the caller frees it. */
+char *blk_path_from(const BlkNode *n, const char *name);
 /* A further child, e.g. "data-file": as "NAME.driver=..,NAME.filename=.." of the options say, or else the file that the
  * image names, seen from its directory (refused where n's format was guessed). */
 BlkNode *blk_open_child(BlkNode *n, KeyVals *options, const char *name, const char *filename, GError **err);

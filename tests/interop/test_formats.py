@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import shutil
 import struct
 import tempfile
@@ -19,8 +20,9 @@ QEMU = unittest.skipUnless(shutil.which("qemu-img") and shutil.which("qemu-io"),
 SEVEN = unittest.skipUnless(shutil.which("7zz"), "needs 7zz (package 7zip)")
 # format, qemu-img's options, ours for the same (None: only QEMU makes these)
 VARIANTS = [("qcow", "", ""), ("vdi", "", ""), ("vdi", "static=on", "static=on"), ("vhdx", "", ""), ("vhdx", "block_size=1M", "block_size=1M"),
-            ("vhdx", "subformat=fixed", "subformat=fixed"), ("vpc", "force_size=on", ""), ("vpc", "subformat=fixed,force_size=on", "subformat=fixed"),
+            ("vhdx", "log_size=3M,block_state_zero=off", "log_size=3M,block_state_zero=off"), ("vhdx", "subformat=fixed", "subformat=fixed"), ("vpc", "force_size=on", ""), ("vpc", "subformat=fixed,force_size=on", "subformat=fixed"),
             ("vpc", "", None), ("vmdk", "", ""), ("vmdk", "subformat=monolithicFlat", "subformat=monolithicFlat"),
+            ("vmdk", "zeroed_grain=on,compat6=on", "zeroed_grain=on,compat6=on"),
             ("vmdk", "subformat=twoGbMaxExtentSparse", None), ("vmdk", "subformat=twoGbMaxExtentFlat", None)]
 CHECKED = ("vdi", "vhdx", "vmdk")
 
@@ -159,8 +161,8 @@ class Interop(Folder):
         for fmt, base, base_format in (("qcow", raw, "raw"), ("vmdk", self.path("base.vmdk"), "vmdk")):
             with self.subTest(fmt):
                 a, b = self.path("over." + fmt), self.path("other." + fmt)
-                for image in (a, b):
-                    call("qemu-img", "create", "-f", fmt, "-b", base, "-F", base_format, image)
+                for image, program in (a, "qemu-img"), (b, IMG):
+                    call(program, "create", "-f", fmt, "-b", base, "-F", base_format, image)
                 self.twins(fmt, a, b, 77)
 
     @SEVEN
@@ -175,6 +177,28 @@ class Interop(Folder):
                 call("7zz", "x", "-y", "-o" + self.path("out." + fmt), self.path(name))
                 out = os.path.join(self.path("out." + fmt), os.listdir(self.path("out." + fmt))[0])
                 self.assert_reads(content(out), want, "as 7-Zip reads it")
+
+
+def named(text, pattern):
+    return set(re.findall(pattern, text, re.MULTILINE))
+
+
+@QEMU
+class Options(unittest.TestCase):
+    """What qemu-img's scripts may say, ours takes: each option of each format, each word of each subcommand."""
+    def test_formats(self):
+        for fmt in "qcow2", "qcow", "raw", "luks", "vdi", "vhdx", "vmdk", "vpc":
+            with self.subTest(format=fmt):
+                theirs, ours = (named(call(program, "create", "-f", fmt, "-o", "help"), r"^ +([a-z_.-]+)=") for program in ("qemu-img", IMG))
+                self.assertEqual(theirs - ours, set())
+
+    def test_subcommands(self):
+        word = r"(?<![\w-])--?[A-Za-z][\w-]*"
+        commands = re.findall(r"^  ([a-z]+) (.*)$", call("qemu-img", "--help").split("Command parameters")[0], re.MULTILINE)
+        self.assertIn("convert", dict(commands))
+        for command, words in commands:
+            with self.subTest(command=command):
+                self.assertEqual(named(words, word) - named(call(IMG, command, "--help"), word), set())
 
 
 class Lies(Folder):

@@ -242,8 +242,7 @@ static BlkNode *open_image(const char *filename, const char *format, const char 
     return file ? finish_image(d, file, kv, &w, err) : NULL;
 }
 
-/* The path of a file that the image names, seen from the directory of the image. */
-static char *path_from(const BlkNode *n, const char *name)
+char *blk_path_from(const BlkNode *n, const char *name)
 {
     if (driver_of_uri(name) != &file_driver || g_str_has_prefix(name, JSON))
         return g_strdup(name);
@@ -279,7 +278,7 @@ static bool open_chain(BlkNode *n, GError **err)
         return true;
     if (!may_name_files(n, "backing file", n->backing_name, err))
         return false;
-    g_autofree char *path = path_from(n, n->backing_name);
+    g_autofree char *path = blk_path_from(n, n->backing_name);
     if (in_chain(n, g_str_has_prefix(path, "file:") ? path + strlen("file:") : path))
         return error_set(err, ERR_INVALID, "cannot open disk image '%s': its backing file '%s' leads back to it, or the chain "
                          "has more than %d images", n->filename, path, MAX_CHAIN);
@@ -301,7 +300,7 @@ BlkNode *blk_open_child(BlkNode *n, KeyVals *options, const char *name, const ch
             error_set(err, ERR_INVALID, "disk image '%s' does not name its %s: give %s.filename=", n->filename, name, name);
         return NULL;
     }
-    g_autofree char *path = path_from(n, filename);
+    g_autofree char *path = blk_path_from(n, filename);
     return open_named(path, NULL, &p, err);
 }
 

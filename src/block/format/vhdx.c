@@ -340,12 +340,23 @@ static const BlkOption vhdx_options[] = {
     { "size", BLK_SIZE, .doc = "bytes that the guest sees", .create = true },
     { "block_size", BLK_SIZE, "0", "1M to 256M, a power of two; 0: by the disk's size", .create = true },
     { "subformat", BLK_CHOICE, "dynamic", "grow as it is written, or all from the start", .choices = subformats, .create = true },
+    { "log_size", BLK_SIZE, "1M", "of the log; rounded up to 1M", .create = true },
+    { "block_state_zero", BLK_BOOL, "on", "blocks that were never written are marked as zeros, not as absent", .create = true },
     { 0 },
 };
 
-enum { MB = 1 << 20, LOG_OFF = 1 * MB, METADATA_OFF = 2 * MB, BAT_OFF = 3 * MB };
+enum { MB = 1 << 20, LOG_OFF = 1 * MB };
+#define MOST_LOG (1ull << 30)
 
-static bool put_metadata(BlkNode *file, const VhdxMetadata *d, GError **err)
+/* Regions follow each other: log, metadata, table of blocks, blocks. */
+typedef struct Layout {
+    uint32_t log_bytes, bat_bytes;
+    uint64_t metadata_off, bat_off;
+    uint64_t blocks, block_bytes, ratio; /* ratio: blocks to an entry for a bitmap, which stands behind them */
+    bool fixed, zero;
+} Layout;
+
+static bool put_metadata(BlkNode *file, const Layout *l, const VhdxMetadata *d, GError **err)
 {
     g_autofree uint8_t *raw = g_malloc0(MB);
     VhdxItemTable *t = (VhdxItemTable *)raw;
@@ -359,26 +370,26 @@ static bool put_metadata(BlkNode *file, const VhdxMetadata *d, GError **err)
         memcpy(raw + at, (const uint8_t *)d + items[k].member, items[k].bytes);
         at += items[k].bytes;
     }
-    return blockmap_put(file, METADATA_OFF, raw, MB, err);
+    return blockmap_put(file, l->metadata_off, raw, MB, err);
 }
 
-static bool put_regions(BlkNode *file, uint32_t bat_bytes, GError **err)
+static bool put_regions(BlkNode *file, const Layout *l, GError **err)
 {
     g_autofree uint8_t *raw = g_malloc0(VHDX_REGION_BYTES);
     VhdxRegionTable *t = (VhdxRegionTable *)raw;
     memcpy(t->signature, "regi", 4);
     t->count = GUINT32_TO_LE(2);
-    t->region[0] = (VhdxRegion){ .off = GUINT64_TO_LE((uint64_t)BAT_OFF), .bytes = GUINT32_TO_LE(bat_bytes), .required = GUINT32_TO_LE(1) };
-    t->region[1] = (VhdxRegion){ .off = GUINT64_TO_LE((uint64_t)METADATA_OFF), .bytes = GUINT32_TO_LE(MB), .required = GUINT32_TO_LE(1) };
+    t->region[0] = (VhdxRegion){ .off = GUINT64_TO_LE(l->bat_off), .bytes = GUINT32_TO_LE(l->bat_bytes), .required = GUINT32_TO_LE(1) };
+    t->region[1] = (VhdxRegion){ .off = GUINT64_TO_LE(l->metadata_off), .bytes = GUINT32_TO_LE(MB), .required = GUINT32_TO_LE(1) };
     put_guid(&t->region[0].guid, &region_bat);
     put_guid(&t->region[1].guid, &region_metadata);
     seal(raw, VHDX_REGION_BYTES);
     return blockmap_put(file, 192 << 10, raw, VHDX_REGION_BYTES, err) && blockmap_put(file, 256 << 10, raw, VHDX_REGION_BYTES, err);
 }
 
-static bool put_headers(BlkNode *file, GError **err)
+static bool put_headers(BlkNode *file, const Layout *l, GError **err)
 {
-    Vhdx v = { .h = { .signature = "head", .version = GUINT16_TO_LE(1), .log_bytes = GUINT32_TO_LE(MB), .log_off = GUINT64_TO_LE((uint64_t)LOG_OFF) } };
+    Vhdx v = { .h = { .signature = "head", .version = GUINT16_TO_LE(1), .log_bytes = GUINT32_TO_LE(l->log_bytes), .log_off = GUINT64_TO_LE((uint64_t)LOG_OFF) } };
     blockmap_uuid((uint8_t *)&v.h.file_write_guid);
     blockmap_uuid((uint8_t *)&v.h.data_write_guid);
     int status = vhdx_write_header(file, &v);
@@ -387,12 +398,13 @@ static bool put_headers(BlkNode *file, GError **err)
     return !status || error_set_errno(err, -status, "cannot create '%s'", file->filename);
 }
 
-static bool put_bat(BlkNode *file, uint64_t blocks, uint64_t ratio, uint64_t block_bytes, bool all, uint32_t bytes, GError **err)
+static bool put_bat(BlkNode *file, const Layout *l, GError **err)
 {
-    g_autofree uint64_t *bat = g_malloc0(bytes);
-    for (uint64_t b = 0; b < blocks && all; b++)
-        bat[b + b / ratio] = GUINT64_TO_LE((BAT_OFF + bytes + b * block_bytes) | STATE_PRESENT);
-    return blk_resize(file, BAT_OFF + bytes + (all ? blocks * block_bytes : 0), 0, err) && blockmap_put(file, BAT_OFF, bat, bytes, err);
+    g_autofree uint64_t *bat = g_malloc0(l->bat_bytes);
+    uint64_t first = l->bat_off + l->bat_bytes;
+    for (uint64_t b = 0; b < l->blocks; b++)
+        bat[b + b / l->ratio] = GUINT64_TO_LE(l->fixed ? (first + b * l->block_bytes) | STATE_PRESENT : l->zero ? STATE_ZERO : STATE_NOT_PRESENT);
+    return blk_resize(file, first + (l->fixed ? l->blocks * l->block_bytes : 0), 0, err) && blockmap_put(file, l->bat_off, bat, l->bat_bytes, err);
 }
 
 static uint64_t default_block(uint64_t size)
@@ -400,25 +412,37 @@ static uint64_t default_block(uint64_t size)
     return size > 32ull << 40 ? 64 * MB : size > 100ull << 30 ? 32 * MB : size > 1ull << 30 ? 16 * MB : 8 * MB;
 }
 
+static Layout layout(uint64_t size, uint64_t block_bytes, uint64_t log_bytes)
+{
+    Layout l = { .blocks = (size + block_bytes - 1) / block_bytes, .block_bytes = block_bytes, .ratio = SECTOR_RATIO * 512 / block_bytes };
+    l.log_bytes = (uint32_t)((MAX(log_bytes, 1) + MB - 1) & -(uint64_t)MB);
+    l.metadata_off = LOG_OFF + l.log_bytes;
+    l.bat_off = l.metadata_off + MB;
+    l.bat_bytes = ((l.blocks + l.blocks / l.ratio + 1) * 8 + MB - 1) & -(uint64_t)MB;
+    return l;
+}
+
 static bool vhdx_create(BlkNode *file, KeyVals *options, GError **err)
 {
-    uint64_t size = 0, block = 0;
+    uint64_t size = 0, block = 0, log = MB;
     unsigned subformat = 0;
+    bool zero = true;
     if (!keyvals_take_number(options, "size", 0, MAX_SIZE, &size, err) || !keyvals_take_number(options, "block_size", 0, 256 * MB, &block, err) ||
-        !keyvals_take_choice(options, "subformat", subformats, &subformat, err) || !keyvals_end(options, err))
+        !keyvals_take_choice(options, "subformat", subformats, &subformat, err) || !keyvals_take_number(options, "log_size", 0, MOST_LOG, &log, err) ||
+        !keyvals_take_bool(options, "block_state_zero", &zero, err) || !keyvals_end(options, err))
         return false;
     block = block ? block : default_block(size);
     if (block & (block - 1) || block < MB)
         return error_set(err, ERR_INVALID, "block_size must be a power of two from 1M to 256M");
     size = (size + 511) & -512ull;
-    uint64_t blocks = (size + block - 1) / block, ratio = SECTOR_RATIO * 512 / block;
-    uint32_t bat_bytes = ((blocks + blocks / ratio + 1) * 8 + MB - 1) & -(uint64_t)MB;
-    VhdxMetadata d = { .block_bytes = GUINT32_TO_LE((uint32_t)block), .flags = GUINT32_TO_LE(subformat == 1), .size = GUINT64_TO_LE(size),
+    Layout l = layout(size, block, log);
+    l.fixed = subformat == 1, l.zero = zero;
+    VhdxMetadata d = { .block_bytes = GUINT32_TO_LE((uint32_t)block), .flags = GUINT32_TO_LE(l.fixed), .size = GUINT64_TO_LE(size),
                        .sector_bytes = GUINT32_TO_LE(512), .physical_bytes = GUINT32_TO_LE(4096) };
     blockmap_uuid(d.page83);
     uint8_t head[8 + 512] = "vhdxfile";
-    return put_bat(file, blocks, ratio, block, subformat == 1, bat_bytes, err) && put_metadata(file, &d, err) && put_regions(file, bat_bytes, err) &&
-           put_headers(file, err) && blockmap_put(file, 0, head, sizeof(head), err);
+    return put_bat(file, &l, err) && put_metadata(file, &l, &d, err) && put_regions(file, &l, err) && put_headers(file, &l, err) &&
+           blockmap_put(file, 0, head, sizeof(head), err);
 }
 
 const BlkDriver vhdx_driver = {

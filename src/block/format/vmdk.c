@@ -232,16 +232,49 @@ static const BlkOption vmdk_options[] = {
       .choices = vmdk_subformats, .create = true },
     { "adapter_type", BLK_STRING, "ide", "ide, buslogic, lsilogic or legacyESX: what the descriptor says", .create = true },
     { "hwversion", BLK_STRING, "4", "of the virtual hardware: what the descriptor says", .create = true },
+    { "compat6", BLK_BOOL, "off", "the same as hwversion=6", .create = true },
+    { "toolsversion", BLK_STRING, "2147483647", "of the guest's tools: what the descriptor says", .create = true },
+    { "zeroed_grain", BLK_BOOL, "off", "zeros that are written take no room (monolithicSparse)", .create = true },
+    { "backing_file", BLK_STRING, .doc = "vmdk image with what is not written here (monolithicSparse)", .create = true },
+    { "backing_fmt", BLK_STRING, .doc = "its format, which must be vmdk", .create = true },
     { 0 },
 };
 
-static char *descriptor(const char *type, uint64_t sectors, const char *extent, const char *adapter, const char *hwversion)
+typedef struct NewVmdk {
+    uint64_t size;
+    unsigned subformat;
+    const char *adapter, *hwversion, *toolsversion, *backing;
+    bool zeroed_grain;
+    uint32_t parent; /* CID of the backing image */
+} NewVmdk;
+
+static char *descriptor(const NewVmdk *c, const char *extent)
 {
-    unsigned heads = g_str_equal(adapter, "ide") ? 16 : 255;
-    return g_strdup_printf("# Disk DescriptorFile\nversion=1\nCID=%08x\nparentCID=ffffffff\ncreateType=\"%s\"\n\n# Extent description\n%s\n\n"
+    unsigned heads = g_str_equal(c->adapter, "ide") ? 16 : 255;
+    g_autofree char *hint = c->backing ? g_strdup_printf("parentFileNameHint=\"%s\"\n", c->backing) : g_strdup("");
+    return g_strdup_printf("# Disk DescriptorFile\nversion=1\nCID=%08x\nparentCID=%08x\ncreateType=\"%s\"\n%s\n# Extent description\n%s\n\n"
                            "# The Disk Data Base\n#DDB\n\nddb.virtualHWVersion = \"%s\"\nddb.geometry.cylinders = \"%" G_GUINT64_FORMAT "\"\n"
-                           "ddb.geometry.heads = \"%u\"\nddb.geometry.sectors = \"63\"\nddb.adapterType = \"%s\"\n",
-                           g_random_int() & 0xfffffffe, type, extent, hwversion, sectors / 63 / heads, heads, adapter);
+                           "ddb.geometry.heads = \"%u\"\nddb.geometry.sectors = \"63\"\nddb.adapterType = \"%s\"\nddb.toolsVersion = \"%s\"\n",
+                           g_random_int() & 0xfffffffe, c->parent, vmdk_subformats[c->subformat], hint, extent, c->hwversion, c->size / 512 / 63 / heads,
+                           heads, c->adapter, c->toolsversion);
+}
+
+/* The identity of the backing image's contents, from its descriptor, which stands in the file's first sectors. */
+static bool read_parent(const BlkNode *file, NewVmdk *c, GError **err)
+{
+    enum { HEAD = 64 << 10 };
+    g_autofree char *path = NULL, *text = g_malloc0(HEAD + 1);
+    if (!c->backing)
+        return true;
+    path = blk_path_from(file, c->backing);
+    BlkNode *base = blk_open(&(BlkOpenOptions){ .filename = path, .format = "raw", .read_only = true, .env = file->env }, err);
+    if (!base)
+        return false;
+    int status = blk_pread(base, 0, text, MIN(base->size, HEAD));
+    blk_close(base);
+    const char *at = status ? NULL : memmem(text, HEAD, "\nCID=", 5);
+    c->parent = at ? (uint32_t)g_ascii_strtoull(at + 5, NULL, 16) : 0;
+    return at || error_set(err, ERR_INVALID, "cannot use '%s' as backing_file of a vmdk image: it has no descriptor of one", path);
 }
 
 /* disk.vmdk: its data go to disk-flat.vmdk. */
@@ -262,25 +295,48 @@ static bool known_adapter(const char *adapter, GError **err)
     return g_strv_contains(known, adapter) || error_set(err, ERR_INVALID, "adapter_type '%s' is none of ide, buslogic, lsilogic, legacyESX", adapter);
 }
 
+static bool may_stand_in_descriptor(const char *text) { return !strpbrk(text, "\"\n"); }
+
+static bool take_options(NewVmdk *c, KeyVals *options, GError **err)
+{
+    bool compat6 = false;
+    const char *adapter = keyvals_take(options, "adapter_type"), *hw = keyvals_take(options, "hwversion"), *tools = keyvals_take(options, "toolsversion");
+    const char *format = keyvals_take(options, "backing_fmt");
+    c->backing = keyvals_take(options, "backing_file");
+    if (!keyvals_take_number(options, "size", 0, 62ull << 40, &c->size, err) || !keyvals_take_choice(options, "subformat", vmdk_subformats, &c->subformat, err) ||
+        !keyvals_take_bool(options, "compat6", &compat6, err) || !keyvals_take_bool(options, "zeroed_grain", &c->zeroed_grain, err) || !keyvals_end(options, err))
+        return false;
+    c->size = (c->size + 511) & -512ull;
+    c->adapter = adapter ? adapter : "ide";
+    c->hwversion = hw ? hw : compat6 ? "6" : "4";
+    c->toolsversion = tools ? tools : "2147483647";
+    if (compat6 && hw)
+        return error_set(err, ERR_INVALID, "compat6 and hwversion say the same: give one of them");
+    if (format && !g_str_equal(format, "vmdk"))
+        return error_set(err, ERR_INVALID, "backing_fmt=%s: a vmdk image can stand on another vmdk image only", format);
+    if ((c->backing || c->zeroed_grain) && c->subformat != SPARSE)
+        return error_set(err, ERR_INVALID, "%s needs subformat=monolithicSparse", c->backing ? "backing_file" : "zeroed_grain");
+    if (!may_stand_in_descriptor(c->hwversion) || !may_stand_in_descriptor(c->toolsversion) || (c->backing && !may_stand_in_descriptor(c->backing)))
+        return error_set(err, ERR_INVALID, "hwversion, toolsversion and backing_file stand in the descriptor, which cannot hold a quote or a line break");
+    return known_adapter(c->adapter, err);
+}
+
 static bool vmdk_create(BlkNode *file, KeyVals *options, GError **err)
 {
-    uint64_t size = 0;
-    unsigned subformat = SPARSE;
-    const char *adapter = keyvals_take(options, "adapter_type"), *hw = keyvals_take(options, "hwversion");
-    adapter = adapter ? adapter : "ide";
-    if (!keyvals_take_number(options, "size", 0, 62ull << 40, &size, err) || !keyvals_take_choice(options, "subformat", vmdk_subformats, &subformat, err) ||
-        !keyvals_end(options, err) || !known_adapter(adapter, err))
+    NewVmdk c = { .subformat = SPARSE, .parent = ~0u };
+    if (!take_options(&c, options, err) || !read_parent(file, &c, err))
         return false;
-    size = (size + 511) & -512ull;
     g_autofree char *base = g_path_get_basename(file->filename), *extent = NULL;
-    if (strchr(base, '"') || strchr(base, '\n'))
+    if (!may_stand_in_descriptor(base))
         return error_set(err, ERR_INVALID, "cannot create vmdk image '%s': its name has a quote or a line break, which its descriptor cannot hold", file->filename);
-    if (subformat != FLAT)
-        extent = g_strdup_printf("RW %" G_GUINT64_FORMAT " SPARSE \"%s\"", size / 512, base);
-    else if (!create_flat(file, size, &extent, err))
+    if (c.subformat != FLAT)
+        extent = g_strdup_printf("RW %" G_GUINT64_FORMAT " SPARSE \"%s\"", c.size / 512, base);
+    else if (!create_flat(file, c.size, &extent, err))
         return false;
-    g_autofree char *text = descriptor(vmdk_subformats[subformat], size / 512, extent, adapter, hw ? hw : "4");
-    return subformat == FLAT ? blockmap_put(file, 0, text, strlen(text), err) : vmdk_sparse_create(file, size, text, subformat == STREAM, err);
+    g_autofree char *text = descriptor(&c, extent);
+    if (c.subformat == FLAT)
+        return blockmap_put(file, 0, text, strlen(text), err);
+    return vmdk_sparse_create(file, c.size, text, c.subformat == STREAM ? VMDK_STREAM : c.zeroed_grain ? VMDK_ZERO_GRAINS : 0, err);
 }
 
 const BlkDriver vmdk_driver = {

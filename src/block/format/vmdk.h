@@ -18,5 +18,5 @@ typedef struct Vmdk {
 BlockMap *vmdk_sparse_open(BlkNode *n, BlkNode *file, char **ret_text, GError **err);
 uint64_t vmdk_sparse_size(const BlockMap *m);
 void vmdk_sparse_close(BlockMap *m); /* NULL is fine */
-/* stream: compressed grains, tables at the end. */
-bool vmdk_sparse_create(BlkNode *file, uint64_t size, const char *text, bool stream, GError **err);
+enum { VMDK_STREAM = 1 /* compressed grains, tables at the end */, VMDK_ZERO_GRAINS = 2 };
+bool vmdk_sparse_create(BlkNode *file, uint64_t size, const char *text, unsigned how, GError **err);

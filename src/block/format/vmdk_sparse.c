@@ -126,6 +126,9 @@ static int sparse_enter(BlockMap *m, uint64_t block, uint64_t host)
     return status;
 }
 
+/* Where the image knows grains of zeros: what the block had stays behind, unused. */
+static int sparse_set_zero(BlockMap *m, uint64_t block) { return sparse_enter(m, block, SECTOR); }
+
 /* ---- stream-optimized ones */
 
 static int stream_append(BlockMap *m, uint64_t block, const uint8_t *data)
@@ -196,6 +199,7 @@ static int stream_finish(BlockMap *m)
 }
 
 static const BlockMapOps growing = { .find = sparse_find, .reserve = sparse_reserve, .enter = sparse_enter };
+static const BlockMapOps growing_with_zeros = { .find = sparse_find, .reserve = sparse_reserve, .enter = sparse_enter, .set_zero = sparse_set_zero };
 static const BlockMapOps streaming = { .find = sparse_find, .unpack = sparse_unpack, .append = stream_append, .flush = stream_finish };
 
 /* ---- opening */
@@ -243,7 +247,8 @@ static int load(Sparse *s, BlkNode *n, BlkNode *file)
     int status = 0;
     s->tables = table_count(&s->h);
     s->stream = GUINT32_FROM_LE(s->h.flags) & COMPRESSED;
-    blockmap_init(&s->map, s->stream ? &streaming : &growing, n, file, GUINT64_FROM_LE(s->h.grain_sectors) * SECTOR);
+    const BlockMapOps *writable = GUINT32_FROM_LE(s->h.flags) & ZERO_GRAINS ? &growing_with_zeros : &growing;
+    blockmap_init(&s->map, s->stream ? &streaming : writable, n, file, GUINT64_FROM_LE(s->h.grain_sectors) * SECTOR);
     g_mutex_init(&s->lock);
     s->map.end = file->size;
     s->table = g_new0(uint32_t *, s->tables + 1);
@@ -321,10 +326,12 @@ static uint64_t add_tables(GByteArray *to, uint64_t sector, uint64_t tables)
     return first + tables * (TABLE_BYTES / SECTOR);
 }
 
-bool vmdk_sparse_create(BlkNode *file, uint64_t size, const char *text, bool stream, GError **err)
+bool vmdk_sparse_create(BlkNode *file, uint64_t size, const char *text, unsigned how, GError **err)
 {
-    SparseHeader h = { .magic = GUINT32_TO_LE(MAGIC), .version = GUINT32_TO_LE(stream ? 3 : 1), .capacity = GUINT64_TO_LE(size / SECTOR),
-                       .flags = GUINT32_TO_LE(stream ? NEWLINES | COMPRESSED | MARKERS : NEWLINES | SPARE_TABLES), .grain_sectors = GUINT64_TO_LE((uint64_t)GRAIN_SECTORS),
+    bool stream = how & VMDK_STREAM, zero_grains = how & VMDK_ZERO_GRAINS;
+    SparseHeader h = { .magic = GUINT32_TO_LE(MAGIC), .version = GUINT32_TO_LE(stream ? 3 : zero_grains ? 2 : 1), .capacity = GUINT64_TO_LE(size / SECTOR),
+                       .flags = GUINT32_TO_LE(stream ? NEWLINES | COMPRESSED | MARKERS : NEWLINES | SPARE_TABLES | (zero_grains ? ZERO_GRAINS : 0)),
+                       .grain_sectors = GUINT64_TO_LE((uint64_t)GRAIN_SECTORS),
                        .descriptor_off = GUINT64_TO_LE(1ull), .descriptor_sectors = GUINT64_TO_LE((uint64_t)DESCRIPTOR_SECTORS),
                        .table_entries = GUINT32_TO_LE(TABLE_ENTRIES), .newlines = { '\n', ' ', '\r', '\n' }, .compression = GUINT16_TO_LE(stream) };
     uint64_t tables = table_count(&h), at = 1 + DESCRIPTOR_SECTORS, spare = at;
