@@ -7,7 +7,7 @@
 #include "manage/daemon/daemon.h"
 
 typedef struct Command {
-    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *socket;
+    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *socket, *user;
     char *tls, *pki, **tls_allow;
     gboolean session, version, coverage;
     int timeout;
@@ -46,7 +46,7 @@ static int serve(const Command *c, GError **err)
     g_autofree char *config = folder(c->config_dir, session, "/etc", g_get_user_config_dir()), *state = folder(c->state_dir, session, "/var/lib", g_get_user_data_dir());
     g_autofree char *runtime = folder(c->runtime_dir, session, "/run", g_get_user_runtime_dir()), *log = folder(c->log_dir, session, "/var/log", g_get_user_cache_dir());
     g_autofree char *socket = c->socket ? g_strdup(c->socket) : g_build_filename(runtime, "atoll-sock", NULL), *readonly = g_strconcat(socket, "-ro", NULL);
-    const DaemonOptions o = { .config_dir = config, .state_dir = state, .runtime_dir = runtime, .log_dir = log, .emulator = c->emulator, .session = session };
+    const DaemonOptions o = { .config_dir = config, .state_dir = state, .runtime_dir = runtime, .log_dir = log, .emulator = c->emulator, .machine_user = c->user, .session = session };
     Daemon *d = daemon_new(&o, err);
     if (!d)
         return 1;
@@ -76,6 +76,7 @@ int main(int argc, char **argv)
         { "runtime-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.runtime_dir, "sockets (/run/atoll)", "DIR" },
         { "log-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.log_dir, "logs of machines (/var/log/atoll)", "DIR" },
         { "emulator", 0, 0, G_OPTION_ARG_FILENAME, &c.emulator, "program that runs machines (atoll-vm)", "PATH" },
+        { "machine-user", 0, 0, G_OPTION_ARG_STRING, &c.user, "whom machines run as, once root has opened their files, which stay whose they are", "NAME" },
         { "socket", 0, 0, G_OPTION_ARG_FILENAME, &c.socket, "where clients connect; read-only ones at the same name with -ro (RUNTIME/atoll-sock)", "PATH" },
         { "tls", 0, 0, G_OPTION_ARG_STRING, &c.tls, "serve clients of other hosts that have a certificate, too (port 16514; '' is all addresses)", "[ADDRESS:]PORT" },
         { "tls-allow", 0, 0, G_OPTION_ARG_STRING_ARRAY, &c.tls_allow, "of these only those whose name (CN=...,O=...) fits; may be repeated", "PATTERN" },

@@ -1,5 +1,6 @@
 /* daemon.c - the daemon as a whole: realms, connections, and the way from a call to its handler. */
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,7 +85,7 @@ static char *find_program(const char *told, const char *name)
 
 static void find_host(Daemon *d)
 {
-    d->host = (HvHost){ .emulator = d->emulator, .runtime_dir = d->runtime_dir, .state_dir = d->state_dir, .log_dir = d->log_dir, .image_tool = d->image_tool };
+    d->host = (HvHost){ .emulator = d->emulator, .runtime_dir = d->runtime_dir, .state_dir = d->state_dir, .log_dir = d->log_dir, .image_tool = d->image_tool, .machine_user = d->machine_user };
     d->host.kvm = !access("/dev/kvm", R_OK | W_OK);
     d->host.cpus = g_get_num_processors();
     d->host.memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
@@ -139,6 +140,14 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
 {
     static const RpcHandlers handlers = { .call = on_call, .connected = on_connected, .closed = on_closed };
     const char *const folders[] = { o->config_dir, o->state_dir, o->runtime_dir, o->log_dir };
+    if (o->machine_user && geteuid()) {
+        error_set(err, ERR_DENIED, "machines cannot run as '%s': only root may start programs of other users", o->machine_user);
+        return NULL;
+    }
+    if (o->machine_user && !getpwnam(o->machine_user)) {
+        error_set(err, ERR_NOT_FOUND, "machines cannot run as '%s': there is no such user; `useradd --system %s` makes it", o->machine_user, o->machine_user);
+        return NULL;
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(folders); i++)
         if (g_mkdir_with_parents(folders[i], 0711) < 0) {
             error_set_errno(err, errno, "cannot make the folder '%s'", folders[i]);
@@ -150,6 +159,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     d->runtime_dir = g_strdup(o->runtime_dir);
     d->log_dir = g_strdup(o->log_dir);
     d->emulator = find_program(o->emulator, "atoll-vm");
+    d->machine_user = g_strdup(o->machine_user);
     d->session = o->session;
     d->lanes = lanes_new();
     d->clients = g_hash_table_new(NULL, NULL);
@@ -187,6 +197,7 @@ void daemon_free(Daemon *d)
     g_free(d->log_dir);
     g_free(d->emulator);
     g_free(d->image_tool);
+    g_free(d->machine_user);
     g_free(d->uuid);
     g_free(d);
 }

@@ -15,6 +15,7 @@ typedef struct DaemonOptions {
     const char *runtime_dir; /* sockets, records of running machines */
     const char *log_dir;
     const char *emulator;    /* NULL: atoll-vm beside this program or in PATH */
+    const char *machine_user; /* NULL: machines run as the daemon */
     bool session;            /* of one user, not of the host */
 } DaemonOptions;
 

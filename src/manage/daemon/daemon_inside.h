@@ -38,7 +38,7 @@ typedef struct ManagedDomain {
 
 struct Daemon {
     RpcServer *server;
-    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *image_tool;
+    char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *image_tool, *machine_user;
     HvHost host;
     bool session;
     Realm *machines, *test;

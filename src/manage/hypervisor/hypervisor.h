@@ -20,6 +20,7 @@ typedef struct HvHost {
     const char *state_dir;   /* what lives longer: variables of firmware */
     const char *log_dir;
     const char *image_tool;  /* atoll-img */
+    const char *machine_user; /* whom machines run as once their files are open; NULL: as the daemon */
     bool kvm;                /* /dev/kvm can be used */
     unsigned cpus;
     uint64_t memory;         /* bytes */

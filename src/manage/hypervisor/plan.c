@@ -128,6 +128,8 @@ bool plan_machine(const PlanFlavour *f, const HvHost *h, const Domain *d, Launch
     launch_plan_add(p, "-no-user-config", "-nodefaults", "-rtc", d->clock == 2 ? "base=localtime" : "base=utc", NULL);
     if (d->on_reboot == ACTION_DESTROY)
         launch_plan_add(p, "-no-reboot", NULL);
+    if (h->machine_user)
+        launch_plan_add(p, "-runas", h->machine_user, NULL);
     add_monitor(h, d, p);
     add_firmware(d, p);
     add_kernel(d, p);
