@@ -18,9 +18,10 @@ typedef struct History {
     uint8_t after[STEPS + 1][DISK / SECTOR];
     unsigned flushed[STEPS + 1];   /* at the end of step i, all up to step flushed[i] is safe */
     uint64_t snapshots[STEPS + 1]; /* bit i: the one that step i made is there */
+    unsigned base[STEPS + 1];      /* the step that named the backing file; 0: none */
 } History;
 
-typedef enum Kind { WRITE, ZERO, COMPRESS, FLUSH, SNAPSHOT, APPLY, DELETE, RESIZE, BITMAP } Kind;
+typedef enum Kind { WRITE, ZERO, COMPRESS, FLUSH, SNAPSHOT, APPLY, DELETE, RESIZE, BITMAP, REBASE } Kind;
 
 static void change_data(BlkNode *n, History *h, unsigned s, Kind kind)
 {
@@ -83,19 +84,37 @@ static void change_shape(BlkNode *n, unsigned s, Kind kind)
     g_assert_no_error(err);
 }
 
+static char *base_name(unsigned step) { return step ? g_strdup_printf("base-%u%s", step, step % 2 ? "" : "-which-has-a-long-name") : NULL; }
+
+/* The header names another backing file; it is safe once this returns. */
+static void change_base(BlkNode *n, History *h, unsigned s)
+{
+    g_autoptr(GError) err = NULL;
+    h->base[s] = s;
+    g_autofree char *name = base_name(h->base[s]);
+    blk_set_backing(n, name, "raw", &err);
+    g_assert_no_error(err);
+    blk_flush(n, &err);
+    g_assert_no_error(err);
+    h->flushed[s] = s;
+}
+
 /* Returns what was written below the image. */
 static GArray *work(const GByteArray *start, History *h, bool snapshots)
 {
     static const Kind kinds[] = { WRITE, ZERO, WRITE, FLUSH, WRITE, WRITE, ZERO, SNAPSHOT, WRITE, WRITE, SNAPSHOT, COMPRESS, COMPRESS,
-                                  WRITE, APPLY, WRITE, COMPRESS, FLUSH, DELETE, WRITE, RESIZE, WRITE, BITMAP, RESIZE };
+                                  WRITE, APPLY, WRITE, COMPRESS, FLUSH, DELETE, WRITE, RESIZE, WRITE, BITMAP, RESIZE, REBASE };
     BlkNode *log = stack(&writelog_driver, memory_disk(copy_of(start))), *n = stack(&qcow2_driver, log);
     for (unsigned s = 1; s <= STEPS; s++) {
         writelog_tag(log, s);
         memcpy(h->after[s], h->after[s - 1], sizeof(h->after[s]));
         h->flushed[s] = h->flushed[s - 1];
         h->snapshots[s] = h->snapshots[s - 1];
+        h->base[s] = h->base[s - 1];
         Kind kind = kinds[s % G_N_ELEMENTS(kinds)];
-        if (kind >= RESIZE)
+        if (kind == REBASE)
+            change_base(n, h, s);
+        else if (kind >= RESIZE)
             change_shape(n, s, kind);
         if (kind >= SNAPSHOT && kind < RESIZE && snapshots)
             change_snapshots(n, h, s, kind);
@@ -153,6 +172,13 @@ static void check_snapshots(BlkNode *n, const History *h, unsigned step)
         g_assert_cmpuint(data[i * SECTOR], ==, h->after[which][i]);
 }
 
+static void check_base(const BlkNode *n, const History *h, unsigned step)
+{
+    g_autofree char *before = base_name(step ? h->base[step - 1] : 0), *after = base_name(h->base[MIN(step, STEPS)]);
+    if (g_strcmp0(n->backing_name, before))
+        g_assert_cmpstr(n->backing_name, ==, after);
+}
+
 static void check_state(GByteArray *bytes, unsigned step, void *history)
 {
     BlkCheck found;
@@ -161,6 +187,7 @@ static void check_state(GByteArray *bytes, unsigned step, void *history)
     g_assert_cmpuint(found.corruptions, ==, 0);
     check_content(n, history, step);
     check_snapshots(n, history, step);
+    check_base(n, history, step);
     blk_close(n);
 }
 
