@@ -149,6 +149,8 @@ OptionHandler config_usbdevice; /* config_usb.c */
 bool config_add_usb(VmConfig *c, GError **err);
 OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
 OptionHandler config_overcommit, config_msg, config_audiodev, config_global, config_add_fd; /* config_compat.c */
+/* Properties that -global takes for a type without being the device's: what they say is how we are anyway. */
+void config_each_known_global(const char *driver, void (*fn)(const char *property, void *arg), void *arg);
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */
 char *config_with_fds(const VmConfig *c, const char *text);
 bool config_machine_fixed(KeyVals *kv, GError **err);

@@ -103,6 +103,13 @@ static bool known_global(const char *driver, const char *property, const char *v
     return true;
 }
 
+void config_each_known_global(const char *driver, void (*fn)(const char *property, void *arg), void *arg)
+{
+    for (const GlobalRow *row = known_globals; row->driver; row++)
+        if (g_str_equal(row->driver, driver))
+            fn(row->property, arg);
+}
+
 bool config_global(VmConfig *c, const char *arg, GError **err)
 {
     const char *equal = strchr(arg, '='), *dot = equal ? g_strrstr_len(arg, equal - arg, ".") : NULL;

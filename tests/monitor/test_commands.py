@@ -60,6 +60,9 @@ class Queries(unittest.TestCase):
         self.assertIn("virtio-rng-pci", names)
         for name in names:
             self.qmp.run("device-list-properties", typename=name)
+        for name in ("PIIX4_PM", "ICH9-LPC"):
+            properties = {entry["name"] for entry in self.qmp.run("device-list-properties", typename=name)}
+            self.assertLessEqual({"disable_s3", "disable_s4"}, properties)
         with self.assertRaises(qmp.Refused) as caught:
             self.qmp.run("device-list-properties", typename="flux-capacitor")
         self.assertEqual(caught.exception.kind, "DeviceNotFound")

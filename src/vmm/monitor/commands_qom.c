@@ -230,9 +230,12 @@ static bool qom_get(MonitorCall *call, GError **err)
 
 /* ---- types */
 
+static void add_known_global(const char *property, void *a) { add_property(a, property, "str"); }
+
 JsonArray *qom_type_properties(const DeviceType *t)
 {
     JsonArray *a = json_array_new();
+    config_each_known_global(t->name, add_known_global, a); /* libvirt asks for them before it says them */
     for (const Field *f = t->fields; f && f->name; f++) {
         if (f->role != FIELD_PROP)
             continue;
