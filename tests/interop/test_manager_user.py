@@ -53,6 +53,14 @@ class OfAnother(unittest.TestCase):
         for verb, state in (("suspend", "paused"), ("resume", "running"), ("reset", "running")):
             self.virsh(verb, name)
             self.assertEqual(self.virsh("domstate", name), state)
+        second = os.path.join(os.path.dirname(self.disk), name + "-second.raw")
+        with open(second, "wb") as out:
+            out.truncate(1 << 20)
+        os.chmod(second, 0o600)
+        self.virsh("attach-disk", name, second, "vdb", "--live", "--subdriver", "raw")
+        self.assertIn(second, self.virsh("domblklist", name))
+        self.assertIn("1048576", self.virsh("domblkinfo", name, "vdb"))
+        self.assertEqual((os.stat(second).st_uid, os.stat(second).st_mode & 0o777), (0, 0o600))
         self.daemon.kill()
         self.daemon.start()
         self.assertEqual(self.virsh("domstate", name), "running")

@@ -145,7 +145,7 @@ static int open_at(const char *path, const BlkNode *n)
 {
     int flags = (n->read_only ? O_RDONLY : O_RDWR) | (n->mode.direct ? O_DIRECT : 0);
     int fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 && errno == EACCES)
+    if (fd < 0 && (errno == EACCES || errno == ENOENT)) /* without a /proc, too */
         fd = take_handed(path, flags);
     return fd ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }

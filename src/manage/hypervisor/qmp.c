@@ -1,6 +1,7 @@
 /* qmp.c - a client of QMP. */
 #include "manage/hypervisor/qmp.h"
 
+#include <gio/gunixfdmessage.h>
 #include <gio/gunixsocketaddress.h>
 #include <stdarg.h>
 #include <string.h>
@@ -246,8 +247,25 @@ JsonObject *qmp_element(JsonNode *answer, guint i)
     return JSON_NODE_HOLDS_OBJECT(n) ? json_node_get_object(n) : NULL;
 }
 
-static bool send_all(Qmp *q, const char *text, GError **err)
+/* A descriptor goes with the first byte. */
+static bool send_with_fd(Qmp *q, const char *text, int fd, GError **err)
 {
+    g_autoptr(GSocketControlMessage) m = g_unix_fd_message_new();
+    GOutputVector v = { text, 1 };
+    gssize n;
+    if (!g_unix_fd_message_append_fd(G_UNIX_FD_MESSAGE(m), fd, err))
+        return false;
+    do {
+        g_clear_error(err);
+        n = g_socket_send_message(q->socket, NULL, &v, 1, &m, 1, 0, NULL, err);
+    } while (n < 0 && err && g_error_matches(*err, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK) && g_socket_condition_wait(q->socket, G_IO_OUT, NULL, NULL));
+    return n == 1;
+}
+
+static bool send_all(Qmp *q, const char *text, int fd, GError **err)
+{
+    if (fd >= 0 && !send_with_fd(q, text++, fd, err))
+        return false;
     for (gsize sent = 0, bytes = strlen(text); sent < bytes;) {
         gssize n = g_socket_send_with_blocking(q->socket, text + sent, bytes - sent, TRUE, NULL, err);
         if (n < 0)
@@ -284,7 +302,9 @@ static bool take_answer(const char *command, JsonNode *reply, JsonNode **ret, GE
     return error_set(err, ERR_IO, "%s: %s", command, desc ? desc : "the machine answered nonsense");
 }
 
-bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err)
+bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err) { return qmp_execute_fd(q, -1, command, args, ret, err); }
+
+bool qmp_execute_fd(Qmp *q, int fd, const char *command, JsonNode *args, JsonNode **ret, GError **err)
 {
     if (!q) {
         json_node_unref(args ? args : json_node_new(JSON_NODE_NULL));
@@ -296,7 +316,7 @@ bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GE
     g_hash_table_insert(q->replies, key, NULL);
     g_autofree char *text = request(command, args, id);
     /* Under the lock, so that two commands do not mix; what is sent is far below a socket's buffer. */
-    bool ok = send_all(q, text, err) && wait_for(q, has_reply, key, command, err);
+    bool ok = send_all(q, text, fd, err) && wait_for(q, has_reply, key, command, err);
     gpointer reply = NULL;
     g_hash_table_steal_extended(q->replies, key, NULL, &reply);
     g_mutex_unlock(&q->lock);

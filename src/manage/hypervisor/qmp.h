@@ -28,5 +28,7 @@ guint qmp_count(JsonNode *answer);                       /* of an array; of anyt
 JsonObject *qmp_element(JsonNode *answer, guint i);      /* NULL: no object */
 /* q NULL: an error. `args` (may be NULL) is taken.  ret NULL: not wanted; else the caller frees it.  On a worker. */
 bool qmp_execute(Qmp *q, const char *command, JsonNode *args, JsonNode **ret, GError **err);
+/* The same with a descriptor, which stays the caller's. */
+bool qmp_execute_fd(Qmp *q, int fd, const char *command, JsonNode *args, JsonNode **ret, GError **err);
 /* The same with arguments as JSON in printf's way; values must need no escaping. */
 bool qmp_executef(Qmp *q, JsonNode **ret, GError **err, const char *command, const char *format, ...) G_GNUC_PRINTF(5, 6);

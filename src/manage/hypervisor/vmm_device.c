@@ -33,12 +33,10 @@ static void close_layers(HvDomain *d, const Disk *disk)
 static bool open_layers(HvDomain *d, const Disk *disk, GError **err)
 {
     g_autoptr(GPtrArray) nodes = plan_disk_nodes(disk);
-    for (guint i = 0; i < nodes->len; i++)
-        if (!execute_text(d, "blockdev-add", nodes->pdata[i], err)) {
-            close_layers(d, disk);
-            return false;
-        }
-    return true;
+    if (vmm_add_nodes(d, nodes, err))
+        return true;
+    close_layers(d, disk);
+    return false;
 }
 
 static bool has_scsi(const Domain *live)

@@ -101,14 +101,10 @@ void vmm_forget_node(HvDomain *d, const Disk *disk, uint64_t index)
 static bool open_image(HvDomain *d, const Disk *disk, const Layer *image, GError **err)
 {
     g_autoptr(GPtrArray) nodes = plan_image_nodes(disk, image, NULL);
-    for (guint i = 0; i < nodes->len; i++) {
-        JsonNode *args = json_from_string(nodes->pdata[i], err);
-        if (!args || !qmp_execute(d->qmp, "blockdev-add", args, NULL, err)) {
-            vmm_forget_node(d, disk, image->source_index);
-            return false;
-        }
-    }
-    return true;
+    if (vmm_add_nodes(d, nodes, err))
+        return true;
+    vmm_forget_node(d, disk, image->source_index);
+    return false;
 }
 
 static JsonObject *overlay_action(const Disk *disk, const Layer *overlay)

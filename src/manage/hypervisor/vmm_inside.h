@@ -20,6 +20,9 @@ struct HvDomain {
 bool vmm_find_chain(const HvHost *h, Disk *disk, GError **err); /* gives the disk what lies below its image */
 void vmm_tell(HvDomain *d, HvEventKind kind, int detail, int64_t value, const char *name);
 
+/* vmm_file.c: blockdev-add of each (JSON); files are opened here where the machine may not.  On failure the caller forgets them. */
+bool vmm_add_nodes(HvDomain *d, const GPtrArray *nodes, GError **err);
+
 /* vmm_device.c */
 void vmm_device_answered(HvDomain *d, const char *alias, bool gone);
 bool vmm_attach(HvDomain *d, const Domain *live, void *device, GError **err);
