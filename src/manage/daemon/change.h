@@ -8,6 +8,10 @@ Record *device_read(const char *xml, GError **err); /* a device alone, as attach
 
 /* handlers_job.c: a job on a disk's images. */
 void disk_job_told(ManagedDomain *d, const char *id, HvJobStatus status);
+char *disk_job_id(HvJobType type, const char *target, const Layer *top, const Layer *base); /* names a job; `top`, `base` may be NULL */
+bool disk_job_wait(Task *t, const char *target, bool ready, GError **err); /* until it is ready, or has ended; on a worker */
+Layer *disk_chain(const Disk *disk); /* a copy that begins with its own image; NULL: there is none */
+Layer *layer_named(Layer *chain, const char *path);
 /* disk.c */
 void disk_failed(ManagedDomain *d, const char *node, int action);
 Disk *disk_find(const Domain *d, const char *target_or_path); /* NULL: none */

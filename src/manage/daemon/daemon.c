@@ -16,6 +16,8 @@ static const Handler *const tables[] = {
     change_handlers,
     device_handlers,
     disk_handlers,
+    job_handlers,
+    snapshot_handlers,
     console_handlers,
     machine_handlers,
     pool_handlers,

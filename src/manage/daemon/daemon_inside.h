@@ -33,6 +33,7 @@ typedef struct ManagedDomain {
     const HvDriver *driver; /* while it runs */
     HvDomain *hv;
     Lane *lane, *queries;   /* queries: what only asks the machine */
+    GHashTable *snapshots;  /* name -> Snapshot (snapshot.h); NULL: none */
     RpcStream *console;     /* who has it open, or NULL */
 } ManagedDomain;
 
@@ -78,6 +79,8 @@ extern const Handler
     change_handlers[],
     device_handlers[],
     disk_handlers[],
+    job_handlers[],
+    snapshot_handlers[],
     console_handlers[],
     machine_handlers[],
     pool_handlers[],
@@ -126,6 +129,7 @@ void domain_start_transient(ManagedDomain *d, Domain *def, bool paused, RpcCall 
 /* Takes up a machine that an earlier daemon started; takes the definition, which has its id. */
 void domain_reattach(ManagedDomain *d, Domain *live);
 void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call);
+void domain_has_stopped(ManagedDomain *d, HvStop how); /* does nothing where it is not running */
 void domain_pause(ManagedDomain *d, bool paused, RpcCall *call);
 
 /* ---- events */

@@ -95,7 +95,7 @@ typedef struct Told {
     char *name;
 } Told;
 
-static void stopped(ManagedDomain *d, HvStop how)
+void domain_has_stopped(ManagedDomain *d, HvStop how)
 {
     static const int reasons[] = { [HV_STOP_SHUTDOWN] = SHUTOFF_SHUTDOWN, [HV_STOP_DESTROYED] = SHUTOFF_DESTROYED, [HV_STOP_CRASHED] = SHUTOFF_CRASHED,
                                    [HV_STOP_MIGRATED] = 4, [HV_STOP_SAVED] = 5, [HV_STOP_FAILED] = SHUTOFF_FAILED };
@@ -131,7 +131,7 @@ static gboolean told(gpointer data)
     if (!d->gone && domain_active(d))
         switch (t->event.kind) {
         case HV_STOPPED:
-            stopped(d, t->event.detail);
+            domain_has_stopped(d, t->event.detail);
             break;
         case HV_PAUSED:
             domain_set_state(d, DOMAIN_PAUSED, PAUSED_USER);
@@ -333,7 +333,7 @@ static void reattach_done(Job *j, GError *err)
     ManagedDomain *d = v->domain;
     if (err) {
         g_info("domain '%s' ended while no daemon ran: %s", d->name, err->message);
-        stopped(d, HV_STOP_FAILED);
+        domain_has_stopped(d, HV_STOP_FAILED);
     } else {
         d->hv = v->hv;
         domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : RUNNING_UNPAUSED);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/snapshot.h"
 
 /* virConnectListAllDomainsFlags, in groups: of each group that is asked for, one must be true. */
 enum {
@@ -20,7 +20,7 @@ static unsigned list_bits(const ManagedDomain *d)
     bits |= d->config ? LIST_PERSISTENT : LIST_TRANSIENT;
     bits |= d->state == DOMAIN_RUNNING ? LIST_RUNNING : d->state == DOMAIN_PAUSED ? LIST_PAUSED : d->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF : LIST_OTHER;
     bits |= d->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART;
-    return bits | LIST_NO_MANAGEDSAVE | LIST_NO_SNAPSHOT | LIST_NO_CHECKPOINT;
+    return bits | LIST_NO_MANAGEDSAVE | (snapshots_count(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT) | LIST_NO_CHECKPOINT;
 }
 
 static bool is_listed(const ManagedDomain *d, unsigned flags)
@@ -283,15 +283,6 @@ static void memory_stats(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(a(it))", &b));
 }
 
-/* Snapshots, none so far. */
-static void list_snapshots(Client *c, RpcCall *call, GVariant *args)
-{
-    if (domain_of_call(c, call, args))
-        rpc_reply(call, g_variant_new("(@a(s(ssi))i)", g_variant_new_array(G_VARIANT_TYPE("(s(ssi))"), NULL, 0), 0));
-}
-
-static void num_snapshots(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, zero_of); }
-
 static void job_stats(Client *c, RpcCall *call, GVariant *args)
 {
     if (domain_of_call(c, call, args))
@@ -379,9 +370,6 @@ const Handler domain_handlers[] = {
     { "DOMAIN_GET_MESSAGES", get_messages },
     { "DOMAIN_GET_CONTROL_INFO", get_control_info },
     { "DOMAIN_MEMORY_STATS", memory_stats },
-    { "DOMAIN_LIST_ALL_SNAPSHOTS", list_snapshots },
-    { "DOMAIN_SNAPSHOT_NUM", num_snapshots },
-    { "DOMAIN_HAS_CURRENT_SNAPSHOT", num_snapshots },
     { "DOMAIN_GET_JOB_STATS", job_stats },
     { NULL },
 };

@@ -1,11 +1,14 @@
 /* handlers_life.c - what changes domains: definitions, and the verbs of domain_life.c. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
-#include "manage/daemon/task.h"
+#include "manage/daemon/snapshot.h"
 
 enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
 enum { START_PAUSED = 1, CREATE_VALIDATE = 1 << 4, DESTROY_GRACEFUL = 1 };
+enum { UNDEFINE_SNAPSHOTS = 2, UNDEFINE_NVRAM = 4 };
 
 static void define(Client *c, RpcCall *call, const char *xml)
 {
@@ -49,16 +52,32 @@ static void create_xml(Client *c, RpcCall *call, GVariant *args)
     }
 }
 
-/* Undefines; one that runs goes on as a transient one. */
-static bool undefine(ManagedDomain *d, GError **err)
+/* What hangs on the definition goes only where that is asked for. */
+static bool may_undefine(ManagedDomain *d, guint flags, GError **err)
 {
     if (!d->config)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition", d->name);
+    if (!snapshots_count(d) || domain_active(d))
+        return true;
+    if (!(flags & UNDEFINE_SNAPSHOTS))
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' has %u snapshots: --snapshots-metadata forgets them (their images stay), snapshot-delete removes them", d->name,
+                             snapshots_count(d));
+    return snapshots_forget(d, err);
+}
+
+/* Undefines; one that runs goes on as a transient one. */
+static bool undefine(ManagedDomain *d, guint flags, GError **err)
+{
+    if (!may_undefine(d, flags, err))
+        return false;
+    g_autofree char *nvram = flags & UNDEFINE_NVRAM && d->config->nvram && !domain_active(d) ? g_strdup(d->config->nvram) : NULL;
     if (!d->realm->in_memory) {
         g_autofree char *domains = g_build_filename(d->realm->daemon->config_dir, "domains", NULL), *autostart = g_build_filename(d->realm->daemon->config_dir, "autostart", NULL);
         if (!store_remove(autostart, d->name, err) || !store_remove(domains, d->name, err))
             return false;
     }
+    if (nvram && unlink(nvram) < 0 && errno != ENOENT)
+        g_warning("domain '%s': its variables '%s' cannot be removed: %s", d->name, nvram, g_strerror(errno));
     domain_ref(d);
     domain_lifecycle(d, EVENT_UNDEFINED, 0);
     if (domain_active(d))
@@ -71,11 +90,14 @@ static bool undefine(ManagedDomain *d, GError **err)
 
 static void undefine_domain(Client *c, RpcCall *call, GVariant *args)
 {
+    guint flags = 0;
     g_autoptr(GError) err = NULL;
     ManagedDomain *d = domain_of_call(c, call, args);
     if (!d)
         return;
-    undefine(d, &err);
+    if (g_variant_n_children(args) > 1)
+        g_variant_get_child(args, 1, "u", &flags);
+    undefine(d, flags, &err);
     reply_error(call, err);
 }
 

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
+#include "manage/daemon/snapshot.h"
 
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
 {
@@ -48,6 +49,7 @@ void domain_unref(ManagedDomain *d)
 {
     if (!g_atomic_ref_count_dec(&d->refs))
         return;
+    snapshots_free(d);
     record_free(d->config);
     record_free(d->live);
     g_free(d->name);
@@ -68,6 +70,7 @@ ManagedDomain *domain_add(Realm *r, Domain *def, bool persistent)
     d->lane = lane_new(r->daemon->lanes);
     d->queries = lane_new(r->daemon->lanes);
     g_hash_table_insert(r->domains, d->name, d);
+    snapshots_load(d);
     return d;
 }
 

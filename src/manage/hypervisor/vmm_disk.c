@@ -73,8 +73,10 @@ bool vmm_limit(HvDomain *d, const Disk *disk, const IoTune *t, GError **err)
         { "iops_wr", t->write_iops, true }, { "bps_max", t->total_bytes_max, false }, { "bps_rd_max", t->read_bytes_max, false }, { "bps_wr_max", t->write_bytes_max, false },
         { "iops_max", t->total_iops_max, false }, { "iops_rd_max", t->read_iops_max, false }, { "iops_wr_max", t->write_iops_max, false },
     };
+    /* The disk of a virtio card is a part of it, which has a path and no name. */
+    g_autofree char *id = disk->bus == BUS_VIRTIO ? g_strdup_printf("/machine/peripheral/%s/virtio-backend", disk->alias) : g_strdup(disk->alias);
     JsonObject *o = json_object_new();
-    json_object_set_string_member(o, "id", disk->alias);
+    json_object_set_string_member(o, "id", id);
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
         if (rows[i].always || (rows[i].value && rows[i].value != RECORD_NONE))
             json_object_set_int_member(o, rows[i].name, rows[i].value == RECORD_NONE ? 0 : rows[i].value);
