@@ -48,6 +48,7 @@ static void on_call(RpcCall *call, void *opaque)
     Client *c = rpc_data(rpc_call_connection(call));
     const char *name = rpc_call_procedure(call)->name;
     const Handler *h = handler_for(name);
+    g_debug("call %s", name);
     if (!h)
         rpc_fail(call, RPC_ERR_NO_SUPPORT, "this function is not supported by the connection driver: %s", name);
     else if (!c->realm && !is_early(name))
