@@ -27,12 +27,16 @@ static bool add_host_bridge(Pc *pc, GError **err)
     return pc_plug_function(pc, pc->host, 0, 0, err);
 }
 
+enum { PIRQ_GSI = 16 }; /* Intel 316972, 5.9.2: PIRQA-H are the IOAPIC's inputs 16-23 */
+
 static bool add_south_bridge(Pc *pc, GError **err)
 {
     if (!(pc->south = pc_new_device(pc, &ich9_lpc_type, err)))
         return false;
     for (unsigned n = 0; n < 16; n++)
         pc->south->irq[n] = intc_gsi(pc->intc, n);
+    for (unsigned n = 0; n < ICH9_PIRQS; n++)
+        pc->south->irq[ICH9_OUT_PIRQ + n] = intc_gsi(pc->intc, PIRQ_GSI + n);
     pc->board.machine->power_button = device_irq_input(pc->south, ICH9_BUTTON);
     return pc_plug_function(pc, pc->south, ICH9_SLOT, 0, err) && device_map(pc->south, ICH9_WINDOW_APM, PM_APM_PORT, err);
 }
@@ -82,7 +86,7 @@ static const PcChips chips = {
     .low_ram_max = 2ull << 30,
     .bus = { .set_intx = set_intx, .msi = pc_send_msi },
     .acpi = { .pm_port = ICH9_PM_PORT, .gpe_port = ICH9_PM_PORT + ICH9_GPE, .gpe_bytes = ICH9_GPE_LEN, .smi_port = PM_APM_PORT, .isa_slot = ICH9_SLOT, .links = 8,
-              .pirq = ich9_pirq },
+              .pirq_gsi = PIRQ_GSI, .pirq = ich9_pirq },
     .pam0 = Q35_PAM0,
     .ecam = ecam,
     .add = add,

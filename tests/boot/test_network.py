@@ -180,6 +180,23 @@ class User(unittest.TestCase):
         self.check("-device", "virtio-net-pci,netdev=n0,csum=off,guest_csum=off,mrg_rxbuf=off,ctrl_vq=off")
 
 
+class Wires(unittest.TestCase):
+    """Which interrupt line Debian's driver takes a card's pin for, by _PRT."""
+
+    def line_of_card(self, words):
+        with guest.Guest("-nographic", "-m", "256", "-accel", "dbt", "-machine", "q35", "-nic", "user,model=e1000", "-kernel", guests.kernel("amd64"), "-initrd",
+                         guests.initramfs("amd64", INIT), "-append", f"console=ttyS0 quiet atoll.mode=shell pci=nomsi {words}", terminal=True) as vm:
+            vm.expect("GUEST lease 10", 400)  # so interrupts do come
+            vm.expect("A shell in the guest", 60)
+            return int(shell(vm, "grep eth0 /proc/interrupts", r"\d+(?=: .*eth0)"))
+
+    def test_ioapic(self):
+        self.assertIn(self.line_of_card(""), range(16, 24))
+
+    def test_two_8259s(self):
+        self.assertIn(self.line_of_card("noapic"), (5, 10, 11))
+
+
 class Pair(unittest.TestCase):
     """Two guests on one cable."""
 

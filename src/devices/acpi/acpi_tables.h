@@ -15,6 +15,7 @@ typedef struct AcpiChips {
     uint16_t hotplug_port;      /* pci_hotplug.h, for bus 0; 0: none */
     uint8_t isa_slot;           /* of PCI bus 0, where the interrupt router is */
     uint8_t links;              /* 4: PIRQA-D, routed by registers 60h-63h; 8: E-H too, by 68h-6bh */
+    uint8_t pirq_gsi;           /* IOAPIC input that PIRQA is wired to as well, the others behind it; 0: none */
     unsigned (*pirq)(unsigned slot, unsigned pin); /* which of them a slot's pin is wired to */
 } AcpiChips;
 

@@ -20,7 +20,7 @@ static AcpiTables *build(unsigned cpus)
 {
     for (unsigned i = 0; i < CPUS; i++)
         ids[i] = i;
-    static const AcpiChips chips = { .pm_port = 0x600, .gpe_port = 0xafe0, .gpe_bytes = 4, .hotplug_port = 0xae00, .isa_slot = 1, .links = 8, .pirq = any_pirq };
+    static const AcpiChips chips = { .pm_port = 0x600, .gpe_port = 0xafe0, .gpe_bytes = 4, .hotplug_port = 0xae00, .isa_slot = 1, .links = 8, .pirq_gsi = 16, .pirq = any_pirq };
     AcpiBoard b = { .chips = &chips, .ecam = 0xd0000000, .cpus = cpus, .apic_ids = ids, .pci32_first = 0xc0000000, .pci32_last = 0xfebfffff, .pci64_first = 1ull << 36,
                     .pci64_last = (1ull << 37) - 1, .serial = { true, true, true, true }, .hpet = true, .fw_cfg = true, .fdc_port = 0x3f0, .dsdt = acpi_pc_dsdt, .pvpanic_port = 0x505 };
     return acpi_tables_build(&b);

@@ -62,14 +62,45 @@ static Aml *interrupt_link(unsigned n)
             aml_store(aml_ref("PRRI"), aml_ref(route)), NULL), NULL);
 }
 
+/* ---- the same wires at the IOAPIC's own inputs, where nothing can be chosen: for systems that have called \_PIC(1) (5.8.1) */
+
+static const char *const fixed_links[] = { "GSIA", "GSIB", "GSIC", "GSID", "GSIE", "GSIF", "GSIG", "GSIH" };
+
+static Aml *fixed_link(const AcpiChips *c, unsigned n)
+{
+    uint32_t gsi = c->pirq_gsi + n;
+    return aml_device(fixed_links[n], hid("PNP0C0F"), uid(16 + n), aml_name("_STA", aml_int(STATUS_HIDDEN)),
+                      aml_name("_PRS", aml_resources(aml_interrupts(&gsi, 1), NULL)), crs(aml_resources(aml_interrupts(&gsi, 1), NULL)),
+                      aml_method("_DIS", 0, false, aml_nothing(), NULL), aml_method("_SRS", 1, false, aml_nothing(), NULL), NULL);
+}
+
+static Aml *interrupt_mode(const AcpiChips *c)
+{
+    if (!c->pirq_gsi)
+        return aml_nothing();
+    Aml *all = aml_name("\\PICF", aml_int(0));
+    aml_append(all, aml_method("\\_PIC", 1, false, aml_store(aml_arg(0), aml_ref("\\PICF")), NULL));
+    return all;
+}
+
 /* A slot's pin n goes to the PIRQ that the board wires it to. */
-static Aml *routing(const AcpiChips *c)
+static Aml *wires(const AcpiChips *c, const char *name, const char *const *link)
 {
     Aml *entry[32 * 4];
     for (unsigned slot = 0; slot < 32; slot++)
         for (unsigned pin = 0; pin < 4; pin++)
-            entry[slot * 4 + pin] = aml_package(aml_int(slot << 16 | 0xffff), aml_int(pin), aml_ref(links[c->pirq(slot, pin)]), aml_int(0), NULL);
-    return aml_name("_PRT", aml_package_of(entry, G_N_ELEMENTS(entry)));
+            entry[slot * 4 + pin] = aml_package(aml_int(slot << 16 | 0xffff), aml_int(pin), aml_ref(link[c->pirq(slot, pin)]), aml_int(0), NULL);
+    return aml_name(name, aml_package_of(entry, G_N_ELEMENTS(entry)));
+}
+
+static Aml *routing(const AcpiChips *c)
+{
+    if (!c->pirq_gsi)
+        return wires(c, "_PRT", links);
+    Aml *all = wires(c, "PRTP", links);
+    aml_append(all, wires(c, "PRTA", fixed_links));
+    aml_append(all, aml_method("_PRT", 0, false, aml_if(aml_ref("\\PICF"), aml_return(aml_ref("PRTA")), NULL), aml_return(aml_ref("PRTP")), NULL));
+    return all;
 }
 
 /* ---- ISA devices */
@@ -171,6 +202,8 @@ static Aml *interrupt_links(const AcpiBoard *b)
     Aml *all = aml_nothing();
     for (unsigned n = 0; n < b->chips->links; n++)
         aml_append(all, interrupt_link(n));
+    for (unsigned n = 0; b->chips->pirq_gsi && n < b->chips->links; n++)
+        aml_append(all, fixed_link(b->chips, n));
     return all;
 }
 
@@ -189,6 +222,7 @@ Aml *acpi_pc_dsdt(const AcpiBoard *b)
         { "PRQ0", 8 }, { "PRQ1", 8 }, { "PRQ2", 8 }, { "PRQ3", 8 }, { "PRQX", 32 }, { "PRQ4", 8 }, { "PRQ5", 8 }, { "PRQ6", 8 }, { "PRQ7", 8 },
     };
     Aml *dsdt = acpi_soft_off();
+    aml_append(dsdt, interrupt_mode(b->chips));
     aml_append(dsdt, aml_scope("\\_SB",
         aml_device("PCI0", root_ids(b), uid(0), crs(windows(b)), routing(b->chips), isa_bridge(b), acpi_hotplug_slots(b),
                    acpi_express_control(b), NULL),

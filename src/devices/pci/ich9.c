@@ -9,7 +9,7 @@
 #include "devices/pci/pirq.h"
 #include "devices/pci/q35.h"
 
-enum { ROUTES = 8, PM_SMI_EN = 0x30, PM_SMI_STS = 0x34, SMI_EN_APMC = 1 << 5, GPE_HALF = ICH9_GPE_LEN / 2, ACPI_EN = 0x80 };
+enum { ROUTES = ICH9_PIRQS, PM_SMI_EN = 0x30, PM_SMI_STS = 0x34, SMI_EN_APMC = 1 << 5, GPE_HALF = ICH9_GPE_LEN / 2, ACPI_EN = 0x80 };
 
 typedef struct Ich9 {
     PciDevice pci;
@@ -32,8 +32,10 @@ static void update_lines(Ich9 *s)
 void ich9_set_intx(void *opaque, uint8_t devfn, unsigned pin, bool level)
 {
     Ich9 *s = opaque;
+    unsigned pirq = ich9_pirq(devfn >> 3, pin);
     g_mutex_lock(&s->pci.dev.lock);
-    pirq_set_pin(&s->pirq, ich9_pirq(devfn >> 3, pin), devfn, level);
+    pirq_set_pin(&s->pirq, pirq, devfn, level);
+    irq_set(&s->pci.dev.irq[ICH9_OUT_PIRQ + pirq], pirq_level(&s->pirq, pirq)); /* 5.9.2: at the IOAPIC whatever the routes */
     update_lines(s);
     g_mutex_unlock(&s->pci.dev.lock);
 }
@@ -177,6 +179,6 @@ static const Field fields[] = {
 
 const DeviceType ich9_lpc_type = {
     .name = "ICH9-LPC", .summary = "ISA bridge, interrupt routing, power management", .spec = "Intel ICH9, order number 316972",
-    .size = sizeof(Ich9), .version = 1, .fields = fields, .windows = windows, .n_irqs = 17, .internal = true, .pci = &info,
+    .size = sizeof(Ich9), .version = 1, .fields = fields, .windows = windows, .n_irqs = ICH9_OUT_PIRQ + ICH9_PIRQS, .internal = true, .pci = &info,
     .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load, .set_irq = set_input,
 };

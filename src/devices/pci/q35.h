@@ -16,7 +16,7 @@ void q35_mch_on_move(Device *mch, void (*moved)(void *opaque), void *opaque);
 /* LPC.  Outputs 0-15: the ISA lines (the SCI, its own output 16, is one source of line 9).  Input source * 16 + n: ISA line n of
  * one source (pirq.h); input ICH9_BUTTON: the power button. */
 enum { ICH9_WINDOW_PM, ICH9_WINDOW_APM };
-enum { ICH9_SLOT = 31, ICH9_OUT_SCI = 16, ICH9_BUTTON = 8 * 16 };
+enum { ICH9_SLOT = 31, ICH9_OUT_SCI = 16, ICH9_OUT_PIRQ = 17, ICH9_PIRQS = 8, ICH9_BUTTON = 8 * 16 };
 enum { ICH9_PMBASE = 0x40, ICH9_ACPI_CNTL = 0x44, ICH9_ROUTE_A = 0x60, ICH9_ROUTE_E = 0x68 };
 enum { ICH9_PM_PORT = 0x600, ICH9_GPE = 0x20, ICH9_GPE_LEN = 16, ICH9_PM_LEN = 0x80 };
 void ich9_set_intx(void *ich9, uint8_t devfn, unsigned pin, bool level); /* fits PciBusOps */
