@@ -61,6 +61,9 @@ class OfAnother(unittest.TestCase):
         self.assertIn(second, self.virsh("domblklist", name))
         self.assertIn("1048576", self.virsh("domblkinfo", name, "vdb"))
         self.assertEqual((os.stat(second).st_uid, os.stat(second).st_mode & 0o777), (0, 0o600))
+        overlay = f"{self.disk}.{name}"
+        self.virsh("snapshot-create-as", name, "one", "--disk-only", "--no-metadata", "--diskspec", f"vda,file={overlay}", "--diskspec", "vdb,snapshot=no")
+        self.assertIn(overlay, self.virsh("domblklist", name))
         self.daemon.kill()
         self.daemon.start()
         self.assertEqual(self.virsh("domstate", name), "running")
