@@ -116,6 +116,7 @@ class Killed(unittest.TestCase):
 
     def test_resize(self):
         self.make_chain()
+        os.remove(self.top)
         want = self.seen(self.base)
 
         def check(_done):
