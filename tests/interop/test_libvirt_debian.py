@@ -112,6 +112,9 @@ class Debian(unittest.TestCase):
     def test_pc(self):
         self.whole_life("--machine", "pc", "--network", "user,model=e1000")
 
+    def test_q35(self):
+        self.whole_life("--machine", "q35", "--network", "user,model=virtio")
+
 
 if __name__ == "__main__":
     tap.main()

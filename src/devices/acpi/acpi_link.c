@@ -79,6 +79,18 @@ static void add_checksum(GArray *script, const AcpiChecksum *c)
     g_array_append_val(script, e);
 }
 
+/* Firmware reads the list of files, and with it their sizes, before it places the PCIe configuration space; then the tables are made again, with
+ * MCFG.  So a file has the same size both times: zeros behind the tables, and behind the script, where they are no command. */
+enum { TABLES_STEP = 128 << 10, SCRIPT_STEP = 32 * sizeof(LoaderEntry) };
+
+static bool add_padded(Device *fw_cfg, const char *name, const void *data, size_t n, size_t step, GError **err)
+{
+    size_t bytes = (n + step - 1) / step * step;
+    g_autofree uint8_t *padded = g_malloc0(bytes);
+    memcpy(padded, data, n);
+    return fw_cfg_add_file(fw_cfg, name, padded, bytes, err);
+}
+
 bool acpi_add_files(const AcpiTables *t, Device *fw_cfg, GError **err)
 {
     g_autoptr(GArray) script = g_array_new(FALSE, FALSE, sizeof(LoaderEntry));
@@ -88,7 +100,7 @@ bool acpi_add_files(const AcpiTables *t, Device *fw_cfg, GError **err)
         add_pointer(script, &g_array_index(t->pointers, AcpiPointer, i));
     for (unsigned i = 0; i < t->checksums->len; i++)
         add_checksum(script, &g_array_index(t->checksums, AcpiChecksum, i));
-    return fw_cfg_add_file(fw_cfg, TABLES_FILE, t->tables->data, t->tables->len, err) &&
+    return add_padded(fw_cfg, TABLES_FILE, t->tables->data, t->tables->len, TABLES_STEP, err) &&
            fw_cfg_add_file(fw_cfg, RSDP_FILE, t->rsdp->data, t->rsdp->len, err) &&
-           fw_cfg_add_file(fw_cfg, LOADER_FILE, script->data, script->len * sizeof(LoaderEntry), err);
+           add_padded(fw_cfg, LOADER_FILE, script->data, script->len * sizeof(LoaderEntry), SCRIPT_STEP, err);
 }

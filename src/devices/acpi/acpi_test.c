@@ -16,15 +16,18 @@ static uint32_t ids[CPUS];
 
 static unsigned any_pirq(unsigned slot, unsigned pin) { return (slot + pin) % 8; }
 
-static AcpiTables *build(unsigned cpus)
+static AcpiTables *build_with(unsigned cpus, uint64_t ecam)
 {
     for (unsigned i = 0; i < CPUS; i++)
         ids[i] = i;
     static const AcpiChips chips = { .pm_port = 0x600, .gpe_port = 0xafe0, .gpe_bytes = 4, .hotplug_port = 0xae00, .isa_slot = 1, .links = 8, .pirq_gsi = 16, .pirq = any_pirq };
-    AcpiBoard b = { .chips = &chips, .ecam = 0xd0000000, .cpus = cpus, .apic_ids = ids, .pci32_first = 0xc0000000, .pci32_last = 0xfebfffff, .pci64_first = 1ull << 36,
+    AcpiBoard b = { .chips = &chips, .ecam = ecam, .cpus = cpus, .apic_ids = ids, .pci32_first = 0xc0000000, .pci32_last = 0xfebfffff, .pci64_first = 1ull << 36,
                     .pci64_last = (1ull << 37) - 1, .serial = { true, true, true, true }, .hpet = true, .fw_cfg = true, .fdc_port = 0x3f0, .dsdt = acpi_pc_dsdt, .pvpanic_port = 0x505 };
     return acpi_tables_build(&b);
 }
+
+#define ECAM 0xd0000000u
+static AcpiTables *build(unsigned cpus) { return build_with(cpus, ECAM); }
 
 static uint64_t get(const uint8_t *p, unsigned size)
 {
@@ -117,6 +120,8 @@ static void run_entry(GHashTable *files, const uint8_t *e, uint64_t tables_at)
 {
     const char *first = (const char *)e + 4;
     switch (get(e, 4)) {
+    case 0: /* behind the end */
+        break;
     case 1:
         g_assert_nonnull(file_bytes(files, first));
         break;
@@ -162,6 +167,25 @@ static void test_loader(void)
     Placed p = { .tables = file_bytes(files, "etc/acpi/tables"), .rsdp = file_bytes(files, "etc/acpi/rsdp"), .at = 0x7ff0000, .n = t->tables->len };
     walk(&p);
     g_ptr_array_unref(p.seen);
+    machine_destroy(m);
+}
+
+/* Firmware knows the sizes from before it placed the PCIe configuration space. */
+static void test_sizes_stay(void)
+{
+    static const char *const names[] = { "etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader" };
+    MachineConfig config = { .ram_size = 1 << 20, .manual_clock = true };
+    Machine *m = machine_create(&config, NULL);
+    Device *fw_cfg = device_create(m, &fw_cfg_type, NULL, NULL, NULL);
+    g_autoptr(AcpiTables) before = build_with(4, 0), after = build_with(4, ECAM);
+    gsize size[G_N_ELEMENTS(names)];
+    g_assert_cmpuint(before->tables->len, <, after->tables->len);
+    g_assert_true(acpi_add_files(before, fw_cfg, NULL));
+    for (unsigned n = 0; n < G_N_ELEMENTS(names); n++)
+        size[n] = g_bytes_get_size(fw_cfg_file(fw_cfg, names[n]));
+    g_assert_true(acpi_add_files(after, fw_cfg, NULL));
+    for (unsigned n = 0; n < G_N_ELEMENTS(names); n++)
+        g_assert_cmpuint(g_bytes_get_size(fw_cfg_file(fw_cfg, names[n])), ==, size[n]);
     machine_destroy(m);
 }
 
@@ -302,6 +326,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/acpi/placed", test_placed);
     g_test_add_func("/acpi/loader-script", test_loader);
+    g_test_add_func("/acpi/sizes-stay", test_sizes_stay);
     g_test_add_func("/acpi/many-cpus", test_many_cpus);
     g_test_add_func("/acpi/acpica-accepts", test_acpica);
     g_test_add_func("/smbios/structures", test_smbios);
