@@ -32,6 +32,13 @@ class Queries(unittest.TestCase):
         self.assertRegex(self.qmp.line("info qtree"), r'dev: virtio-rng-pci, id "r0"')
         self.assertRegex(self.qmp.line("info pci"), r"1af4:1005")
         self.assertRegex(self.qmp.line("xp /2xb 0xffff0"), r"00000000000ffff0: 0xea 0x5b")
+        self.assertRegex(self.qmp.line("xp/1i 0xffff0"), r"0x00000000000ffff0: jmp ")
+        self.assertRegex(self.qmp.line("xp/2c 0xffff5"), r"00000000000ffff5: '\d' '\d'") # the BIOS's date
+        self.assertRegex(self.qmp.line("x/3ub 0xffff0"), r"00000000000ffff0: 234 91 \d+")
+        self.assertRegex(self.qmp.line("xp/1db 0xffff0"), r": -22")
+        self.assertRegex(self.qmp.line("x/q 0"), "a format is")
+        self.assertRegex(self.qmp.line("x nowhere"), "an address is a number")
+        self.assertRegex(self.qmp.line("xp/1xg 0x7000000000000000"), "no RAM at 0x7000000000000000")
 
     def test_cpus(self):
         cpus = self.qmp.run("query-cpus-fast")

@@ -43,35 +43,6 @@ static bool pmemsave(MonitorCall *call, GError **err)
     return ok;
 }
 
-/* xp/COUNT FORMAT SIZE ADDRESS, as "xp/4xw 0x7c00". */
-static bool dump_physical(MonitorCall *call, GError **err)
-{
-    const char *format = arg_text(call, "format");
-    uint64_t at = g_ascii_strtoull(arg_text(call, "address"), NULL, 0);
-    unsigned count = 1, size = 4;
-    if (*format == '/')
-        format++;
-    if (g_ascii_isdigit(*format))
-        count = g_ascii_strtoull(format, (char **)&format, 10);
-    for (; *format; format++) {
-        const char *sizes = "bhwg", *s = strchr(sizes, *format);
-        if (s)
-            size = 1 << (s - sizes);
-        else if (*format != 'x')
-            return error_set(err, ERR_INVALID, "a format is /COUNT, x and one of b h w g, not '%s'", arg_text(call, "format"));
-    }
-    for (unsigned i = 0; i < MIN(count, 4096); i++, at += size) {
-        uint64_t value = 0;
-        if (!dma_read(call->vm->machine, at, &value, size))
-            return error_set(err, ERR_INVALID, "no RAM at 0x%" G_GINT64_MODIFIER "x", at);
-        if (i % (16 / size) == 0)
-            g_string_append_printf(call->out, "%s%016" G_GINT64_MODIFIER "x:", i ? "\n" : "", at);
-        g_string_append_printf(call->out, " 0x%0*" G_GINT64_MODIFIER "x", size * 2, value);
-    }
-    g_string_append_c(call->out, '\n');
-    return true;
-}
-
 /* ---- PCI */
 
 static void add_regions(const PciDevice *p, JsonArray *regions)
@@ -175,7 +146,6 @@ const MonitorCommand memory_commands[] = {
     { "query-memory-devices", "info memory-devices", .ret = "[MemoryDeviceInfo]", .doc = "memory modules: none is built", .run = query_memory_devices },
     { NULL, "info mtree", "?flat: str", .doc = "memory map and ports, as they are seen", .text = info_mtree },
     { "pmemsave", "pmemsave", "val: int, size: int, filename: str", .doc = "physical memory into a file", .run = pmemsave },
-    { NULL, "xp", "format: str, address: str", .doc = "physical memory, as in xp /4xw 0x7c00", .text = dump_physical },
     { "query-pci", NULL, .ret = "[PciInfo]", .doc = "PCI functions", .run = query_pci },
     { NULL, "info pci", .doc = "PCI functions", .text = info_pci },
     { NULL },

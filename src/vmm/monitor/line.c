@@ -8,10 +8,10 @@
 
 /* ---- the row that a line means */
 
-/* How many bytes of `line` say the name `word` ("info status"), 0: it is another. */
+/* How many bytes of `line` say the name `word` ("info status"), 0: it is another.  A format may follow at once: "xp/4xw". */
 static size_t says(const char *line, const char *word, size_t word_len)
 {
-    if (strncmp(line, word, word_len) || (line[word_len] && line[word_len] != ' '))
+    if (strncmp(line, word, word_len) || (line[word_len] && line[word_len] != ' ' && line[word_len] != '/'))
         return 0;
     return word_len;
 }
