@@ -137,7 +137,6 @@ static int take_handed(const char *path, int flags)
     const char *number = g_str_has_prefix(path, "/proc/self/fd/") ? path + strlen("/proc/self/fd/") : g_str_has_prefix(path, "/dev/fd/") ? path + strlen("/dev/fd/") : "";
     int handed = g_ascii_strtoull(number, &end, 10), has = *number && !*end ? fcntl(handed, F_GETFL) : -1;
     bool enough = has >= 0 && ((has & O_ACCMODE) == O_RDWR || (has & O_ACCMODE) == (flags & O_ACCMODE)) && !(flags & ~has & O_DIRECT);
-    errno = EACCES;
     return enough ? fcntl(handed, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
@@ -145,8 +144,11 @@ static int open_at(const char *path, const BlkNode *n)
 {
     int flags = (n->read_only ? O_RDONLY : O_RDWR) | (n->mode.direct ? O_DIRECT : 0);
     int fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0 && (errno == EACCES || errno == ENOENT)) /* without a /proc, too */
+    int why = errno;
+    if (fd < 0 && (why == EACCES || why == ENOENT)) { /* without a /proc, too */
         fd = take_handed(path, flags);
+        errno = fd < 0 ? why : 0;
+    }
     return fd ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
