@@ -220,13 +220,14 @@ int qcow2_preallocate(BlkNode *n, uint64_t from, unsigned how)
 
 /* ---- smaller */
 
-/* Clusters at the end of the file that nobody uses. */
+/* Clusters at the end of the file that nobody uses.  Where no block counts them they are passed over at once: a file may
+ * be petabytes long and empty. */
 void qcow2_cut_file(Qcow2 *q)
 {
-    uint64_t end = q->file->size >> q->cluster_bits, count = 0;
     g_mutex_lock(&q->lock);
+    uint64_t end = MIN(q->file->size >> q->cluster_bits, q->reftable_size << q->block_bits), count = 0;
     while (end && !qcow2_refcount(q, end - 1, &count) && !count)
-        end--;
+        end = q->reftable[(end - 1) >> q->block_bits] ? end - 1 : (end - 1) >> q->block_bits << q->block_bits;
     if (!count || end << q->cluster_bits >= q->file->size || !blk_resize(q->file, end << q->cluster_bits, BLK_SHRINK, NULL))
         end = q->end; /* no more than a longer file */
     q->end = end;
