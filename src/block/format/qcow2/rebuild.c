@@ -188,6 +188,8 @@ static int place_refcounts(Rebuild *b, uint64_t **ret, uint64_t *ret_clusters)
                     refs_set(&b->refs, (b->next.h.reftable_off >> q->cluster_bits) + c, 0);
             have = div_up(entries * 8, q->cluster_bytes);
             status = have << q->cluster_bits > QCOW2_MAX_REFTABLE_BYTES ? -EFBIG : rebuild_take(b, have << q->cluster_bits, &b->next.h.reftable_off);
+            if (status)
+                break;
             table = g_renew(uint64_t, table, have << q->cluster_bits >> 3);
             memset(table + size, 0, ((have << q->cluster_bits >> 3) - size) * 8);
             size = have << q->cluster_bits >> 3;
