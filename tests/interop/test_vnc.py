@@ -194,19 +194,24 @@ class TigerVnc(Case):
                 process.kill()
 
     def said(self, name):
-        with open(os.path.join(self.folder, name + ".log"), encoding="utf-8", errors="replace") as file:
+        """Nothing, if it has not run."""
+        path = os.path.join(self.folder, name + ".log")
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def until(self, condition, what):
         end = time.monotonic() + 60 * guest.PATIENCE
         while not (result := condition()):
-            self.assertLess(time.monotonic(), end, what)
+            self.assertLess(time.monotonic(), end, f"{what}; the viewer said: {self.said('xtigervncviewer')[-2000:]}")
             time.sleep(0.1)
         return result
 
     @contextlib.contextmanager
     def xvfb(self):
-        with self.program("Xvfb", self.x, "-screen", "0", "1024x768x24", "-fbdir", self.folder) as server:
+        # Without -noreset it starts over whenever its last client goes, and throws out who comes in just then.
+        with self.program("Xvfb", self.x, "-noreset", "-screen", "0", "1024x768x24", "-fbdir", self.folder) as server:
             # Its socket may be there from one that was killed.
             self.until(lambda: run("xdotool", "getdisplaygeometry", env=self.env).stdout.startswith("1024") or server.poll() is not None, "no X server")
             yield
