@@ -3,13 +3,14 @@
  */
 #include "accel/accel.h"
 
+#include <sys/platform/x86.h>
+
 #include "accel/dbt/mem.h"
 #include "base/keyval.h"
 
 static bool dbt_probe(GError **err)
 {
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("avx"))
+    if (!CPU_FEATURE_ACTIVE(BMI2) || !CPU_FEATURE_ACTIVE(AVX)) /* of the C library's, which has asked CPUID */
         return error_set(err, ERR_UNSUPPORTED, "cannot translate: this host's CPU lacks BMI2 or AVX; use -accel interp");
     return true;
 }

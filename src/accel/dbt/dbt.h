@@ -148,6 +148,7 @@ typedef struct DbtVcpu {
     uint64_t writable[INDEX_WORDS];      /* a filter of the host pages that tables may let be written (tlb.c) */
     unsigned n_writable, renew_filter_at; /* bits set in it; it is made anew at a global flush if there are more */
     int jump_template;                   /* file of pages that hold the miss; -1: none */
+    bool jump_template_written;
     struct DbtCache *cache;
     struct DbtFlat *flat; /* NULL: tag is the back end (mem.h) */
     GPtrArray *faulting;  /* const DbtBlock (fault_sites.c) */

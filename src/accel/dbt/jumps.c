@@ -2,7 +2,7 @@
  * jumps.c - where jumps through registers and to other pages go: tables by the low 16 bits of RIP, a set for each context.
  *
  * Entries that know nothing lead to the miss.  A table in which few are used shares the pages of all others with a file that
- * holds nothing but that address.
+ * holds nothing but that address, the template.
  */
 #include "accel/dbt/index_set.h"
 
@@ -85,12 +85,42 @@ void dbt_jump_flush_page(DbtVcpu *v, uint64_t linear, TlbFlush what)
     }
 }
 
-/* ---- entries */
+/* ---- entries: what leads to nothing leads to the miss */
+static void fill(DbtVcpu *v, DbtJumps *j)
+{
+    madvise(j->entry, sizeof(j->entry), MADV_POPULATE_WRITE); /* faster than by faults, where the kernel knows it */
+    for (unsigned n = 0; n < JUMP_SIZE; n++)
+        j->entry[n] = dbt_glue_miss(v->glue);
+}
+
+static bool write_template(int fd, const void *miss)
+{
+    const void *part[JUMP_SIZE / 8];
+    for (unsigned n = 0; n < G_N_ELEMENTS(part); n++)
+        part[n] = miss;
+    bool ok = true;
+    for (size_t at = 0; at < sizeof(((DbtJumps *)NULL)->entry); at += sizeof(part))
+        ok = ok && pwrite(fd, part, sizeof(part), at) == sizeof(part);
+    return ok;
+}
+
+/* Before that the template is a hole: a guest that never leaves supervisor mode needs none. */
+static void first_use(DbtVcpu *v, DbtJumps *j)
+{
+    if (!v->jump_template_written)
+        v->jump_template_written = write_template(v->jump_template, dbt_glue_miss(v->glue));
+    if (!v->jump_template_written)
+        fill(v, j); /* no memory for the file */
+}
+
+/* Code jumps through a table only in the mode that is written here (exits.c, tr_enter_mode()). */
 void dbt_jump_check_mode(DbtVcpu *v)
 {
     DbtJumps *j = dbt_jumps(v, mode_who(v->mode));
     if (j->mode == v->mode)
         return;
+    if (!j->mode && j != &v->shared_jumps) /* no mode of theirs is 0: it names who */
+        first_use(v, j);
     table_flush(v, j, FLUSH_ALL);
     j->mode = v->mode;
 }
@@ -148,23 +178,6 @@ void dbt_jump_forget(DbtVcpu *v, const DbtBlock *b)
 }
 
 /* ---- life */
-static bool write_template(int fd, const void *miss)
-{
-    const void *part[JUMP_SIZE / 8];
-    for (unsigned n = 0; n < G_N_ELEMENTS(part); n++)
-        part[n] = miss;
-    bool ok = true;
-    for (size_t at = 0; at < sizeof(((DbtJumps *)NULL)->entry); at += sizeof(part))
-        ok = ok && pwrite(fd, part, sizeof(part), at) == sizeof(part);
-    return ok;
-}
-
-static void fill(DbtVcpu *v, DbtJumps *j)
-{
-    for (unsigned n = 0; n < JUMP_SIZE; n++)
-        j->entry[n] = dbt_glue_miss(v->glue);
-}
-
 void dbt_jumps_init(DbtVcpu *v, DbtJumps *j)
 {
     drop_second(j, 0);
@@ -176,7 +189,7 @@ void dbt_jumps_init(DbtVcpu *v, DbtJumps *j)
 void dbt_jumps_create(DbtVcpu *v)
 {
     v->jump_template = memfd_create("atoll-jumps", MFD_CLOEXEC);
-    if (v->jump_template >= 0 && !write_template(v->jump_template, dbt_glue_miss(v->glue))) {
+    if (v->jump_template >= 0 && ftruncate(v->jump_template, sizeof(v->shared_jumps.entry))) {
         close(v->jump_template);
         v->jump_template = -1;
     }

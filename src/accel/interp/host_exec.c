@@ -22,6 +22,7 @@ typedef struct StubSlot {
 struct HostExec {
     CodeBuffer *code;
     GHashTable *stubs; /* GBytes of the code and what is known about it -> HostStub */
+    bool host_known;   /* below: asked when the first stub is made, for CPUID takes long below a hypervisor */
     CpuModel host;     /* what the host's CPU has: no stub of anything else is ever run */
     bool avx_enabled;  /* by the host's operating system */
     StubSlot slot[SLOTS];
@@ -46,8 +47,6 @@ struct HostExec *host_exec_create(GError **err)
     struct HostExec *h = g_new0(struct HostExec, 1);
     h->code = code;
     h->stubs = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, g_free);
-    cpu_model_host(&h->host);
-    h->avx_enabled = (host_xcr0() & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX);
     return h;
 }
 
@@ -121,8 +120,17 @@ static const HostStub *stub_build(struct HostExec *h, const Insn *i)
     return stub;
 }
 
-static bool host_can(const struct HostExec *h, const InsnRow *row)
+static void ask_host(struct HostExec *h)
 {
+    cpu_model_host(&h->host);
+    h->avx_enabled = (host_xcr0() & (XCR0_SSE | XCR0_AVX)) == (XCR0_SSE | XCR0_AVX);
+    h->host_known = true;
+}
+
+static bool host_can(struct HostExec *h, const InsnRow *row)
+{
+    if (!h->host_known)
+        ask_host(h);
     return (row->feature == FEAT_ALWAYS || cpu_has(&h->host, row->feature)) && (!(row->attrs & ROW_AVX) || h->avx_enabled);
 }
 

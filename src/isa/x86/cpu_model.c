@@ -103,6 +103,21 @@ static CpuidRegs known_leaf(HostLeaves *l, uint32_t leaf, uint32_t subleaf)
 
 static uint32_t reg_of(CpuidRegs r, unsigned reg) { return (const uint32_t[]){ r.eax, r.ebx, r.ecx, r.edx }[reg]; }
 
+/* level, xlevel and what they reach of features; of `wanted` alone if that is given. */
+static void host_features(CpuModel *m, const CpuModel *wanted)
+{
+    HostLeaves leaves = { .n = 0 };
+    m->level = known_leaf(&leaves, 0, 0).eax;
+    m->xlevel = known_leaf(&leaves, 0x80000000, 0).eax;
+    set_feature(m, FEAT_ALWAYS, true);
+    for (unsigned f = FEAT_ALWAYS + 1; f < FEAT_COUNT; f++) {
+        const CpuFeatureInfo *i = &cpu_feature_table[f];
+        bool has_leaf = i->leaf <= (i->leaf & 0x80000000 ? m->xlevel : m->level);
+        if (has_leaf && (!wanted || cpu_has(wanted, f)) && reg_of(known_leaf(&leaves, i->leaf, i->subleaf), i->reg) >> i->bit & 1)
+            set_feature(m, f, true);
+    }
+}
+
 static void host_identity(CpuModel *m)
 {
     CpuidRegs zero = host_cpuid(0, 0), one = host_cpuid(1, 0);
@@ -113,29 +128,20 @@ static void host_identity(CpuModel *m)
     m->stepping = one.eax & 15;
     m->model = family == 6 || family == 15 ? model | (one.eax >> 12 & 0xf0) : model;
     m->family = family == 15 ? family + (one.eax >> 20 & 0xff) : family;
-    m->level = zero.eax;
-    m->xlevel = host_cpuid(0x80000000, 0).eax;
     for (unsigned i = 0; i < 3; i++) {
         CpuidRegs r = host_cpuid(0x80000002 + i, 0);
         memcpy(m->brand + 16 * i, &r, 16);
     }
+    CpuidRegs sizes = m->xlevel >= 0x80000008 ? host_cpuid(0x80000008, 0) : (CpuidRegs){ .eax = 48 << 8 | 36 };
+    m->phys_bits = sizes.eax & 0xff;
+    m->virt_bits = sizes.eax >> 8 & 0xff;
 }
 
 void cpu_model_host(CpuModel *m)
 {
-    HostLeaves leaves = { .n = 0 };
     *m = (CpuModel){ .name = "host" };
+    host_features(m, NULL);
     host_identity(m);
-    CpuidRegs sizes = host_cpuid(0x80000008, 0);
-    m->phys_bits = m->xlevel >= 0x80000008 ? sizes.eax & 0xff : 36;
-    m->virt_bits = m->xlevel >= 0x80000008 ? sizes.eax >> 8 & 0xff : 48;
-    set_feature(m, FEAT_ALWAYS, true);
-    for (unsigned f = FEAT_ALWAYS + 1; f < FEAT_COUNT; f++) {
-        const CpuFeatureInfo *i = &cpu_feature_table[f];
-        bool has_leaf = i->leaf <= (i->leaf & 0x80000000 ? m->xlevel : m->level);
-        if (has_leaf && reg_of(known_leaf(&leaves, i->leaf, i->subleaf), i->reg) >> i->bit & 1)
-            set_feature(m, f, true);
-    }
     set_feature(m, FEAT_X2APIC, true);       /* from the interrupt controller, not from the CPU */
     set_feature(m, FEAT_TSC_DEADLINE, true);
     set_feature(m, FEAT_HYPERVISOR, true);
@@ -143,9 +149,9 @@ void cpu_model_host(CpuModel *m)
 
 void cpu_model_max(CpuModel *m)
 {
-    CpuModel host, by_host = { .features = { 0 } };
-    cpu_model_host(&host);
+    CpuModel host = { .features = { 0 } }, by_host = host;
     add_features(&by_host, cpu_features_by_host);
+    host_features(&host, &by_host);
     cut_features(&by_host, &host);
     model_from_row(m, row_find("max"));
     add_features(m, cpu_features_own);
