@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "machine/help.h"
 #include "machine/vcpu_thread.h"
 
 static const uint64_t MEMORY_SPACE = 1ull << 52; /* the most that x86-64 paging can name */
@@ -98,6 +99,7 @@ void machine_destroy(Machine *m)
     g_ptr_array_unref(m->device_ram);
     for (unsigned kind = 0; kind < BACKEND_KINDS; kind++)
         g_hash_table_unref(m->backends[kind]);
+    help_free(m->helpers);
     exclusive_destroy(m->exclusive);
     g_mutex_clear(&m->lock);
     log_destroy(m->log);

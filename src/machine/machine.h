@@ -57,7 +57,7 @@ struct Machine {
     struct Screens *screens; /* the host's ends of displays, keyboards and pointers (console/), for devices; NULL: none */
     struct InputHub *input;
     struct IoThread *io_thread; /* that serves disks which name none (block/io_thread.h); NULL: whoever asks does it */
-    void (*help)(struct IoThread *t); /* called by vCPUs between instructions' accesses, with no lock held; NULL: none */
+    struct VcpuHelpers *_Atomic helpers; /* help.h; NULL: none */
     IrqLine power_button; /* set by the board; machine_powerdown() pulses it */
     struct Exclusive *exclusive;
 };

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "machine/help.h"
 #include "machine/vcpu_thread.h"
 
 typedef struct VcpuWork VcpuWork;
@@ -24,10 +25,12 @@ struct VcpuWork {
 
 void vcpu_request(Vcpu *v, uint32_t bits)
 {
-    uint32_t old = atomic_fetch_or_explicit(&v->request, bits, memory_order_acq_rel);
+    uint32_t old = atomic_fetch_or(&v->request, bits); /* before parked is read */
     if (!(bits & ~old))
         return;
     v->accel->ops->kick(v);
+    if (!atomic_load(&v->parked))
+        return;
     g_mutex_lock(&v->lock);
     g_cond_broadcast(&v->wake);
     g_mutex_unlock(&v->lock);
@@ -37,12 +40,26 @@ void vcpu_request(Vcpu *v, uint32_t bits)
 
 static Exclusive *exclusive(Vcpu *v) { return v->machine->exclusive; }
 
+static void wait_for_change(Exclusive *ex)
+{
+    ex->waiters++;
+    g_cond_wait(&ex->changed, &ex->lock);
+    ex->waiters--;
+}
+
+/* GLib asks the kernel to wake whoever waits even where nobody does. */
+static void tell_change(Exclusive *ex)
+{
+    if (ex->waiters)
+        g_cond_broadcast(&ex->changed);
+}
+
 static void enter_run(Vcpu *v)
 {
     Exclusive *ex = exclusive(v);
     g_mutex_lock(&ex->lock);
     while (ex->owner && ex->owner != v)
-        g_cond_wait(&ex->changed, &ex->lock);
+        wait_for_change(ex);
     v->in_run = true;
     g_mutex_unlock(&ex->lock);
 }
@@ -52,7 +69,7 @@ static void leave_run(Vcpu *v)
     Exclusive *ex = exclusive(v);
     g_mutex_lock(&ex->lock);
     v->in_run = false;
-    g_cond_broadcast(&ex->changed);
+    tell_change(ex);
     g_mutex_unlock(&ex->lock);
 }
 
@@ -61,7 +78,7 @@ void vcpu_wait_outside(Vcpu *v)
     Exclusive *ex = exclusive(v);
     g_mutex_lock(&ex->lock);
     while (v->in_run)
-        g_cond_wait(&ex->changed, &ex->lock);
+        wait_for_change(ex);
     g_mutex_unlock(&ex->lock);
 }
 
@@ -93,14 +110,14 @@ void exclusive_begin(Vcpu *self)
     /* While waiting for another owner this vCPU counts as outside: it has changed nothing yet. */
     bool was_in_run = self->in_run;
     self->in_run = false;
-    g_cond_broadcast(&ex->changed);
+    tell_change(ex);
     while (ex->owner)
-        g_cond_wait(&ex->changed, &ex->lock);
+        wait_for_change(ex);
     ex->owner = self;
     self->in_run = was_in_run;
     ask_others(self, true);
     while (another_in_run(self))
-        g_cond_wait(&ex->changed, &ex->lock);
+        wait_for_change(ex);
     g_mutex_unlock(&ex->lock);
 }
 
@@ -110,7 +127,7 @@ void exclusive_end(Vcpu *self)
     g_mutex_lock(&ex->lock);
     ask_others(self, false);
     ex->owner = NULL;
-    g_cond_broadcast(&ex->changed);
+    tell_change(ex);
     g_mutex_unlock(&ex->lock);
 }
 
@@ -156,26 +173,7 @@ void vcpu_run_on(Vcpu *v, void (*fn)(Vcpu *v, void *arg), void *arg)
     g_mutex_unlock(&v->lock);
 }
 
-/* What this thread has posted to the machine's I/O thread may be done here (io_thread_help()). */
-static void help(Vcpu *v)
-{
-    if (v->machine->help)
-        v->machine->help(v->machine->io_thread);
-}
-
 /* ---- the thread */
-
-/* Waits while halted and nothing in wake_mask is asked for.  A start of the machine ends it as well: a reset or loaded
- * state may have come while the thread slept here, too short a stop to be noticed. */
-static void park(Vcpu *v, uint32_t wake_mask)
-{
-    g_mutex_lock(&v->lock);
-    v->parked = true;
-    while (!v->quit && !v->restarted && !(vcpu_requests(v) & wake_mask))
-        g_cond_wait(&v->wake, &v->lock);
-    v->parked = v->restarted = false;
-    g_mutex_unlock(&v->lock);
-}
 
 /* A vCPU that cannot go on stays put until machine_reset() or machine_start() lets it. */
 static void give_up(Vcpu *v, StopCause cause)
@@ -190,7 +188,7 @@ static void after_run(Vcpu *v, RunExit exit)
     case RUN_KICKED:
         break;
     case RUN_HALTED:
-        park(v, v->halt_wake ? v->halt_wake | VREQ_STOP | VREQ_WORK : UINT32_MAX);
+        vcpu_halt(v, v->halt_wake ? v->halt_wake | VREQ_STOP | VREQ_WORK : UINT32_MAX);
         break;
     case RUN_SHUTDOWN:
         give_up(v, CAUSE_TRIPLE_FAULT);
@@ -208,10 +206,10 @@ static void after_run(Vcpu *v, RunExit exit)
 static void park_stopped(Vcpu *v)
 {
     g_mutex_lock(&v->lock);
-    v->parked = true;
-    while (!v->quit && (vcpu_requests(v) & (VREQ_STOP | VREQ_WORK)) == VREQ_STOP)
+    atomic_store(&v->parked, true);
+    while (!v->quit && (atomic_load(&v->request) & (VREQ_STOP | VREQ_WORK)) == VREQ_STOP)
         g_cond_wait(&v->wake, &v->lock);
-    v->parked = false;
+    atomic_store(&v->parked, false);
     g_mutex_unlock(&v->lock);
 }
 
@@ -224,14 +222,14 @@ static void *vcpu_thread(void *opaque)
         uint32_t request = vcpu_requests(v);
         if (request & VREQ_WORK) {
             run_work(v);
-            help(v);
+            help_run(v->machine);
         } else if (request & VREQ_STOP) {
             park_stopped(v);
         } else {
             enter_run(v);
             RunExit exit = v->accel->ops->run(v);
             leave_run(v);
-            help(v);
+            help_run(v->machine);
             after_run(v, exit);
         }
     }
@@ -313,14 +311,14 @@ static const FlatView *memory(Vcpu *v) { return current_view(v->machine->memory,
 uint64_t vcpu_pio_read(Vcpu *v, uint16_t port, unsigned size)
 {
     uint64_t value = view_read(ports(v), port, size);
-    help(v);
+    help_run(v->machine);
     return value;
 }
 
 void vcpu_pio_write(Vcpu *v, uint16_t port, unsigned size, uint64_t value)
 {
     view_write(ports(v), port, size, value);
-    help(v);
+    help_run(v->machine);
 }
 
 /* IA32_APIC_BASE: bit 11 enables, bit 10 is x2APIC mode, which has no page. */
@@ -337,7 +335,7 @@ uint64_t vcpu_mmio_read(Vcpu *v, uint64_t gpa, unsigned size)
     if (is_own_apic(v, gpa))
         return v->apic_ops->mmio_read(v->apic, gpa & 0xfff, size);
     uint64_t value = view_read(memory(v), gpa, size);
-    help(v);
+    help_run(v->machine);
     return value;
 }
 
@@ -347,6 +345,6 @@ void vcpu_mmio_write(Vcpu *v, uint64_t gpa, unsigned size, uint64_t value)
         v->apic_ops->mmio_write(v->apic, gpa & 0xfff, size, value);
     } else if (!dma_write(v->machine, gpa, &value, size)) { /* RAM: with the marks that DMA sets */
         view_write(memory(v), gpa, size, value);
-        help(v);
+        help_run(v->machine);
     }
 }

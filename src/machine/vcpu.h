@@ -54,7 +54,8 @@ struct Vcpu {
     GThread *thread;
     GMutex lock;
     GCond wake;         /* the thread waits here when halted or stopped */
-    bool parked;        /* waits on `wake` */
+    _Atomic bool parked; /* waits on `wake` */
+    uint64_t poll_ns;   /* halt.c: for how long it looks before it sleeps */
     bool restarted;     /* by machine_start(): look again at what the vCPU is to do */
     bool in_run;        /* thread is inside run(); under the machine's exclusive lock */
     _Atomic bool quit;

@@ -6,6 +6,7 @@
 typedef struct Exclusive {
     GMutex lock;
     GCond changed;
+    unsigned waiters; /* on `changed` */
     Vcpu *owner;
 } Exclusive;
 
@@ -14,4 +15,6 @@ Vcpu *vcpu_alloc(Accel *a, GError **err);
 void vcpu_free(Vcpu *v);
 bool vcpu_create(Machine *m, unsigned id, GError **err); /* with its thread, stopped; joins m->vcpus */
 void vcpu_destroy(Vcpu *v);
+/* Returns when something in wake_mask is asked for, or earlier. */
+void vcpu_halt(Vcpu *v, uint32_t wake_mask);
 void vcpu_wait_outside(Vcpu *v); /* after a request: returns when run() has been left */

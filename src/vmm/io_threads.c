@@ -1,6 +1,7 @@
 /* io_threads.c - see io_threads.h. */
 #include "vmm/io_threads.h"
 
+#include "machine/help.h"
 #include "vmm/objects.h"
 
 static void free_thread(void *io_thread)
@@ -34,6 +35,7 @@ bool vm_remove_io_thread(Vm *vm, const char *id, GError **err)
 }
 
 static bool on_vcpu(void *machine) { return machine_on_vcpu(machine); }
+static void help(void *disks) { io_thread_help(disks); }
 
 bool vm_open_io_threads(Vm *vm, GError **err)
 {
@@ -47,7 +49,8 @@ bool vm_open_io_threads(Vm *vm, GError **err)
     if (disks)
         io_thread_set_lenders(disks, on_vcpu, vm->machine);
     vm->machine->io_thread = disks;
-    vm->machine->help = disks ? io_thread_help : NULL;
+    if (disks)
+        machine_add_helper(vm->machine, &(VcpuHelper){ .help = help, .opaque = disks });
     return disks;
 }
 
