@@ -97,6 +97,14 @@ void code_buffer_reset(CodeBuffer *cb)
     cb->used = cb->reserved = 0;
 }
 
+/* Both mappings and the file lose the pages (madvise(2), MADV_REMOVE). */
+void code_buffer_release(CodeBuffer *cb)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (cb->used + page - 1) & ~(page - 1);
+    if (first < cb->size)
+        madvise(cb->rw + first, cb->size - first, MADV_REMOVE); /* best effort: a host that cannot keeps them */
+}
+
 size_t code_buffer_used(const CodeBuffer *cb)
 {
     return cb->used;

@@ -26,6 +26,8 @@ uint8_t *code_buffer_reserve(CodeBuffer *cb, size_t n);
 const void *code_buffer_commit(CodeBuffer *cb, size_t n);
 /* Forgets everything: addresses returned so far must not be called any more. */
 void code_buffer_reset(CodeBuffer *cb);
+/* Gives the memory of what is not in use back to the host; it reads as zeros until it is written again. */
+void code_buffer_release(CodeBuffer *cb);
 
 size_t code_buffer_used(const CodeBuffer *cb);
 /* Where a committed address can be written: to patch a jump. */

@@ -109,6 +109,15 @@ static void cache_empty(DbtVcpu *v)
     v->stats.evictions++;
 }
 
+size_t dbt_cache_bytes(const DbtVcpu *v) { return v->cache->used + code_buffer_used(v->cache->code); }
+
+void dbt_cache_release(DbtVcpu *v)
+{
+    cache_empty(v);
+    code_buffer_release(v->cache->code);
+    madvise(v->cache->arena, ARENA_BYTES, MADV_DONTNEED);
+}
+
 uint64_t dbt_granules(const uint8_t *host, size_t n)
 {
     unsigned first = ((uintptr_t)host & 0xfff) >> 6, last = (((uintptr_t)host & 0xfff) + n - 1) >> 6;

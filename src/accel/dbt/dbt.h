@@ -129,6 +129,11 @@ typedef struct DbtStats {
     uint64_t *by_row; /* instructions interpreted, by row of insns.txt */
 } DbtStats;
 
+/* How much a vCPU ran lately (trim.c). */
+typedef struct DbtTrim {
+    int64_t since_us, ran_us; /* when the present stretch began, and how long of it the vCPU ran */
+} DbtTrim;
+
 typedef struct DbtVcpu {
     InterpVcpu i; /* first */
     /* What translated code touches through GS. */
@@ -162,6 +167,7 @@ typedef struct DbtVcpu {
     bool mode_translates, remember; /* remember: the block that runs next goes into the jump table */
     bool stepped;                   /* an instruction has been executed: enough for a single step */
     DbtStats stats;
+    DbtTrim trim;
 } DbtVcpu;
 
 /* ---- context.c */
@@ -220,6 +226,10 @@ void dbt_cache_destroy(struct DbtCache *c);
 /* The block at v->i.s.rip, translated if need be; NULL: none can be made there, let the interpreter do one instruction. */
 DbtBlock *dbt_block_get(DbtVcpu *v);
 void dbt_link(DbtVcpu *v, DbtExit *from, DbtBlock *to);
+/* How much memory blocks and their code take. */
+size_t dbt_cache_bytes(const DbtVcpu *v);
+/* Forgets all blocks and gives their memory back.  On the vCPU's thread, outside dbt_run(). */
+void dbt_cache_release(DbtVcpu *v);
 /* The 64-byte units of its page that n bytes at `host` touch. */
 uint64_t dbt_granules(const uint8_t *host, size_t n);
 /* For translate.c: memory that lives as long as the blocks. */
@@ -315,6 +325,11 @@ void dbt_stats_finish(DbtVcpu *v);
 /* ---- run.c */
 RunExit dbt_run(Vcpu *vcpu);
 extern const InterpClient dbt_client;
+
+/* ---- trim.c: idle vCPUs give memory back */
+/* Notes that the vCPU ran from begin_us to end_us and then halted.  True: it idles, and has for a while. */
+bool dbt_trim_idles(DbtTrim *t, int64_t begin_us, int64_t end_us);
+RunExit dbt_run_and_trim(Vcpu *vcpu);
 
 /* ---- accel.c */
 extern const AccelOps accel_dbt;
