@@ -107,6 +107,7 @@ static bool write_template(int fd, const void *miss)
 /* Before that the template is a hole: a guest that never leaves supervisor mode needs none. */
 static void first_use(DbtVcpu *v, DbtJumps *j)
 {
+    interp_save_fpu(&v->i);
     if (!v->jump_template_written)
         v->jump_template_written = write_template(v->jump_template, dbt_glue_miss(v->glue));
     if (!v->jump_template_written)
