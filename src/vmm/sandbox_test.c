@@ -56,6 +56,8 @@ static int try_mount(const Case *c) { return result(mount("none", c->folder, "tm
 static int try_unshare(const Case *c) { return result(unshare(CLONE_NEWUSER)); }
 static int try_bpf(const Case *c) { return result(syscall(SYS_bpf, 0, NULL, 0)); }
 static int try_typing(const Case *c) { return result(ioctl(STDIN_FILENO, TIOCSTI, "x")) == EPERM ? EPERM : 0; }
+/* The kernel looks at the lower half alone, so must the filter. */
+static int try_typing_by_upper_half(const Case *c) { return result(syscall(SYS_ioctl, STDIN_FILENO, 1ul << 32 | TIOCSTI, "x")) == EPERM ? EPERM : 0; }
 static int try_privileges(const Case *c) { return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? EPERM : 0; }
 
 static int try_open(const char *path, int flags)
@@ -96,6 +98,7 @@ static const Attempt attempts[] = {
     { "name spaces", try_unshare, EPERM, EPERM },
     { "programs for the kernel", try_bpf, EPERM, EPERM },
     { "typing into the terminal", try_typing, EPERM, EPERM },
+    { "the same with an upper half", try_typing_by_upper_half, EPERM, EPERM },
     { "new privileges", try_privileges, EPERM, EPERM },
     { "a file that was open", try_inside, 0, 0 },
     { "another file", try_outside, 0, EACCES },

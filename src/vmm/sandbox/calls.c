@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "vmm/sandbox/filter.h"
 #include "vmm/sandbox/sandbox.h"
 
 typedef struct Call {
@@ -274,34 +274,34 @@ static void refused(int signum, siginfo_t *info, void *context)
 
 /* ---- the filter */
 
-static bool add(scmp_filter_ctx filter, const Call *c)
+static FilterRule rule_of(const Call *c)
 {
-    uint64_t value = c->only.value == SELF ? (uint64_t)getpid() : c->only.value;
-    struct scmp_arg_cmp cmp = { c->only.arg, c->only.not ? SCMP_CMP_NE : SCMP_CMP_MASKED_EQ, c->only.not ? value : c->only.mask, c->only.not ? 0 : value };
-    int status = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, c->number, c->only.mask ? 1 : 0, c->only.mask ? &cmp : NULL);
-    return status == 0 || status == -EEXIST;
+    return (FilterRule){ c->number, SECCOMP_RET_ALLOW, c->only.arg, c->only.mask, c->only.value == SELF ? (uint64_t)getpid() : c->only.value, c->only.not };
 }
 
-static bool fill(scmp_filter_ctx filter, const bool allow[SANDBOX_GROUPS])
+static GArray *make_filter(const bool allow[SANDBOX_GROUPS])
 {
+    FilterRule rules[G_N_ELEMENTS(calls) + 1];
+    unsigned n = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
-        if ((calls[i].group == SANDBOX_ALWAYS || allow[calls[i].group]) && !add(filter, &calls[i]))
-            return false;
+        if (calls[i].group == SANDBOX_ALWAYS || allow[calls[i].group])
+            rules[n++] = rule_of(&calls[i]);
     /* Its arguments are in memory, where a filter does not see them: the C library then takes clone. */
-    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SYS_clone3, 0) == 0;
+    rules[n++] = (FilterRule){ SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS };
+    return filter_make(rules, n, SECCOMP_RET_TRAP);
+}
+
+/* On all threads.  Spectre's mitigations are left as they are: older kernels would slow down every store of the guest. */
+static bool load_filter(const struct sock_fprog *program)
+{
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, program) == 0;
 }
 
 bool sandbox_filter_calls(const bool allow[SANDBOX_GROUPS], GError **err)
 {
     struct sigaction action = { .sa_sigaction = refused, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
-    if (!filter)
-        return error_set(err, ERR_INTERNAL, "-sandbox: no filter of system calls could be made");
+    g_autoptr(GArray) filter = make_filter(allow);
+    struct sock_fprog program = { .len = filter->len, .filter = (void *)filter->data };
     sigaction(SIGSYS, &action, NULL);
-    seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree: calls of the table's end cost no more than others */
-    seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);      /* else older kernels slow down every store of the guest */
-    int status = fill(filter, allow) ? seccomp_load(filter) : -EINVAL;
-    seccomp_release(filter);
-    return status == 0 || error_set_errno(err, -status, "-sandbox: this kernel takes no filter of system calls; -sandbox off runs without");
+    return load_filter(&program) || error_set_errno(err, errno, "-sandbox: this kernel takes no filter of system calls; -sandbox off runs without");
 }
