@@ -1,7 +1,10 @@
 /* loader_test.c - where kernels are put, what CPU 0 holds when they start, and what a damaged file gives. */
 #include <elf.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "accel/accel.h"
 #include "vmm/loader/kernel.h"
@@ -249,6 +252,45 @@ static void test_multiboot(void)
     bench_finish(&b);
 }
 
+/* ---- a guest that reboots */
+
+static void write_in_place(const char *path, const void *data, size_t n)
+{
+    FILE *file = fopen(path, "wb");
+    g_assert_nonnull(file);
+    g_assert_cmpuint(fwrite(data, 1, n, file), ==, n);
+    g_assert_cmpint(fclose(file), ==, 0);
+    g_assert_cmpint(utimensat(AT_FDCWD, path, (struct timespec[]){ { 1 }, { 1 } }, 0), ==, 0); /* another time, however fast this is */
+}
+
+static void test_again(void)
+{
+    Bench b;
+    uint8_t image[SETUP + BODY];
+    g_autoptr(GError) err = NULL;
+    bench_init(&b);
+    make_bzimage(image, true);
+    g_autofree char *path = write_file(&b, "kernel", image, sizeof(image)), *kept = g_build_filename(b.dir, "kept", NULL);
+    Kernel *k = kernel_open(path, NULL, NULL, NULL);
+    g_assert_true(kernel_load(k, b.m, &b.start, NULL));
+    g_assert_cmpint(link(path, kept), ==, 0);
+    memcpy(image + SETUP, "UPDATE", 6);
+    g_unlink(path);
+    write_in_place(path, image, sizeof(image)); /* another file of that name */
+    g_assert_true(kernel_load(k, b.m, &b.start, NULL));
+    expect_bytes(&b, MiB, "KERNEL");
+    write_in_place(kept, image, sizeof(image));
+    g_assert_true(kernel_load(k, b.m, &b.start, NULL));
+    expect_bytes(&b, MiB, "UPDATE");
+    write_in_place(kept, image, SETUP + 16);
+    g_assert_false(kernel_load(k, b.m, &b.start, &err));
+    g_assert_nonnull(strstr(err->message, "cut short"));
+    kernel_close(k);
+    g_unlink(path);
+    g_unlink(kept);
+    bench_finish(&b);
+}
+
 /* ---- damage: any outcome but a crash */
 
 static void test_damaged_files(void)
@@ -280,6 +322,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader/pvh", test_pvh);
     g_test_add_func("/loader/elf-errors", test_elf_errors);
     g_test_add_func("/loader/multiboot", test_multiboot);
+    g_test_add_func("/loader/again", test_again);
     g_test_add_func("/loader/damaged-files", test_damaged_files);
     return g_test_run();
 }

@@ -1,16 +1,24 @@
 #pragma once
+#include <time.h>
+
 #include "vmm/loader/loader.h"
 /*
  * kernel.h - inside the loader: a kind of kernel is a row that recognises a file and starts it.
  */
 typedef struct FileBytes {
-    char *path;
-    uint8_t *data;
+    const char *what; /* "kernel", "initrd", for messages */
+    char *path;       /* NULL: there is none */
+    int fd;
+    uint8_t *data;    /* NULL: dropped */
     size_t n;
+    struct timespec written; /* st_mtim when it was read */
 } FileBytes;
 
-/* Refuses directories, devices, empty files; `what` is "kernel", "initrd". */
-bool file_bytes_read(const char *what, const char *path, FileBytes *ret, GError **err);
+/* Opens and reads; refuses directories, devices, empty files. */
+bool file_bytes_open(const char *what, const char *path, FileBytes *ret, GError **err);
+void file_bytes_drop(FileBytes *f); /* data alone */
+/* Reads what was dropped.  *changed becomes true where the file was written to meanwhile. */
+bool file_bytes_again(FileBytes *f, bool *changed, GError **err);
 void file_bytes_clear(FileBytes *f);
 
 typedef struct KernelKind {

@@ -1,74 +1,12 @@
 /* loader.c - reading kernels, and telling what kind they are. */
 #include "vmm/loader/loader.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "vmm/loader/kernel.h"
 
 /* Linux first: newer bzImages are PE programs too, and nothing else has its signature. */
 static const KernelKind *const kinds[] = { &kernel_bzimage, &kernel_multiboot, &kernel_elf_pvh };
-
-void file_bytes_clear(FileBytes *f)
-{
-    g_clear_pointer(&f->path, g_free);
-    g_clear_pointer(&f->data, g_free);
-    f->n = 0;
-}
-
-static bool check_regular(const char *what, const char *path, const struct stat *st, GError **err)
-{
-    if (S_ISDIR(st->st_mode))
-        return error_set(err, ERR_INVALID, "%s '%s' is a directory; give a file", what, path);
-    if (!S_ISREG(st->st_mode))
-        return error_set(err, ERR_INVALID, "%s '%s' is not a plain file", what, path);
-    if (st->st_size == 0)
-        return error_set(err, ERR_INVALID, "%s '%s' is empty", what, path);
-    if (st->st_size > UINT32_MAX)
-        return error_set(err, ERR_INVALID, "%s '%s' has %" G_GINT64_FORMAT " bytes; it is to stand below 4 GiB in the guest's memory",
-                         what, path, (gint64)st->st_size);
-    return true;
-}
-
-static bool read_all(int fd, uint8_t *data, size_t n)
-{
-    for (size_t done = 0; done < n;) {
-        ssize_t got = read(fd, data + done, n - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            errno = got == 0 ? EIO : errno;
-            return false;
-        }
-        done += got;
-    }
-    return true;
-}
-
-bool file_bytes_read(const char *what, const char *path, FileBytes *ret, GError **err)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return error_set_errno(err, errno, "cannot open %s '%s'", what, path);
-    FileBytes f = { 0 };
-    bool ok = fstat(fd, &st) == 0 && check_regular(what, path, &st, err);
-    if (ok) {
-        f = (FileBytes) { .path = g_strdup(path), .data = g_try_malloc(st.st_size), .n = st.st_size };
-        ok = f.data && read_all(fd, f.data, f.n);
-        if (!ok)
-            error_set_errno(err, f.data ? errno : ENOMEM, "cannot read %s '%s'", what, path);
-    }
-    close(fd);
-    if (ok)
-        *ret = f;
-    else
-        file_bytes_clear(&f);
-    return ok;
-}
 
 /* What a file that is no kernel seems to be, for the way out. */
 static const char *looks_like(const FileBytes *f)
@@ -116,7 +54,7 @@ static bool read_modules(Kernel *k, const char *list, GError **err)
     for (char **word = words; *word; word++) {
         KernelModule module = { .command_line = g_strdelimit(g_strdup(*word), "\1", ',') };
         g_autofree char *path = g_strndup(module.command_line, strcspn(module.command_line, " "));
-        bool ok = file_bytes_read("module", path, &module.file, err);
+        bool ok = file_bytes_open("module", path, &module.file, err);
         g_array_append_val(k->modules, module);
         if (!ok)
             return false;
@@ -138,7 +76,7 @@ static bool read_rest(Kernel *k, const char *initrd, GError **err)
                          LOADER_COMMAND_LINE_MAX - (int)sizeof(((BoardStart *)0)->command_line) - 1);
     if (!initrd)
         return true;
-    return k->kind->modules ? read_modules(k, initrd, err) : file_bytes_read("initrd", initrd, &k->initrd, err);
+    return k->kind->modules ? read_modules(k, initrd, err) : file_bytes_open("initrd", initrd, &k->initrd, err);
 }
 
 Kernel *kernel_open(const char *path, const char *initrd, const char *append, GError **err)
@@ -147,7 +85,7 @@ Kernel *kernel_open(const char *path, const char *initrd, const char *append, GE
     k->append = g_strdup(append ? append : "");
     k->modules = g_array_new(FALSE, TRUE, sizeof(KernelModule));
     g_array_set_clear_func(k->modules, module_clear);
-    if (file_bytes_read("kernel", path, &k->file, err) && recognise(k, err) && read_rest(k, initrd, err))
+    if (file_bytes_open("kernel", path, &k->file, err) && recognise(k, err) && read_rest(k, initrd, err))
         return k;
     kernel_close(k);
     return NULL;
@@ -166,10 +104,50 @@ void kernel_close(Kernel *k)
 
 const char *kernel_kind(const Kernel *k) { return k->kind->name; }
 
-bool kernel_load(const Kernel *k, Machine *m, const BoardStart *start, GError **err)
+/* ---- the bytes, which are there while a kernel is loaded */
+
+/* The files: kernel, initrd, modules, then NULL. */
+static FileBytes *file_of(const Kernel *k, unsigned n)
 {
+    if (n < 2)
+        return (FileBytes *)(n ? &k->initrd : &k->file);
+    return n - 2 < k->modules->len ? &g_array_index(k->modules, KernelModule, n - 2).file : NULL;
+}
+
+bool kernel_reads(const Kernel *k, int fd)
+{
+    FileBytes *f;
+    for (unsigned n = 0; k && (f = file_of(k, n)); n++)
+        if (f->path && f->fd == fd)
+            return true;
+    return false;
+}
+
+static bool read_again(Kernel *k, GError **err)
+{
+    bool changed = false;
+    FileBytes *f;
+    for (unsigned n = 0; (f = file_of(k, n)); n++)
+        if (!file_bytes_again(f, &changed, err))
+            return false;
+    return !changed || recognise(k, err);
+}
+
+static void drop(Kernel *k)
+{
+    FileBytes *f;
+    for (unsigned n = 0; (f = file_of(k, n)); n++)
+        file_bytes_drop(f);
+}
+
+bool kernel_load(Kernel *k, Machine *m, const BoardStart *start, GError **err)
+{
+    if (!read_again(k, err))
+        return false;
     Kernel with = *k;
     g_autofree char *append = g_strjoin(*k->append && *start->command_line ? " " : "", k->append, start->command_line, NULL);
     with.append = append;
-    return k->kind->load(&with, m, start, err);
+    bool ok = k->kind->load(&with, m, start, err);
+    drop(k);
+    return ok;
 }

@@ -1,8 +1,8 @@
 #pragma once
 #include "boards/board.h"
 /*
- * loader.h - starting a kernel without firmware (-kernel).  Files are read once, so that a reboot of the guest starts
- * the same kernel again.
+ * loader.h - starting a kernel without firmware (-kernel).  Files stay open, so that a reboot of the guest starts the same
+ * kernel again though another has taken its name, and are read again then.
  */
 typedef struct Kernel Kernel;
 
@@ -10,5 +10,7 @@ typedef struct Kernel Kernel;
 Kernel *kernel_open(const char *path, const char *initrd, const char *append, GError **err);
 void kernel_close(Kernel *k); /* NULL is fine */
 const char *kernel_kind(const Kernel *k);
+/* Is this descriptor one of its files', which nobody opens again?  k NULL: no. */
+bool kernel_reads(const Kernel *k, int fd);
 /* After machine_reset() and board_start_direct(): puts kernel and initrd into RAM and vCPU 0 at its entry. */
-bool kernel_load(const Kernel *k, Machine *m, const BoardStart *start, GError **err);
+bool kernel_load(Kernel *k, Machine *m, const BoardStart *start, GError **err);

@@ -112,13 +112,14 @@ static void allow_socket(const Ruleset *s, int fd)
         allow_folder_of(s, at.sun_path);
 }
 
-static void allow_open_files(const Ruleset *s)
+/* Of all but kernels, images may be opened once more, to be written. */
+static void allow_open_files(const Ruleset *s, const Vm *vm)
 {
     g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
     for (const char *name; dir && (name = g_dir_read_name(dir));) {
         int fd = atoi(name);
         struct stat st;
-        if (fstat(fd, &st) < 0)
+        if (kernel_reads(vm->kernel, fd) || fstat(fd, &st) < 0)
             continue;
         if (S_ISSOCK(st.st_mode))
             allow_socket(s, fd);
@@ -153,7 +154,7 @@ static bool allow_named(const Ruleset *s, const VmConfig *c, GError **err)
     return true;
 }
 
-int sandbox_ruleset(const VmConfig *c, GError **err)
+int sandbox_ruleset(const VmConfig *c, const Vm *vm, GError **err)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1)
@@ -167,7 +168,7 @@ int sandbox_ruleset(const VmConfig *c, GError **err)
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(usual); i++)
         allow(&s, usual[i].path, usual[i].rights);
-    allow_open_files(&s);
+    allow_open_files(&s, vm);
     if (allow_named(&s, c, err))
         return s.fd;
     close(s.fd);

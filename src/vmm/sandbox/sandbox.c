@@ -269,7 +269,7 @@ bool sandbox_enter(const VmConfig *c, Vm *vm, GError **err)
     allow[SANDBOX_NETWORK] = needs_network(c);
     allow[SANDBOX_SPAWN] |= scripts;
     if (sandbox_confines_paths(c) && !allow[SANDBOX_SPAWN] && !s->chroot) /* a program has paths of its own */
-        ruleset = sandbox_ruleset(c, &why);
+        ruleset = sandbox_ruleset(c, vm, &why);
     if (why) {
         g_propagate_error(err, g_steal_pointer(&why));
         return false;

@@ -51,5 +51,5 @@ bool sandbox_confines_paths(const struct VmConfig *c);
 /* calls.c: the filter, on every thread. */
 bool sandbox_filter_calls(const bool allow[SANDBOX_GROUPS], GError **err);
 /* paths.c: a landlock ruleset, or -1 where this kernel has none (then *err is not set) or on failure. */
-int sandbox_ruleset(const struct VmConfig *c, GError **err);
+int sandbox_ruleset(const struct VmConfig *c, const struct Vm *vm, GError **err);
 bool sandbox_restrict_thread(int ruleset);
