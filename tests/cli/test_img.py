@@ -293,6 +293,11 @@ class Killed(twins.Twins):
             self.holds("top.qcow2", "want.raw")
         self.kill(["resize", "-f", "qcow2", "top.qcow2", "9G"], judge)
 
+        def judge_base():
+            self.check("base.qcow2")
+            self.holds("base.qcow2", "base.raw")
+        self.kill(["resize", "-f", "qcow2", "--preallocation=metadata", "base.qcow2", "4G"], judge_base)
+
     def test_snapshot(self):
         def judge():
             self.check("top.qcow2")

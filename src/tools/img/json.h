@@ -5,7 +5,8 @@
 /*
  * json.h - values to be shown: as JSON laid out like QEMU's, or as indented lines for a human.
  *
- * A value is owned by the one that it is put into.
+ * A value is owned by the one that it is put into.  Not json-glib's: it writes "key" : value, leaves what is not ASCII as it is, and
+ * has no numbers above 2^63; scripts compare what they get with qemu-img's.
  */
 typedef struct Json Json;
 
