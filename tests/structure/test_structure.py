@@ -72,17 +72,18 @@ class Structure(unittest.TestCase):
         self.assertEqual({k: v for k, v in unused.items() if v}, {}, "in light_calls.txt, but not called")
 
     def test_late_libraries(self):
-        """What late_link.inc binds late is not loaded when atoll-vm starts, neither by itself nor by what it needs."""
-        program = os.path.join(BUILD, "bin/atoll-vm")
-        listed = subprocess.run(["nm", "-D", program], stdout=subprocess.PIPE, text=True, check=True).stdout
-        if "__asan" in listed or "__tsan" in listed or os.uname().machine != "x86_64":
-            self.skipTest("sanitizers bring libraries of their own")
+        """What late_link.inc binds late is not loaded when a program starts, neither by itself nor by what it needs."""
         with open(os.path.join(SRC, "base/late_link.inc"), encoding="utf-8") as rows:
             late = set(re.findall(r'^LATE_LINK\("([^"]+)"', rows.read(), re.MULTILINE))
-        needed = set(re.findall(r"(lib\S+\.so\S*) =>", subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout))
-        self.assertIn("libglib-2.0.so.0", needed)
         self.assertTrue(late)
-        self.assertEqual(late & needed, set(), "add the functions that are called now to late_link.inc")
+        for name in "atoll-vm", "atoll-img":
+            program = os.path.join(BUILD, "bin", name)
+            listed = subprocess.run(["nm", "-D", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+            if "__asan" in listed or "__tsan" in listed or os.uname().machine != "x86_64":
+                self.skipTest("sanitizers bring libraries of their own")
+            needed = set(re.findall(r"(lib\S+\.so\S*) =>", subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout))
+            self.assertIn("libglib-2.0.so.0", needed)
+            self.assertEqual(late & needed, set(), f"{name}: add the functions that are called now to late_link.inc")
 
     def test_graph(self):
         """Prints the graph as it is, and that it has no cycle."""
