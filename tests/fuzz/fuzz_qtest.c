@@ -7,6 +7,8 @@
  * random bytes seldom point anywhere.
  */
 #include "boards/board.h"
+#include "console/display.h"
+#include "console/input.h"
 #include "devices/devices.h"
 #include "fuzz.h"
 #include "vmm/options.h"
@@ -21,21 +23,32 @@ typedef struct FuzzMachine {
 #define CD_AS(id) "-blockdev driver=memory,size=400k,node-name=" id " "
 static const FuzzMachine machines[] = {
     { "ahci", "*ahci*", "-M q35 " DISK_AS("d") CD_AS("c") "-device ide-hd,drive=d,bus=ide.0 -device ide-cd,drive=c,bus=ide.1" },
-    { "board", "fw_cfg i8042 mc146818 i8254 hpet i8259 ioapic port92 a20 piix* i440fx* *acpi* *pm*", "-device isa-serial -device ib700 -device pvpanic" },
+    { "apic", "apic ioapic i8259", "-smp 2" },
+    { "board", "PIIX* i440FX* acpi-* port92 a20-gate i8237 fw_cfg", "" },
+    { "bridges", "pci-bridge *-bridge pcie-root-port e1000 virtio-rng*", "-M q35 -device pcie-root-port,id=r,chassis=1 -device virtio-rng-pci,bus=r -device pcie-pci-bridge,id=b -device pci-bridge,id=c,bus=b,addr=1,chassis_nr=2 "
+      "-netdev user,id=n,restrict=on -device e1000,netdev=n,bus=c,addr=1" },
     { "e1000", "e1000", "-netdev user,id=n,restrict=on -device e1000,netdev=n" },
+    { "firmware", "fw_cfg", "-device ramfb" },
     { "floppy", "isa-fdc i8237", "-device isa-fdc,id=f -blockdev driver=memory,size=1440k,node-name=d -device floppy,drive=d,bus=f.0" },
     { "ide", "*ide*", DISK_AS("d") CD_AS("c") "-device ide-hd,drive=d,bus=ide.0 -device ide-cd,drive=c,bus=ide.1" },
     { "microvm", "virtio-* acpi-hw", "-M microvm " DISK_AS("d") CD_AS("c") "-netdev user,id=n,restrict=on -device virtio-blk-device,drive=d -device virtio-net-device,netdev=n "
       "-device virtio-rng-device -device virtio-serial-device -device virtio-balloon-device -device virtio-scsi-device,id=s -device scsi-cd,drive=c,bus=s.0" },
-    { "q35", "*q35* *ich9* pcie-root-port pci-bridge fw_cfg", "-M q35" },
+    { "misc", "isa-* ib700 pvpanic", "-chardev null,id=c -device isa-debugcon,chardev=c -device isa-post-card -device ib700 -device pvpanic" },
+    { "pflash", "cfi.pflash01", "-M q35,pflash0=f,pflash1=v -blockdev driver=memory,size=256k,node-name=f -blockdev driver=memory,size=128k,node-name=v" },
+    { "ps2", "i8042", "" },
+    { "q35", "q35-* mch ICH9-* pcie-root-port acpi-*", "-M q35 -device pcie-root-port,id=r,chassis=1" },
     { "serial", "isa-serial", "-serial null -serial null" },
+    { "timers", "hpet mc146818rtc i8254", "" },
     { "vga", "VGA", "-device VGA" },
+    { "virtio_balloon", "virtio-balloon*", "-device virtio-balloon-pci,free-page-reporting=on" },
     { "virtio_blk", "virtio-blk*", DISK_AS("d") "-device virtio-blk-pci,drive=d" },
     { "virtio_gpu", "virtio-gpu*", "-device virtio-gpu-pci" },
     { "virtio_input", "virtio-*", "-device virtio-keyboard-pci -device virtio-tablet-pci -device virtio-mouse-pci" },
     { "virtio_net", "virtio-net*", "-netdev user,id=n,restrict=on -device virtio-net-pci,netdev=n" },
     { "virtio_rng", "virtio-rng*", "-device virtio-rng-pci" },
     { "virtio_scsi", "virtio-scsi*", DISK_AS("d") CD_AS("c") "-device virtio-scsi-pci,id=s -device scsi-hd,drive=d,bus=s.0 -device scsi-cd,drive=c,bus=s.0" },
+    { "virtio_serial", "virtio-serial*", "-chardev null,id=c -device virtio-serial-pci,id=s -device virtserialport,bus=s.0,chardev=c,name=org.qemu.guest_agent.0 -chardev null,id=t -device virtconsole,bus=s.0,chardev=t" },
+    { "virtio_vga", "virtio-vga", "-device virtio-vga" },
     { "uhci", "*uhci*", "-device piix3-usb-uhci,id=x -device usb-tablet,bus=x.0 " DISK_AS("d") "-device usb-storage,bus=x.0,drive=d" },
     { "xhci", "*xhci*", "-device qemu-xhci,id=x -device usb-tablet,bus=x.0 -device usb-kbd,bus=x.0 -device usb-mouse,bus=x.0 " DISK_AS("d") "-device usb-storage,bus=x.0,drive=d" },
     { NULL },
@@ -49,6 +62,7 @@ typedef struct Fuzz {
     Vm *vm;
     Machine *m;
     FuzzRig rig;
+    DisplayListener *looker; /* at the first screen, if there is one */
     PciDevice *functions[FUNCTIONS];
     unsigned n_functions, inputs;
 } Fuzz;
@@ -91,6 +105,8 @@ static void build(Fuzz *f)
     if (!options_parse(f->config, g_strv_length(words), words, &err) || !config_finish(f->config, &err) || !(f->vm = vm_build(f->config, &err)))
         g_error("%s: %s", line, err->message);
     f->m = f->rig.machine = f->vm->machine;
+    Display *screen = screens_nth(f->m->screens, 0);
+    f->looker = screen ? display_listen(screen) : NULL;
     find_functions(f);
 }
 
@@ -279,6 +295,38 @@ static void offer_virtio(Fuzz *f, FuzzInput *in)
     fuzz_write(f->m->memory, notify + q * multiplier, 2, q);
 }
 
+/* ---- the host's side: somebody at the screen, keyboard, pointer and power button */
+
+static void type_and_look(Fuzz *f, FuzzInput *in)
+{
+    uint8_t what = fuzz_take(in, 1), more = fuzz_take(in, 1);
+    const Key *k;
+    switch (what % 6) {
+    case 0:
+        if ((k = key_by_code(more & 0x7f)))
+            input_key(f->m->input, k, what & 64);
+        break;
+    case 1:
+        input_move(f->m->input, (int8_t)more, (int8_t)what);
+        break;
+    case 2:
+        input_point(f->m->input, more * INPUT_AXIS_MAX / 255, what * INPUT_AXIS_MAX / 255);
+        break;
+    case 3:
+        input_button(f->m->input, more % 3, what & 64);
+        input_wheel(f->m->input, (int8_t)more, 0);
+        break;
+    case 4:
+        if (more < 8)
+            machine_powerdown(f->m);
+        break;
+    default:
+        if (f->looker)
+            display_fetch(f->looker);
+    }
+    input_sync(f->m->input);
+}
+
 /* ---- steps */
 
 static void let_others_run(unsigned n)
@@ -334,6 +382,9 @@ static void step(Fuzz *f, FuzzInput *in)
             machine_start(f->m);
         }
         break;
+    case 30:
+        type_and_look(f, in);
+        break;
     default:
         let_others_run(op / 32 + 1);
     }
@@ -360,6 +411,8 @@ static void begin(Fuzz *f)
 
 static void end(Fuzz *f)
 {
+    if (f->looker)
+        display_unlisten(f->looker);
     vm_destroy(f->vm);
     config_free(f->config);
     while (g_main_context_iteration(NULL, FALSE))
