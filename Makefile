@@ -3,7 +3,8 @@ BUILD = build
 ASAN = build-asan
 TSAN = build-tsan
 TSAN_TESTS = accel/dbt_smp_test accel/dbt_smc_test accel/dbt_event_test accel/dbt_fpe_test accel/dbt_mode_test accel/event_test \
-	accel/event_test-dbt block/block_test block/io_test block/io_thread_test block/job_test devices/virtio_blk_test machine/clock_test console/chardev_test
+	accel/event_test-dbt block/block_test block/io_test block/io_thread_test block/job_test devices/virtio_blk_test machine/clock_test console/chardev_test \
+	hostnet/user_test
 WERROR = $(if $(CI),true,false)
 JOBS = $(shell nproc)
 

@@ -6,7 +6,7 @@
 #include "hostnet/hostnet.h"
 /*
  * backend.h - inside hostnet/: what a backend implements.  Everything but open and close runs on h's thread, whose sources
- * open puts into h->context.
+ * open puts into h->context, or in its place (thread.c).
  */
 typedef struct HostNetBackend {
     const char *name, *doc; /* doc: its options, for -netdev help */
@@ -18,6 +18,11 @@ typedef struct HostNetBackend {
     bool (*send)(HostNet *h, unsigned queue, const NetHeader *header, const struct iovec *iov, unsigned n);
     void (*resume)(HostNet *h);   /* optional: the card has taken all that was waiting, so read on */
     void (*accepted)(HostNet *h); /* optional: h->accepts has changed */
+    /* Where vCPUs may stand in for the thread, all four; else none. */
+    bool (*ready)(HostNet *h);          /* something has come from the host.  Any thread */
+    bool (*look)(HostNet *h);           /* does what has come */
+    void (*settle)(HostNet *h);         /* after that, and after send, in the thread's place: what the thread waits for */
+    void (*mute)(HostNet *h, unsigned us); /* what comes does not wake the thread for so long; 0: does again.  Any thread */
 } HostNetBackend;
 
 typedef struct NetDump NetDump;
@@ -29,8 +34,16 @@ struct HostNet {
     unsigned takes;  /* HOSTNET_*: unfinished frames that send takes */
     unsigned makes;  /* and that it may deliver */
     GMainContext *context;
-    GMainLoop *loop;
     GThread *thread;
+    GMutex round;        /* held by who does what has come: the thread while it does not sleep, or who stands in for it */
+    _Atomic bool asleep, quit;
+    _Atomic bool muted;  /* what comes does not wake the thread, */
+    gint64 muted_us;     /* since then; under round */
+    _Atomic unsigned no_help, no_watch; /* that many times nobody stands in, for the card and for the host */
+    bool (*lends)(void *opaque);
+    void *lender;
+    uint64_t help_left;  /* bytes that who stands in may still move; under round */
+    bool helping, overrun;
     GSource *wake;
     _Atomic uint32_t kicked; /* a bit a queue, and WAKE_* */
     _Atomic unsigned accepts;
@@ -52,6 +65,15 @@ void hostnet_deliver(HostNet *h, unsigned queue, const NetHeader *header, const 
 static inline bool hostnet_full(const HostNet *h) { return h->in.length > 0; }
 void hostnet_writable(HostNet *h);
 void hostnet_carrier(HostNet *h, bool up); /* the peer has come or gone */
+
+/* ---- thread.c */
+void hostnet_prepare_thread(HostNet *h);
+void hostnet_start_thread(HostNet *h);
+void hostnet_stop_thread(HostNet *h); /* NULL thread: there is none */
+void hostnet_free_thread(HostNet *h);
+void hostnet_wake(HostNet *h, uint32_t bits);
+bool hostnet_may_send(HostNet *h, size_t bytes); /* false: who stands in has done enough */
+void hostnet_serve(HostNet *h, uint32_t bits);   /* hostnet.c: what was asked for */
 
 /* ---- offload.c: doing in software what a NetHeader asks for.  Frames are in one piece and may be changed. */
 enum { NET_ETH_BYTES = 14 };

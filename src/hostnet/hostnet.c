@@ -188,7 +188,7 @@ static bool finish(HostNet *h, unsigned queue, const NetHeader *header, const st
 bool hostnet_send(HostNet *h, unsigned queue, const NetHeader *header, const struct iovec *iov, unsigned n)
 {
     size_t bytes = iov_size(iov, n);
-    if (h->out.length)
+    if (h->out.length || !hostnet_may_send(h, bytes))
         return false;
     dump(h, iov, n);
     count(&h->tx_frames, 1);
@@ -224,33 +224,27 @@ void hostnet_writable(HostNet *h)
         transmit(h, WAKE_QUEUES);
 }
 
-/* ---- waking the thread */
+/* ---- news for the thread */
 
-static void wake(HostNet *h, uint32_t bits)
-{
-    if (!(atomic_fetch_or(&h->kicked, bits) & bits))
-        g_main_context_wakeup(h->context);
-}
-
-void hostnet_kick(HostNet *h, unsigned queue) { wake(h, 1u << MIN(queue, 2 * HOSTNET_QUEUES - 5)); }
-void hostnet_resume(HostNet *h) { wake(h, WAKE_RESUME); }
+void hostnet_kick(HostNet *h, unsigned queue) { hostnet_wake(h, 1u << MIN(queue, 2 * HOSTNET_QUEUES - 5)); }
+void hostnet_resume(HostNet *h) { hostnet_wake(h, WAKE_RESUME); }
 
 void hostnet_accept(HostNet *h, unsigned offloads)
 {
     if (atomic_exchange(&h->accepts, offloads) != offloads)
-        wake(h, WAKE_ACCEPT);
+        hostnet_wake(h, WAKE_ACCEPT);
 }
 
 void hostnet_set_link(HostNet *h, bool up)
 {
     if (atomic_exchange(&h->link, up) != up)
-        wake(h, WAKE_LINK);
+        hostnet_wake(h, WAKE_LINK);
 }
 
 void hostnet_carrier(HostNet *h, bool up)
 {
     if (atomic_exchange(&h->carrier, up) != up)
-        wake(h, WAKE_LINK);
+        hostnet_wake(h, WAKE_LINK);
 }
 
 static void tell_link(HostNet *h)
@@ -261,23 +255,8 @@ static void tell_link(HostNet *h)
     g_rec_mutex_unlock(&h->lock);
 }
 
-typedef struct WakeSource {
-    GSource source;
-    HostNet *h;
-} WakeSource;
-
-static gboolean wake_prepare(GSource *s, int *timeout)
+void hostnet_serve(HostNet *h, uint32_t bits)
 {
-    *timeout = -1;
-    return atomic_load(&((WakeSource *)s)->h->kicked) != 0;
-}
-
-static gboolean wake_check(GSource *s) { return atomic_load(&((WakeSource *)s)->h->kicked) != 0; }
-
-static gboolean wake_dispatch(GSource *s, GSourceFunc unused, void *arg)
-{
-    HostNet *h = ((WakeSource *)s)->h;
-    uint32_t bits = atomic_exchange(&h->kicked, 0);
     if (bits & WAKE_ACCEPT && h->backend->accepted)
         h->backend->accepted(h);
     if (bits & WAKE_LINK)
@@ -285,21 +264,9 @@ static gboolean wake_dispatch(GSource *s, GSourceFunc unused, void *arg)
     if (bits & WAKE_RESUME)
         drain(h);
     transmit(h, bits & WAKE_QUEUES);
-    return G_SOURCE_CONTINUE;
 }
-
-static GSourceFuncs wake_funcs = { .prepare = wake_prepare, .check = wake_check, .dispatch = wake_dispatch };
 
 /* ---- life */
-
-static void *run(void *arg)
-{
-    HostNet *h = arg;
-    g_main_context_push_thread_default(h->context);
-    g_main_loop_run(h->loop);
-    g_main_context_pop_thread_default(h->context);
-    return NULL;
-}
 
 static HostNet *hostnet_new(const HostNetBackend *backend, const char *id)
 {
@@ -308,15 +275,11 @@ static HostNet *hostnet_new(const HostNetBackend *backend, const char *id)
     h->id = g_strdup(id);
     h->n_queues = 1;
     h->link = h->carrier = true;
-    h->context = g_main_context_new();
-    h->loop = g_main_loop_new(h->context, FALSE);
     h->dumps = g_ptr_array_new_with_free_func(net_dump_close);
     g_rec_mutex_init(&h->lock);
     g_queue_init(&h->in);
     g_queue_init(&h->out);
-    h->wake = g_source_new(&wake_funcs, sizeof(WakeSource));
-    ((WakeSource *)h->wake)->h = h;
-    g_source_attach(h->wake, h->context);
+    hostnet_prepare_thread(h);
     return h;
 }
 
@@ -340,41 +303,21 @@ HostNet *hostnet_open(const char *spec, GError **err)
         hostnet_close(h);
         return NULL;
     }
-    h->thread = g_thread_new("net", run, h);
+    hostnet_start_thread(h);
     return h;
-}
-
-static gboolean quit(void *loop)
-{
-    g_main_loop_quit(loop);
-    return G_SOURCE_REMOVE;
-}
-
-static void stop_thread(HostNet *h)
-{
-    if (!h->thread)
-        return;
-    g_autoptr(GSource) s = g_idle_source_new();
-    g_source_set_priority(s, G_PRIORITY_HIGH);
-    g_source_set_callback(s, quit, h->loop, NULL);
-    g_source_attach(s, h->context); /* the loop may not be running yet, so that a plain quit could be lost */
-    g_thread_join(h->thread);
 }
 
 void hostnet_close(HostNet *h)
 {
     if (!h)
         return;
-    stop_thread(h);
+    hostnet_stop_thread(h);
     if (h->backend->close)
         h->backend->close(h);
-    g_source_destroy(h->wake);
-    g_source_unref(h->wake);
     g_queue_clear_full(&h->in, g_free);
     g_queue_clear_full(&h->out, g_free);
     g_ptr_array_unref(h->dumps);
-    g_main_loop_unref(h->loop);
-    g_main_context_unref(h->context);
+    hostnet_free_thread(h);
     g_rec_mutex_clear(&h->lock);
     g_free(h->id);
     g_free(h->description);

@@ -64,6 +64,13 @@ typedef struct HostNetStats {
 } HostNetStats;
 void hostnet_stats(const HostNet *h, HostNetStats *ret);
 
+/* ---- vCPUs in the place of its thread (machine/help.h), where the backend can do that */
+/* lends(): will the calling thread call hostnet_stand_in() soon?  Before a card is attached. */
+void hostnet_set_lenders(HostNet *h, bool (*lends)(void *opaque), void *opaque);
+void hostnet_stand_in(void *hostnet);
+void hostnet_watch(void *hostnet, bool on);
+bool hostnet_look(void *hostnet);
+
 /* ---- in transmit() */
 /* Any header: what the backend cannot take is finished here.  false: busy; keep it, transmit() is called again. */
 bool hostnet_send(HostNet *h, unsigned queue, const NetHeader *header, const struct iovec *iov, unsigned n);

@@ -12,16 +12,18 @@
 #include <string.h>
 
 #include "base/iov.h"
+#include "hostnet/user_poll.h"
 
 enum { FRAME_BYTES = 1500 + NET_ETH_BYTES, MSS_IPV4 = 1460, MSS_IPV6 = 1440, MSS_RAISED = 16 * 1440 };
+enum { SLACK_US = 10000 };
 enum { TCP_SYN = 2, OPTION_END = 0, OPTION_NOP = 1, OPTION_MSS = 2 };
 
 typedef struct UserNet {
     HostNet net;
     Slirp *slirp;
     GSource *source;
-    GPtrArray *polls; /* GPollFD of the source */
-    unsigned used;    /* of them, in this round */
+    UserPoll *poll;
+    gint64 until_us; /* when the thread looks again at the latest */
     uint8_t frame[HOSTNET_FRAME_MAX];
 } UserNet;
 
@@ -148,43 +150,25 @@ typedef struct UserSource {
     UserNet *u;
 } UserSource;
 
-static int add_poll(int fd, int events, void *opaque)
+static int add_poll(int fd, int events, void *opaque) { return user_poll_want(((UserNet *)opaque)->poll, fd, events); }
+static int get_revents(int i, void *opaque) { return user_poll_events(((UserNet *)opaque)->poll, i); }
+
+/* What libslirp waits for from now on, and for how many milliseconds at most. */
+static uint32_t ask(UserNet *u)
 {
-    UserNet *u = opaque;
-    gushort wanted = (events & SLIRP_POLL_IN ? G_IO_IN : 0) | (events & SLIRP_POLL_OUT ? G_IO_OUT : 0) | (events & SLIRP_POLL_PRI ? G_IO_PRI : 0) |
-                     (events & SLIRP_POLL_ERR ? G_IO_ERR : 0) | (events & SLIRP_POLL_HUP ? G_IO_HUP : 0);
-    GPollFD *p = u->used < u->polls->len ? u->polls->pdata[u->used] : NULL;
-    if (p && p->fd != fd)
-        g_source_remove_poll(u->source, p);
-    if (!p)
-        g_ptr_array_add(u->polls, p = g_new0(GPollFD, 1));
-    bool fresh = p->fd != fd || !p->events;
-    *p = (GPollFD){ .fd = fd, .events = wanted };
-    if (fresh)
-        g_source_add_poll(u->source, p);
-    return u->used++;
+    uint32_t ms = UINT32_MAX;
+    user_poll_begin(u->poll);
+    slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
+    user_poll_end(u->poll);
+    return MIN(ms, 1000000);
 }
 
 static gboolean user_prepare(GSource *s, int *timeout)
 {
     UserNet *u = ((UserSource *)s)->u;
-    uint32_t ms = UINT32_MAX;
-    u->used = 0;
-    slirp_pollfds_fill(u->slirp, &ms, add_poll, u);
-    while (u->polls->len > u->used) {
-        g_source_remove_poll(s, u->polls->pdata[u->polls->len - 1]);
-        g_ptr_array_set_size(u->polls, u->polls->len - 1);
-    }
-    *timeout = MIN(ms, 1000000);
+    *timeout = ask(u);
+    u->until_us = g_get_monotonic_time() + *timeout * 1000ll;
     return FALSE;
-}
-
-static int get_revents(int i, void *opaque)
-{
-    UserNet *u = opaque;
-    gushort r = i >= 0 && (unsigned)i < u->used ? ((GPollFD *)u->polls->pdata[i])->revents : 0;
-    return (r & G_IO_IN ? SLIRP_POLL_IN : 0) | (r & G_IO_OUT ? SLIRP_POLL_OUT : 0) | (r & G_IO_PRI ? SLIRP_POLL_PRI : 0) |
-           (r & G_IO_ERR ? SLIRP_POLL_ERR : 0) | (r & G_IO_HUP ? SLIRP_POLL_HUP : 0);
 }
 
 static gboolean user_check(GSource *s) { return TRUE; } /* libslirp's own timers run in slirp_pollfds_poll() too */
@@ -192,17 +176,41 @@ static gboolean user_check(GSource *s) { return TRUE; } /* libslirp's own timers
 static gboolean user_dispatch(GSource *s, GSourceFunc unused, void *arg)
 {
     UserNet *u = ((UserSource *)s)->u;
+    user_poll_wake(u->poll);
+    user_poll_collect(u->poll);
     slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     return G_SOURCE_CONTINUE;
 }
 
 static GSourceFuncs user_funcs = { .prepare = user_prepare, .check = user_check, .dispatch = user_dispatch };
 
+/* ---- in the place of the thread */
+
+static bool user_ready(HostNet *h) { return user_poll_ready(((UserNet *)h)->poll); }
+static void user_mute(HostNet *h, unsigned us) { user_poll_mute(((UserNet *)h)->poll, us); }
+
+static bool user_look(HostNet *h)
+{
+    UserNet *u = (UserNet *)h;
+    if (!user_poll_collect(u->poll))
+        return false;
+    slirp_pollfds_poll(u->slirp, 0, get_revents, u);
+    return true;
+}
+
+/* libslirp's timers are of 200 and 500 ms, in whole milliseconds. */
+static void user_settle(HostNet *h)
+{
+    UserNet *u = (UserNet *)h;
+    if (g_get_monotonic_time() + ask(u) * 1000ll + SLACK_US < u->until_us)
+        g_main_context_wakeup(h->context);
+}
+
 /* ---- what libslirp asks of its host */
 
 static void guest_error(const char *text, void *opaque) {} /* counted by the card as lost frames are: guests may do it at will */
 static int64_t clock_get_ns(void *opaque) { return g_get_monotonic_time() * 1000; }
-static void poll_fd(int fd, void *opaque) {}
+static void fd_changed(int fd, void *opaque) { user_poll_forget(((UserNet *)opaque)->poll, fd); }
 static void notify(void *opaque) {} /* only ever called on this thread, before the next look */
 
 typedef struct UserTimer {
@@ -244,7 +252,7 @@ static void timer_mod(void *timer, int64_t expire_ms, void *opaque) { g_source_s
 
 static const SlirpCb callbacks = {
     .send_packet = send_packet, .guest_error = guest_error, .clock_get_ns = clock_get_ns, .timer_free = timer_free, .timer_mod = timer_mod,
-    .register_poll_fd = poll_fd, .unregister_poll_fd = poll_fd, .notify = notify, .timer_new_opaque = timer_new,
+    .register_poll_fd = fd_changed, .unregister_poll_fd = fd_changed, .notify = notify, .timer_new_opaque = timer_new,
 };
 
 /* ---- life */
@@ -276,12 +284,14 @@ static bool start(UserNet *u, const UserOptions *o, GError **err)
     h->takes = HOSTNET_CSUM | HOSTNET_TSO4 | HOSTNET_TSO6 | HOSTNET_ECN | HOSTNET_UFO;
     h->makes = HOSTNET_CSUM | HOSTNET_TSO4 | HOSTNET_TSO6;
     h->description = describe(o);
-    u->polls = g_ptr_array_new_with_free_func(g_free);
+    if (!(u->poll = user_poll_new(err)))
+        return false;
     if (!(u->slirp = slirp_new(&o->slirp, &callbacks, u)))
         return error_set(err, ERR_INVALID, "libslirp %s refuses this network: two of its addresses are the same, or no family is left", slirp_version_string());
     u->source = g_source_new(&user_funcs, sizeof(UserSource));
     ((UserSource *)u->source)->u = u;
-    /* Else GLib takes the descriptors out around every dispatch and puts them back, and each of that wakes the very loop: it never slept. */
+    g_source_add_unix_fd(u->source, user_poll_fd(u->poll), G_IO_IN);
+    /* Else GLib takes the descriptor out around every dispatch and puts it back, and each of that wakes the very loop: it never slept. */
     g_source_set_can_recurse(u->source, TRUE);
     g_source_attach(u->source, h->context);
     return add_forwards(u, o, err);
@@ -303,7 +313,7 @@ static void user_close(HostNet *h)
         g_source_destroy(u->source);
     g_clear_pointer(&u->source, g_source_unref);
     g_clear_pointer(&u->slirp, slirp_cleanup);
-    g_clear_pointer(&u->polls, g_ptr_array_unref);
+    g_clear_pointer(&u->poll, user_poll_free);
 }
 
 const HostNetBackend hostnet_user = {
@@ -316,4 +326,8 @@ const HostNetBackend hostnet_user = {
     .open = user_open,
     .close = user_close,
     .send = user_send,
+    .ready = user_ready,
+    .look = user_look,
+    .settle = user_settle,
+    .mute = user_mute,
 };

@@ -49,7 +49,6 @@ static bool poll(Vcpu *v, uint32_t wake_mask, uint64_t begin)
         now = now_ns();
         lost = now - before > TAKEN_NS;
     }
-    help_watch(v->machine, false);
     if (lost)
         v->poll_ns = 0;
     return came || wanted(v, wake_mask);
@@ -83,6 +82,7 @@ void vcpu_halt(Vcpu *v, uint32_t wake_mask)
     uint64_t begin = now_ns();
     if (v->poll_ns && poll(v, wake_mask, begin))
         return;
+    help_watch(v->machine, false);
     sleep_until(v, wake_mask);
     learn(v, now_ns() - begin);
 }

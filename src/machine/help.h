@@ -12,7 +12,7 @@ typedef struct VcpuHelpers VcpuHelpers;
  */
 typedef struct VcpuHelper {
     void (*help)(void *opaque);           /* after an access to a device: do what it asked for, if that is little */
-    void (*watch)(void *opaque, bool on); /* optional: a vCPU is halted and calls look() now and then; or it does so no longer */
+    void (*watch)(void *opaque, bool on); /* optional: a vCPU is halted, and calls look() now and then; false: it will sleep now */
     bool (*look)(void *opaque);           /* optional: true: something had come, and is done */
     void *opaque;
 } VcpuHelper;

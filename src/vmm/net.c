@@ -1,6 +1,7 @@
 /* net.c - the host ends of a machine's networks: opened at the start and while it runs. */
 #include "vmm/net.h"
 
+#include "machine/help.h"
 #include "vmm/config_net.h"
 
 HostNet *vm_find_net(Vm *vm, const char *id, GError **err)
@@ -17,6 +18,8 @@ HostNet *vm_find_net(Vm *vm, const char *id, GError **err)
     return NULL;
 }
 
+static bool on_vcpu(void *machine) { return machine_on_vcpu(machine); }
+
 bool vm_add_net(Vm *vm, const char *spec, GError **err)
 {
     HostNet *h = hostnet_open(spec, err);
@@ -28,6 +31,8 @@ bool vm_add_net(Vm *vm, const char *spec, GError **err)
         return false;
     }
     g_ptr_array_add(vm->nets, h);
+    hostnet_set_lenders(h, on_vcpu, vm->machine);
+    machine_add_helper(vm->machine, &(VcpuHelper){ hostnet_stand_in, hostnet_watch, hostnet_look, h });
     machine_add_backend(vm->machine, BACKEND_NETDEV, hostnet_id(h), h);
     return true;
 }
@@ -37,6 +42,7 @@ bool vm_remove_net(Vm *vm, const char *id, GError **err)
     HostNet *h = vm_find_net(vm, id, err);
     if (!h || !machine_remove_backend(vm->machine, BACKEND_NETDEV, id, err))
         return false;
+    machine_remove_helper(vm->machine, h);
     g_ptr_array_remove(vm->nets, h);
     hostnet_close(h);
     return true;
