@@ -187,7 +187,7 @@ typedef struct Domain {
     Devices *devices;
 } Domain;
 
-extern const RecordType domain_type, disk_record, interface_record, graphics_record, character_record, controller_record, input_record, video_record, devices_record,
+extern const RecordType domain_type, disk_record, interface_record, graphics_record, listen_record, character_record, controller_record, input_record, video_record, devices_record,
     sound_record, rng_record, watchdog_record, balloon_record, address_record, cpu_record, layer_record, mirror_record, iotune_record;
 void controllers_number(GPtrArray *list); /* gives each Controller without an index the next of its type; NULL is fine */
 /* The type whose element has that name, for <disk>, <interface> and so on alone (attach-device); NULL: none. */

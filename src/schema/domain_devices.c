@@ -235,7 +235,7 @@ static const RecordField listen_fields[] = {
     { RF(Listen, socket, RK_TEXT, "@socket"), .when = "type=socket", .doc = "path" },
     END
 };
-static const RecordType listen_record = { .element = "listen", .size = sizeof(Listen), .fields = listen_fields };
+const RecordType listen_record = { .element = "listen", .size = sizeof(Listen), .fields = listen_fields };
 
 static const RecordField graphics_fields[] = {
     { RF(Graphics, type, RK_WORD, "@type"), .words = graphics_types, .required = true, .doc = "protocol" },

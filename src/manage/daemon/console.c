@@ -54,6 +54,8 @@ static gboolean on_line_readable(int fd, GIOCondition condition, gpointer data)
     if (n > 0 && rpc_stream_send(c->stream, text, n))
         return G_SOURCE_CONTINUE;
     c->readable = 0;
+    if (c->domain->console == c->stream)
+        c->domain->console = NULL; /* a client that never closes does not keep the next start's line from others */
     rpc_stream_end(c->stream);
     return G_SOURCE_REMOVE;
 }

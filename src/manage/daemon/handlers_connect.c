@@ -5,7 +5,8 @@
 #include "base/error.h"
 #include "manage/daemon/daemon_inside.h"
 
-enum { FEATURE_KEEPALIVE = 10, FEATURE_EVENT_CALLBACK = 14, FEATURE_CLOSE_CALLBACK = 15, FEATURE_NETWORK_UPDATE_ORDER = 16 };
+/* virDrvFeature; without the first, virt-viewer --attach does not even ask for the screen's descriptor. */
+enum { FEATURE_FD_PASSING = 8, FEATURE_KEEPALIVE = 10, FEATURE_EVENT_CALLBACK = 14, FEATURE_CLOSE_CALLBACK = 15, FEATURE_NETWORK_UPDATE_ORDER = 16 };
 enum { OPEN_READONLY = 1, AUTH_NONE = 0 };
 /* 9.0.0, whose protocol this is. */
 enum { LIBVIRT_VERSION = 9 * 1000000 };
@@ -68,7 +69,8 @@ static void supports_feature(Client *c, RpcCall *call, GVariant *args)
     g_variant_get(args, "(i)", &feature);
     if (feature == FEATURE_KEEPALIVE)
         rpc_start_keepalive(c->connection);
-    rpc_reply(call, g_variant_new("(i)", feature == FEATURE_KEEPALIVE || feature == FEATURE_EVENT_CALLBACK || feature == FEATURE_CLOSE_CALLBACK || feature == FEATURE_NETWORK_UPDATE_ORDER));
+    rpc_reply(call, g_variant_new("(i)", feature == FEATURE_FD_PASSING || feature == FEATURE_KEEPALIVE || feature == FEATURE_EVENT_CALLBACK || feature == FEATURE_CLOSE_CALLBACK ||
+                                             feature == FEATURE_NETWORK_UPDATE_ORDER));
 }
 
 static void get_type(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(s)", c->realm->in_memory ? "TEST" : "QEMU")); }

@@ -228,13 +228,32 @@ static void learn_terminals(GPtrArray *lines, JsonNode *chardevs)
     }
 }
 
+/* As an attribute and as an element, as libvirt writes it: virt-viewer looks for the element before it looks at the port. */
+static void learn_listen(Graphics *g, const char *host)
+{
+    if (!g->listen)
+        g->listen = g_strdup(host);
+    if (!g->listens)
+        g->listens = g_ptr_array_new_with_free_func(record_free);
+    if (g->listens->len == 0) {
+        Listen *l = record_new(&listen_record);
+        l->type = 1; /* address */
+        g_ptr_array_add(g->listens, l);
+    }
+    Listen *first = g->listens->pdata[0];
+    if (first->type == 1 && !first->address)
+        first->address = g_strdup(host);
+}
+
 static void learn_port(HvDomain *d, const Domain *def)
 {
     Graphics *g = def->devices->graphics && def->devices->graphics->len ? def->devices->graphics->pdata[0] : NULL;
     g_autoptr(JsonNode) vnc = NULL;
     if (!g || g->socket || !qmp_execute(d->qmp, "query-vnc", NULL, &vnc, NULL) || !JSON_NODE_HOLDS_OBJECT(vnc))
         return;
-    const char *port = qmp_text(json_node_get_object(vnc), "service", NULL);
+    const char *port = qmp_text(json_node_get_object(vnc), "service", NULL), *host = qmp_text(json_node_get_object(vnc), "host", NULL);
+    if (port && host)
+        learn_listen(g, host);
     if (port) {
         g_free(g->port);
         g->port = g_strdup(port);
