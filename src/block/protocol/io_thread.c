@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -14,9 +15,9 @@
 
 enum { ENTRIES = 256, POLL_MIN_NS = 4000, POLL_LOOKS = 32, RETRY_MS = 1 };
 /* A helper takes that many requests a time, and after one that the kernel did not answer at once, none for a while. */
-enum { HELP_REQUESTS = 4, HELP_ROUNDS = 4, HELP_PAUSE = 64 };
+enum { HELP_REQUESTS = 4, HELP_BYTES = 32768, HELP_ROUNDS = 4, HELP_PAUSE = 64 };
 /* A write into the host's page cache copies memory, until the kernel makes who writes too much wait. */
-enum { SLOW_WRITE_NS = 2000000, WRITE_PAUSE_NS = 500000000 };
+enum { SLOW_WRITE_NS = 2000000, WRITE_PAUSE_NS = 500000000, TOLD_WRITES = 8, TOLD_BYTES = 65536 };
 
 struct IoThread {
     char *name;
@@ -36,6 +37,7 @@ struct IoThread {
     bool has_ring;
     UringEntry entries[ENTRIES], *free[ENTRIES];
     unsigned available, n_writes;
+    uint64_t write_bytes; /* of them */
     BlkReq *write[ENTRIES];
     uint64_t next_write_ns; /* none before */
 };
@@ -161,23 +163,43 @@ bool io_thread_write(IoThread *t, BlkReq *r)
     if (!io_thread_is_self(t) || t->n_writes == ENTRIES || (t->next_write_ns && now_ns() < t->next_write_ns))
         return false;
     t->write[t->n_writes++] = r;
+    t->write_bytes += r->len;
     return true;
 }
 
+/* Of this thread, that others did not force on it. */
+static long sleeps(void)
+{
+    struct rusage u = { 0 };
+    getrusage(RUSAGE_THREAD, &u);
+    return u.ru_nvcsw;
+}
+
+/* Now and then devices tell their guest, which makes the next ones meanwhile; blk_done() may add some, too. */
 static bool write_out(IoThread *t)
 {
-    unsigned n = 0;
-    for (uint64_t before = now_ns(), after; n < t->n_writes; n++, before = after) { /* blk_done() may add some */
+    unsigned n = 0, untold = 0;
+    uint64_t bytes = 0;
+    long slept = t->n_writes ? sleeps() : 0;
+    for (uint64_t before = now_ns(); n < t->n_writes; before = now_ns()) {
+        bytes += t->write[n]->len;
+        untold++;
         blk_done(t->write[n], node_perform(t->write[n]->node, t->write[n]));
-        after = now_ns();
-        if (after - before <= SLOW_WRITE_NS)
-            continue;
-        t->next_write_ns = after + WRITE_PAUSE_NS;
-        for (n++; n < t->n_writes; n++)
-            root_work(t->write[n]);
-        break;
+        uint64_t after = now_ns();
+        if (after - before > SLOW_WRITE_NS && sleeps() != slept) {
+            t->next_write_ns = after + WRITE_PAUSE_NS;
+            for (n++; n < t->n_writes; n++)
+                root_work(t->write[n]);
+        } else {
+            n++;
+            if (untold < TOLD_WRITES && bytes < TOLD_BYTES)
+                continue;
+            run_posted(t);
+            untold = bytes = 0;
+            slept = sleeps();
+        }
     }
-    t->n_writes = 0;
+    t->n_writes = t->write_bytes = 0;
     return n;
 }
 
@@ -290,8 +312,10 @@ static bool do_little(IoThread *t)
 {
     for (unsigned n = 0; n < HELP_ROUNDS && atomic_load(&t->posted); n++) {
         run_posted(t);
-        if (waiting(t) > HELP_REQUESTS)
+        if (waiting(t) > HELP_REQUESTS || t->write_bytes > HELP_BYTES) {
+            atomic_store(&t->no_help, HELP_PAUSE);
             return false;
+        }
         answer(t);
     }
     if (t->available < ENTRIES)
