@@ -9,7 +9,7 @@
 
 #include "block/driver.h"
 
-enum { WORKERS = 16, QUICK_BYTES = 256 << 10 };
+enum { WORKERS = 16, QUICK_BYTES = 1 << 20 };
 
 struct BlkRoot {
     GThreadPool *pool;

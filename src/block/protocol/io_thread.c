@@ -312,7 +312,7 @@ static bool do_little(IoThread *t)
 {
     for (unsigned n = 0; n < HELP_ROUNDS && atomic_load(&t->posted); n++) {
         run_posted(t);
-        if (waiting(t) > HELP_REQUESTS || t->write_bytes > HELP_BYTES) {
+        if (waiting(t) > HELP_REQUESTS || (t->n_writes > 1 && t->write_bytes > HELP_BYTES)) {
             atomic_store(&t->no_help, HELP_PAUSE);
             return false;
         }
