@@ -123,8 +123,9 @@ bool stream_message(RpcConnection *c, const Header *h, const uint8_t *body, gsiz
             rpc_stream_finish(s, NULL);
         return true;
     default:
-        break; /* the client aborts */
+        break; /* the client aborts, and waits for an answer: virStreamAbort() of a blocking stream would never return */
     }
+    rpc_stream_fail(s, RPC_ERR_RPC, "stream aborted at client request");
     stream_close(s);
     return true;
 }
