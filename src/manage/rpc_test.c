@@ -298,7 +298,7 @@ static void test_stream(void)
     send_frame(s, RPC_PROGRAM_REMOTE, 201, 0, 6, 0, "Dou", g_variant_new("((ssi)msu)", "a", "", 1, NULL, 0));
     g_assert_true(next_frame(s, body, &serial, &status, &bytes) && status == 0);
     send_frame(s, RPC_PROGRAM_REMOTE, 201, 3, 6, 1, "", NULL); /* aborted: the client waits for an answer */
-    g_assert_true(next_frame(s, body, &serial, &status, &bytes) && serial == 6 && status == 1);
+    g_assert_true(next_frame(s, body, &serial, &status, &bytes) && serial == 6 && status == 0 && bytes == 0);
     g_assert_null(r->stream);
     rig_free(r);
 }

@@ -125,7 +125,8 @@ bool stream_message(RpcConnection *c, const Header *h, const uint8_t *body, gsiz
     default:
         break; /* the client aborts, and waits for an answer: virStreamAbort() of a blocking stream would never return */
     }
-    rpc_stream_fail(s, RPC_ERR_RPC, "stream aborted at client request");
+    if (!s->failed)
+        send_status(s, STATUS_OK, NULL, 0);
     stream_close(s);
     return true;
 }
