@@ -11,7 +11,7 @@ import guest
 import guest_disk
 import installer
 import managed
-import manager
+import tap
 
 DEBIAN_PYTHON = "/usr/bin/python3"  # whose modules Debian's packages are
 OS = ["--osinfo", "detect=off,require=off"]
@@ -63,6 +63,8 @@ class Session:
 
     def __init__(self, out, args):
         self.out = out
+        with open(out, "w", encoding="utf-8"):
+            pass
         self.process = subprocess.Popen(["script", "-qfc", " ".join(map("'{}'".format, args)), out], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def stop(self):
@@ -153,4 +155,4 @@ class Clients(managed.Managed):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    tap.main()
