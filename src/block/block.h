@@ -97,6 +97,9 @@ bool blk_finish(BlkNode *n, GError **err); /* closes it too, and fails if anythi
 void blk_info(BlkNode *n, BlkInfo *ret);
 void blk_submit(BlkNode *n, BlkReq *r); /* never sleeps */
 void blk_drain(BlkNode *n);             /* returns when no request is under way */
+/* The same, and requests wait until blk_let_go(), those of who holds it as well; overlays and jobs may be put to it meanwhile. */
+void blk_hold(BlkNode *root);
+void blk_let_go(BlkNode *root);
 
 /* What came by blk_submit() since the image was opened; of BlkOp. */
 enum { BLK_OPS = BLK_DISCARD + 1 };

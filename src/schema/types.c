@@ -95,7 +95,7 @@ const QapiType qapi_types[] = {
     OBJECT("BlockdevCacheInfo", "writeback: bool, direct: bool, no-flush: bool"),
     OBJECT("BlockDeviceInfo", "file: str, ?node-name: str, ro: bool, drv: str, ?backing_file: str, backing_file_depth: int, encrypted: bool, "
                               "detect_zeroes: BlockdevDetectZeroesOptions, bps: int, bps_rd: int, bps_wr: int, iops: int, iops_rd: int, iops_wr: int, "
-                              "image: ImageInfo, cache: BlockdevCacheInfo, write_threshold: int"),
+                              "image: ImageInfo, cache: BlockdevCacheInfo, write_threshold: int, ?dirty-bitmaps: [BlockDirtyInfo]"),
     OBJECT("BlockInfo", "device: str, ?qdev: str, type: str, removable: bool, locked: bool, ?inserted: BlockDeviceInfo, ?tray_open: bool, "
                         "?io-status: BlockDeviceIoStatus"),
 
@@ -107,11 +107,27 @@ const QapiType qapi_types[] = {
                                "account_invalid: bool, account_failed: bool, timed_stats: [any]"),
     OBJECT("BlockStats", "?device: str, ?qdev: str, ?node-name: str, stats: BlockDeviceStats"),
     OPEN("BlockdevCreateOptions", "driver: str"),
-    ENUM("MirrorSyncMode", "top full none"),
+    ENUM("MirrorSyncMode", "top full none incremental bitmap"),
+    ENUM("BitmapSyncMode", "on-success never always"),
+    OBJECT("BlockdevBackup", "?job-id: str, device: str, target: str, sync: MirrorSyncMode, ?bitmap: str, ?bitmap-mode: BitmapSyncMode, ?speed: int, ?auto-finalize: bool, "
+                             "?auto-dismiss: bool"),
+    OBJECT("BlockDirtyBitmap", "node: str, name: str"),
+    OBJECT("BlockDirtyBitmapAdd", "node: str, name: str, ?granularity: int, ?persistent: bool, ?disabled: bool"),
+    ALTERNATE("BlockDirtyBitmapOrStr", "str BlockDirtyBitmap"),
+    OBJECT("BlockDirtyBitmapMerge", "node: str, target: str, bitmaps: [BlockDirtyBitmapOrStr]"),
+    OBJECT("BlockDirtyInfo", "?name: str, count: int, granularity: int, recording: bool, busy: bool, persistent: bool, ?inconsistent: bool"),
+    OBJECT("BlockDirtyBitmapWrapper", "data: BlockDirtyBitmap"),
+    OBJECT("BlockDirtyBitmapAddWrapper", "data: BlockDirtyBitmapAdd"),
+    OBJECT("BlockDirtyBitmapMergeWrapper", "data: BlockDirtyBitmapMerge"),
+    OBJECT("BlockdevBackupWrapper", "data: BlockdevBackup"),
     OBJECT("BlockdevSnapshot", "node: str, overlay: str"),
     OBJECT("BlockdevSnapshotWrapper", "data: BlockdevSnapshot"),
-    ENUM("TransactionActionKind", "blockdev-snapshot"),
-    UNION("TransactionAction", "type: TransactionActionKind", "type", "blockdev-snapshot: BlockdevSnapshotWrapper"),
+    ENUM("TransactionActionKind", "blockdev-snapshot blockdev-backup block-dirty-bitmap-add block-dirty-bitmap-remove block-dirty-bitmap-clear block-dirty-bitmap-enable "
+                                  "block-dirty-bitmap-disable block-dirty-bitmap-merge"),
+    UNION("TransactionAction", "type: TransactionActionKind", "type",
+          "blockdev-snapshot: BlockdevSnapshotWrapper, blockdev-backup: BlockdevBackupWrapper, block-dirty-bitmap-add: BlockDirtyBitmapAddWrapper, "
+          "block-dirty-bitmap-remove: BlockDirtyBitmapWrapper, block-dirty-bitmap-clear: BlockDirtyBitmapWrapper, block-dirty-bitmap-enable: BlockDirtyBitmapWrapper, "
+          "block-dirty-bitmap-disable: BlockDirtyBitmapWrapper, block-dirty-bitmap-merge: BlockDirtyBitmapMergeWrapper"),
     OBJECT("JobInfo", "id: str, type: JobType, status: JobStatus, current-progress: int, total-progress: int, ?error: str"),
     OBJECT("BlockJobInfo", "type: JobType, device: str, len: int, offset: int, busy: bool, paused: bool, speed: int, io-status: BlockDeviceIoStatus, ready: bool, "
                            "status: JobStatus, auto-finalize: bool, auto-dismiss: bool, ?error: str"),

@@ -41,6 +41,7 @@ static void job_forget(VmJob *j)
     g_ptr_array_remove(j->vm->jobs, j);
     g_free(j->id);
     g_free(j->drive);
+    g_free(j->target_drive);
     g_free(j->error);
     g_free(j);
 }
@@ -98,11 +99,19 @@ void vm_job_conclude(VmJob *j, const char *error)
         job_forget(j);
 }
 
+/* Ends its work; then the target is no longer its own. */
+static bool finish(VmJob *j, GError **err)
+{
+    bool ok = blk_job_finish(g_steal_pointer(&j->job), err);
+    if (j->target)
+        vm_give_drive(j->vm, j->target_drive, g_steal_pointer(&j->target));
+    return ok;
+}
+
 void vm_job_finalize(VmJob *j)
 {
     g_autoptr(GError) err = NULL;
-    BlkJob *job = g_steal_pointer(&j->job);
-    j->cancelled = !blk_job_finish(job, &err) && j->cancelled;
+    j->cancelled = !finish(j, &err) && j->cancelled;
     vm_job_conclude(j, err ? err->message : NULL);
 }
 
@@ -185,7 +194,7 @@ void vm_end_jobs(Vm *vm)
         g_autoptr(GError) err = NULL;
         if (j->job) {
             blk_job_cancel(j->job);
-            blk_job_finish(g_steal_pointer(&j->job), &err);
+            finish(j, &err);
         }
         job_forget(j);
     }

@@ -80,11 +80,9 @@ bool blk_put_overlay(BlkNode *root, BlkNode *overlay, GError **err)
     if (top->size != root->size)
         return error_set(err, ERR_INVALID, "the overlay '%s' has %" G_GUINT64_FORMAT " bytes, but '%s' has %" G_GUINT64_FORMAT, top->filename, top->size,
                          root->filename, root->size);
-    if (!blk_flush(root, err))
-        return false;
     root_drain_begin(root);
     BlkNode *above = overlay->file, *below = is_limited(root) ? root->file->file : root->file;
-    if (!below->read_only && !blk_set_read_only(below, true, err)) { /* past the root, whose gate is closed */
+    if (!blk_flush(below, err) || (!below->read_only && !blk_set_read_only(below, true, err))) { /* past the root, whose gate is closed */
         root_drain_end(root);
         return false;
     }

@@ -202,3 +202,6 @@ BlkNode *node_root(BlkNode *top)
     n->root->pool = g_thread_pool_new(work, n, WORKERS, FALSE, NULL);
     return n;
 }
+
+void blk_hold(BlkNode *root) { root_drain_begin(root); }
+void blk_let_go(BlkNode *root) { root_drain_end(root); }

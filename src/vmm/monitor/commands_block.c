@@ -31,6 +31,26 @@ static JsonObject *image_info(BlkNode *n, const BlkInfo *info)
 
 static unsigned depth_of(BlkNode *n) { return blk_backing(n) ? 1 + depth_of(blk_backing(n)) : 0; }
 
+static JsonArray *bitmaps_info(BlkNode *n)
+{
+    JsonArray *list = json_array_new();
+    for (BlkBitmap *b = NULL; (b = blk_bitmap_next(n, b));) {
+        BlkBitmapInfo info;
+        JsonObject *o = json_object_new();
+        blk_bitmap_info(b, &info);
+        json_object_set_string_member(o, "name", info.name);
+        json_object_set_int_member(o, "count", info.dirty_bytes);
+        json_object_set_int_member(o, "granularity", info.granularity);
+        json_object_set_boolean_member(o, "recording", info.enabled);
+        json_object_set_boolean_member(o, "busy", info.busy);
+        json_object_set_boolean_member(o, "persistent", info.persistent);
+        if (info.inconsistent)
+            json_object_set_boolean_member(o, "inconsistent", TRUE);
+        json_array_add_object_element(list, o);
+    }
+    return list;
+}
+
 /* BlockDeviceInfo; name: where the node has none of its own. */
 static JsonObject *node_info(BlkNode *n, const char *name)
 {
@@ -57,6 +77,8 @@ static JsonObject *node_info(BlkNode *n, const char *name)
     json_object_set_boolean_member(cache, "no-flush", FALSE);
     json_object_set_object_member(o, "cache", cache);
     json_object_set_int_member(o, "write_threshold", 0);
+    if (blk_bitmap_next(n, NULL))
+        json_object_set_array_member(o, "dirty-bitmaps", bitmaps_info(n));
     return o;
 }
 

@@ -1,4 +1,4 @@
-/* commands_job.c - work on images in the background: commit, stream, mirror, overlays, new images. */
+/* commands_job.c - work on images in the background: commit, stream, mirror, backup, overlays, new images. */
 #include <string.h>
 
 #include "vmm/jobs.h"
@@ -76,19 +76,63 @@ static BlkNode *take_target(MonitorCall *call, GError **err)
     return vm_take_drive(call->vm, drive, err);
 }
 
-static BlkSync sync_of(const char *word) { return g_str_equal(word, "top") ? BLK_SYNC_TOP : g_str_equal(word, "none") ? BLK_SYNC_NONE : BLK_SYNC_FULL; }
+/* MirrorSyncMode; incremental is the old word for bitmap. */
+static BlkSync sync_of(const char *word)
+{
+    static const struct { const char *word; BlkSync sync; } modes[] = {
+        { "top", BLK_SYNC_TOP }, { "none", BLK_SYNC_NONE }, { "bitmap", BLK_SYNC_BITMAP }, { "incremental", BLK_SYNC_BITMAP },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++)
+        if (g_str_equal(word, modes[i].word))
+            return modes[i].sync;
+    return BLK_SYNC_FULL;
+}
 
 static bool blockdev_mirror(MonitorCall *call, GError **err)
 {
     NodePlace at;
     VmJobOptions o = options_of(call);
+    BlkSync sync = sync_of(arg_text(call, "sync"));
     if (!find_drive(call, &at, err))
         return false;
+    if (sync == BLK_SYNC_BITMAP)
+        return error_set(err, ERR_UNSUPPORTED, "Sync mode '%s' not supported by blockdev-mirror: it takes full, top and none", arg_text(call, "sync"));
     BlkNode *target = take_target(call, err);
     VmJob *j = target ? vm_job_new(call->vm, "mirror", at.drive, &o, err) : NULL;
     if (target && !j)
         blk_close(target);
-    return j && vm_job_started(j, blk_job_mirror(at.root, target, sync_of(arg_text(call, "sync")), &o.block, err));
+    return j && vm_job_started(j, blk_job_mirror(at.root, target, sync, &o.block, err));
+}
+
+/* *ret stays NULL where none is asked for. */
+static bool backup_bitmap(MonitorCall *call, const NodePlace *at, BlkBitmap **ret, GError **err)
+{
+    const char *name = arg_text(call, "bitmap"), *mode = arg_text(call, "bitmap-mode");
+    if (mode && !g_str_equal(mode, "on-success"))
+        return error_set(err, ERR_UNSUPPORTED, "Bitmap sync mode '%s' is not supported: a bitmap is clean where the backup has succeeded (on-success)", mode);
+    return !name || (*ret = blk_bitmap_find(at->node, name)) ||
+           error_set(err, ERR_NOT_FOUND, "Dirty bitmap '%s' not found: query-block lists those of '%s'", name, arg_text(call, "device"));
+}
+
+/* The target is the job's until that has ended, and then a drive again. */
+static bool blockdev_backup(MonitorCall *call, GError **err)
+{
+    NodePlace at;
+    VmJobOptions o = options_of(call);
+    g_autofree char *target_drive = NULL;
+    BlkBitmap *bitmap = NULL;
+    if (!find_drive(call, &at, err) || !backup_bitmap(call, &at, &bitmap, err) || !(target_drive = vm_node_drive(call->vm, arg_text(call, "target"), err)))
+        return false;
+    BlkNode *target = take_target(call, err);
+    VmJob *j = target ? vm_job_new(call->vm, "backup", at.drive, &o, err) : NULL;
+    if (j && vm_job_started(j, blk_job_backup(at.root, target, sync_of(arg_text(call, "sync")), bitmap, &o.block, err))) {
+        j->target = target;
+        j->target_drive = g_steal_pointer(&target_drive);
+        return true;
+    }
+    if (target)
+        vm_give_drive(call->vm, target_drive, target);
+    return false;
 }
 
 /* ---- overlays */
@@ -114,26 +158,6 @@ static bool snapshot(Vm *vm, const char *node, const char *overlay, GError **err
 }
 
 static bool blockdev_snapshot(MonitorCall *call, GError **err) { return snapshot(call->vm, arg_text(call, "node"), arg_text(call, "overlay"), err); }
-
-static bool act(Vm *vm, JsonObject *action, GError **err)
-{
-    JsonObject *data = json_object_get_object_member(action, "data");
-    return snapshot(vm, json_object_get_string_member(data, "node"), json_object_get_string_member(data, "overlay"), err);
-}
-
-/* Each action stands by itself once it is done: what was done before one that fails is told. */
-static bool transaction(MonitorCall *call, GError **err)
-{
-    JsonArray *actions = json_object_get_array_member(call->args, "actions");
-    for (unsigned i = 0; i < json_array_get_length(actions); i++) {
-        if (act(call->vm, json_array_get_object_element(actions, i), err))
-            continue;
-        if (i)
-            g_prefix_error(err, "the %u actions before it are done and stay so: ", i);
-        return false;
-    }
-    return true;
-}
 
 /* ---- new images */
 
@@ -318,8 +342,8 @@ const MonitorCommand job_commands[] = {
       .doc = "copy what comes from backing files into the image", .run = block_stream },
     { "blockdev-mirror", NULL, "?job-id: str, device: str, target: str, sync: MirrorSyncMode, ?speed: int, ?auto-finalize: bool, ?auto-dismiss: bool",
       .doc = "copy a disk to another image, and go on with that one", .run = blockdev_mirror },
+    { "blockdev-backup", NULL, "BlockdevBackup", .doc = "copy a disk as it is now, or what changed in it, to another image", .run = blockdev_backup },
     { "blockdev-snapshot", NULL, "node: str, overlay: str", .doc = "put an empty image above another: writes go there", .run = blockdev_snapshot },
-    { "transaction", NULL, "actions: [TransactionAction]", .doc = "several of these, one after the other", .run = transaction },
     { "blockdev-create", NULL, "job-id: str, options: BlockdevCreateOptions", .doc = "make a new image", .run = blockdev_create },
     { "query-jobs", "info jobs", .ret = "[JobInfo]", .doc = "jobs and how far they are", .run = query_jobs },
     { "query-block-jobs", "info block-jobs", .ret = "[BlockJobInfo]", .doc = "jobs on disk images", .run = query_block_jobs },
