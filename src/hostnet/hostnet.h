@@ -64,9 +64,10 @@ typedef struct HostNetStats {
 } HostNetStats;
 void hostnet_stats(const HostNet *h, HostNetStats *ret);
 
-/* ---- vCPUs in the place of its thread (machine/help.h), where the backend can do that */
-/* lends(): will the calling thread call hostnet_stand_in() soon?  Before a card is attached. */
-void hostnet_set_lenders(HostNet *h, bool (*lends)(void *opaque), void *opaque);
+/* ---- vCPUs in the place of its thread (machine/help.h) */
+/* lends(): will the calling thread call hostnet_stand_in() soon?  Before a card is attached.  false: the backend is one whose thread
+ * nobody may stand in for, and the three below are not for it. */
+bool hostnet_set_lenders(HostNet *h, bool (*lends)(void *opaque), void *opaque);
 void hostnet_stand_in(void *hostnet);
 void hostnet_watch(void *hostnet, bool on);
 bool hostnet_look(void *hostnet);

@@ -205,6 +205,15 @@ static void test_refused(void)
     }
 }
 
+/* Vm calls hostnet_stand_in() only where this is true: a backend that cannot be stood in for has no functions for it. */
+static void test_no_lenders(void)
+{
+    Card c;
+    HostNet *h = open_with(&c, "socket,id=n,udp=127.0.0.1:9,localaddr=127.0.0.1:0");
+    g_assert_false(hostnet_set_lenders(h, NULL, NULL));
+    close_with(&c);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -214,5 +223,6 @@ int main(int argc, char **argv)
     g_test_add_func("/hostnet/peer/reconnect", test_reconnect);
     g_test_add_func("/hostnet/peer/carrier", test_carrier);
     g_test_add_func("/hostnet/peer/refused", test_refused);
+    g_test_add_func("/hostnet/peer/no-lenders", test_no_lenders);
     return g_test_run();
 }

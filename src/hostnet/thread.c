@@ -120,12 +120,13 @@ void hostnet_free_thread(HostNet *h)
 
 /* ---- in its place */
 
-void hostnet_set_lenders(HostNet *h, bool (*lends)(void *opaque), void *opaque)
+bool hostnet_set_lenders(HostNet *h, bool (*lends)(void *opaque), void *opaque)
 {
     if (!h->backend->look)
-        return;
+        return false;
     h->lends = lends;
     h->lender = opaque;
+    return true;
 }
 
 static bool paused(_Atomic unsigned *left)

@@ -45,7 +45,7 @@ static void card_open(Card *c)
     g_mutex_init(&c->lock);
     c->host = hostnet_open("user,id=n,ipv6=off", &err);
     g_assert_no_error(err);
-    hostnet_set_lenders(c->host, lends, c);
+    g_assert_true(hostnet_set_lenders(c->host, lends, c));
     hostnet_attach(c->host, &card_ops, c);
 }
 

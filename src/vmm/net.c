@@ -31,8 +31,8 @@ bool vm_add_net(Vm *vm, const char *spec, GError **err)
         return false;
     }
     g_ptr_array_add(vm->nets, h);
-    hostnet_set_lenders(h, on_vcpu, vm->machine);
-    machine_add_helper(vm->machine, &(VcpuHelper){ hostnet_stand_in, hostnet_watch, hostnet_look, h });
+    if (hostnet_set_lenders(h, on_vcpu, vm->machine))
+        machine_add_helper(vm->machine, &(VcpuHelper){ hostnet_stand_in, hostnet_watch, hostnet_look, h });
     machine_add_backend(vm->machine, BACKEND_NETDEV, hostnet_id(h), h);
     return true;
 }
