@@ -50,9 +50,9 @@ class Guest:
             self.process.stdin.close()
 
     def _read(self, seconds):
-        """False at the end of output."""
-        if not select.select([self.fd], [], [], max(seconds, 0))[0]:
-            return True
+        """False at the end of output.  A terminal does not say that its user is gone while we hold the other end too."""
+        if not select.select([self.fd], [], [], min(max(seconds, 0), 1))[0]:
+            return self.slave is None or self.process.poll() is None
         try:
             data = os.read(self.fd, 65536)
         except OSError:  # a terminal whose last user is gone
