@@ -7,7 +7,8 @@
 time.  NAME: only test programs whose path has that word.  The last line is "N passed, N failed, N skipped".
 
 A program that fails runs once more, alone, when the others are through: guests, viewers and daemons of others share this
-host.  What passes only then is counted, and named in a line "UNSTABLE": somebody has to look at it.
+host.  What passes only then is counted, and named in a line "UNSTABLE": somebody has to look at it.  One that is still at work
+after LIMIT seconds is ended: the gate has to say which it was.
 """
 import argparse
 import concurrent.futures
@@ -15,11 +16,14 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
+LIMIT, LIMIT_LONG = 900, 4 * 3600  # seconds; the slowest takes about 200 of the first on two idle cores
 
 
 class Count:
@@ -72,17 +76,26 @@ def run_unit(build, words, count):
             count.add_tap(f"{os.path.basename(build)}/{test['name']}", test.get("stdout", ""), test["result"] in ("OK", "SKIP"))
 
 
-def run_program(path, env):
+def run_program(path, env, limit):
+    """(path, what it said, whether it ended well, seconds).  Its output goes to a file: what it has started may hold a pipe open."""
     start = time.monotonic()
-    result = subprocess.run([sys.executable, path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            errors="replace", env=env, check=False)
-    return path, result, time.monotonic() - start
+    with tempfile.TemporaryFile("w+", errors="replace") as out:
+        with subprocess.Popen([sys.executable, path], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env,
+                              start_new_session=True) as process:
+            try:
+                well = process.wait(limit) == 0
+            except subprocess.TimeoutExpired:
+                well = False
+                os.killpg(process.pid, signal.SIGKILL)
+                out.write(f"ended here: it was still at work after {limit} s\n")
+        out.seek(0)
+        return path, out.read(), well, time.monotonic() - start
 
 
-def count_program(path, result, seconds):
+def count_program(path, text, well, seconds):
     name, count = os.path.relpath(path, TESTS), Count()
-    print(f"---- {name} ({seconds:.0f} s)\n{result.stdout}", end="", flush=True)
-    count.add_tap(name, result.stdout, result.returncode == 0)
+    print(f"---- {name} ({seconds:.0f} s)\n{text}", end="", flush=True)
+    count.add_tap(name, text, well)
     return count
 
 
@@ -92,16 +105,17 @@ def run_programs(build, long, words, count):
     paths = sorted(glob.glob(os.path.join(TESTS, "*/test_*.py")))
     if words:
         paths = [path for path in paths if any(word in path for word in words)]
+    limit = LIMIT_LONG if long else LIMIT
     again = []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for path, result, seconds in pool.map(lambda path: run_program(path, env), paths):
-            once = count_program(path, result, seconds)
+        for ran in pool.map(lambda path: run_program(path, env, limit), paths):
+            once = count_program(*ran)
             if once.failed:
-                again.append((path, once))
+                again.append((ran[0], once))
             else:
                 count.add(once)
     for path, once in again:
-        twice = count_program(*run_program(path, env))
+        twice = count_program(*run_program(path, env, limit))
         count.add(twice)
         if not twice.failed:
             count.unstable += once.bad
