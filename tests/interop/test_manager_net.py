@@ -111,6 +111,9 @@ class Networks(unittest.TestCase):
             vm.send("nslookup outside 192.168.77.1 | tail -n 3; wget -q -O - http://10.99.0.2:8000/page; echo; echo fetc''hed\r")
             vm.expect(r"10\.99\.0\.2[\s\S]*from outside[\s\S]*fetched", 60)
             self.assertIn("192.168.77.10/24", self.virsh("net-dhcp-leases", "nat"))
+            self.assertRegex(self.virsh("domifaddr", "web"), r"vnet0 +52:54:00:aa:bb:01 +ipv4 +192\.168\.77\.10/24")
+            self.assertRegex(self.virsh("domifaddr", "web", "--source", "arp"), r"vnet0 +52:54:00:aa:bb:01 +ipv4 +192\.168\.77\.10/0")
+            self.assertRegex(self.virsh("domstats", "web", "--interface"), r"net\.count=1\s+net\.0\.name=vnet0\s+net\.0\.rx\.bytes=[1-9]\d*\s+net\.0\.rx\.pkts=[1-9]")
             vm.send("(echo from-the-guest | nc -l -p 7) & until grep -q ':0007 .* 0A ' /proc/net/tcp*; do sleep 0.1; done; echo liste''ning\r")
             vm.expect("listening", 60)
             fetched = self.in_namespace(self.outside, sys.executable, "-c",

@@ -12,6 +12,8 @@ char *disk_job_id(HvJobType type, const char *target, const Layer *top, const La
 bool disk_job_wait(Task *t, const char *target, bool ready, GError **err); /* until it is ready, or has ended; on a worker */
 Layer *disk_chain(const Disk *disk); /* a copy that begins with its own image; NULL: there is none */
 Layer *layer_named(Layer *chain, const char *path);
+/* handlers_disk.c: what a disk has done and how large it is; on a worker. */
+bool disk_figures(Task *t, const Disk *disk, HvDiskStats *ret, GError **err);
 /* disk.c */
 void disk_failed(ManagedDomain *d, const char *node, int action);
 Disk *disk_find(const Domain *d, const char *target_or_path); /* NULL: none */

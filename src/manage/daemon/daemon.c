@@ -24,6 +24,8 @@ static const Handler *const tables[] = {
     volume_handlers,
     network_handlers,
     event_handlers,
+    stats_handlers,
+    card_handlers,
     nodedev_handlers,
 };
 

@@ -87,6 +87,8 @@ extern const Handler
     volume_handlers[],
     network_handlers[],
     event_handlers[],
+    stats_handlers[],
+    card_handlers[],
     nodedev_handlers[];
 
 /* ---- realms and domains */
@@ -121,6 +123,10 @@ enum { AFFECT_LIVE = 1, AFFECT_CONFIG = 2 };
 unsigned domain_affected(const ManagedDomain *d, unsigned flags);
 /* Its event is the caller's. */
 void domain_set_state(ManagedDomain *d, DomainState state, int reason);
+
+/* virConnectListAllDomainsFlags; sorted by name; the array is the caller's, its elements are not. */
+GPtrArray *domains_listed(const Realm *r, unsigned flags);
+static inline uint64_t domain_vcpus(const Domain *d) { return d->current_vcpus != RECORD_NONE ? d->current_vcpus : d->vcpus; }
 
 /* ---- verbs that take time; each answers the call (which may be NULL) */
 void domain_start(ManagedDomain *d, bool paused, RpcCall *call, bool with_handle);

@@ -1,4 +1,4 @@
-/* handlers_disk.c - figures, size and limits of disks; figures of network cards. */
+/* handlers_disk.c - figures, size and limits of disks. */
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -140,20 +140,24 @@ static bool ask_image(Task *t, const Disk *disk, HvDiskStats *ret, GError **err)
     return true;
 }
 
-static bool info_run(Task *t, GError **err)
+bool disk_figures(Task *t, const Disk *disk, HvDiskStats *ret, GError **err)
 {
-    DiskTask *k = t->data;
-    const Disk *disk = k->disks->pdata[0];
     struct stat s;
     bool running = t->hv && t->driver->disk_stats;
-    if (!(running ? t->driver->disk_stats(t->hv, disk, &k->stats, err) : t->domain->realm->in_memory || ask_image(t, disk, &k->stats, err)))
+    if (!(running ? t->driver->disk_stats(t->hv, disk, ret, err) : t->domain->realm->in_memory || ask_image(t, disk, ret, err)))
         return false;
     const char *path = image_path(disk);
     if (path && !t->domain->realm->in_memory && !stat(path, &s))
-        k->stats.physical = S_ISBLK(s.st_mode) ? k->stats.capacity : (uint64_t)s.st_size;
-    else if (!running || k->stats.physical == RECORD_NONE)
-        k->stats.physical = k->stats.capacity;
+        ret->physical = S_ISBLK(s.st_mode) ? ret->capacity : (uint64_t)s.st_size;
+    else if (!running || ret->physical == RECORD_NONE)
+        ret->physical = ret->capacity;
     return true;
+}
+
+static bool info_run(Task *t, GError **err)
+{
+    DiskTask *k = t->data;
+    return disk_figures(t, k->disks->pdata[0], &k->stats, err);
 }
 
 static bool info_done(Task *t, GError **err)
@@ -364,46 +368,6 @@ static void get_io_tune(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(a(sv)i)", &b, n));
 }
 
-/* ---- network cards: the host's end counts, from the other side */
-static gint64 counted(const char *device, const char *what)
-{
-    g_autofree char *path = g_strdup_printf("/sys/class/net/%s/statistics/%s", device, what), *text = NULL;
-    return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoll(text, NULL, 10) : -1;
-}
-
-static const Interface *card_of(const Domain *d, const char *name)
-{
-    const GPtrArray *list = d->devices->interfaces;
-    for (guint i = 0; list && i < list->len; i++) {
-        const Interface *card = list->pdata[i];
-        if (!g_strcmp0(card->target, name) || (card->mac && !g_ascii_strcasecmp(card->mac, name)))
-            return card;
-    }
-    return NULL;
-}
-
-static void interface_stats(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *name;
-    ManagedDomain *d = domain_of_call(c, call, args);
-    if (!d)
-        return;
-    g_variant_get_child(args, 1, "&s", &name);
-    const Interface *card = d->live ? card_of(d->live, name) : NULL;
-    if (!d->live || !domain_active(d))
-        rpc_fail(call, RPC_ERR_OPERATION_INVALID, "domain '%s' is not running", d->name);
-    else if (!card)
-        rpc_fail(call, RPC_ERR_INVALID_ARG, "domain '%s' has no card '%s': domiflist shows them", d->name, name);
-    else if (d->realm->in_memory)
-        rpc_reply(call, g_variant_new("(xxxxxxxx)", (gint64)0, (gint64)0, (gint64)0, (gint64)0, (gint64)0, (gint64)0, (gint64)0, (gint64)0));
-    else if (!card->target)
-        rpc_fail(call, RPC_ERR_OPERATION_UNSUPPORTED, "card '%s' of type '%s' has no end on the host that counts", card->mac, record_word(card, "type"));
-    else
-        rpc_reply(call, g_variant_new("(xxxxxxxx)", counted(card->target, "tx_bytes"), counted(card->target, "tx_packets"), counted(card->target, "tx_errors"),
-                                      counted(card->target, "tx_dropped"), counted(card->target, "rx_bytes"), counted(card->target, "rx_packets"),
-                                      counted(card->target, "rx_errors"), counted(card->target, "rx_dropped")));
-}
-
 const Handler disk_handlers[] = {
     { "DOMAIN_BLOCK_STATS", block_stats },
     { "DOMAIN_BLOCK_STATS_FLAGS", block_stats_flags },
@@ -411,6 +375,5 @@ const Handler disk_handlers[] = {
     { "DOMAIN_BLOCK_RESIZE", block_resize },
     { "DOMAIN_SET_BLOCK_IO_TUNE", set_io_tune },
     { "DOMAIN_GET_BLOCK_IO_TUNE", get_io_tune },
-    { "DOMAIN_INTERFACE_STATS", interface_stats },
     { NULL },
 };

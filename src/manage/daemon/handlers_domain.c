@@ -10,9 +10,7 @@ enum {
     LIST_MANAGEDSAVE = 256, LIST_NO_MANAGEDSAVE = 512, LIST_AUTOSTART = 1024, LIST_NO_AUTOSTART = 2048, LIST_HAS_SNAPSHOT = 4096, LIST_NO_SNAPSHOT = 8192,
     LIST_HAS_CHECKPOINT = 16384, LIST_NO_CHECKPOINT = 32768,
 };
-enum { XML_SECURE = 1, XML_INACTIVE = 2, DOMAIN_NO_VCPU_LIVE = -1 };
-/* virDomainMemoryStatTags */
-enum { MEMORY_ACTUAL_BALLOON = 6, MEMORY_RSS = 7 };
+enum { XML_SECURE = 1, XML_INACTIVE = 2 };
 
 static unsigned list_bits(const ManagedDomain *d)
 {
@@ -37,8 +35,7 @@ static bool is_listed(const ManagedDomain *d, unsigned flags)
 
 static int by_name(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedDomain *const *)a)->name, (*(ManagedDomain *const *)b)->name); }
 
-/* Sorted by name; the array is the caller's, its elements are not. */
-static GPtrArray *listed(const Realm *r, unsigned flags)
+GPtrArray *domains_listed(const Realm *r, unsigned flags)
 {
     GPtrArray *list = g_ptr_array_new();
     GHashTableIter i;
@@ -56,7 +53,7 @@ static void list_all(Client *c, RpcCall *call, GVariant *args)
     int wanted;
     guint flags;
     g_variant_get(args, "(iu)", &wanted, &flags);
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
+    g_autoptr(GPtrArray) list = domains_listed(c->realm, flags);
     GVariantBuilder b;
     g_variant_builder_init(&b, G_VARIANT_TYPE("a(ssi)"));
     for (guint i = 0; wanted && i < list->len; i++)
@@ -68,7 +65,7 @@ static void list_ids(Client *c, RpcCall *call, GVariant *args)
 {
     int most;
     g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = listed(c->realm, LIST_ACTIVE);
+    g_autoptr(GPtrArray) list = domains_listed(c->realm, LIST_ACTIVE);
     GVariantBuilder b;
     g_variant_builder_init(&b, G_VARIANT_TYPE("ai"));
     for (guint i = 0; i < list->len && (int)i < most; i++)
@@ -80,7 +77,7 @@ static void list_defined(Client *c, RpcCall *call, GVariant *args)
 {
     int most;
     g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = listed(c->realm, LIST_INACTIVE);
+    g_autoptr(GPtrArray) list = domains_listed(c->realm, LIST_INACTIVE);
     GVariantBuilder b;
     g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
     for (guint i = 0; i < list->len && (int)i < most; i++)
@@ -90,7 +87,7 @@ static void list_defined(Client *c, RpcCall *call, GVariant *args)
 
 static void count(Client *c, RpcCall *call, unsigned flags)
 {
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
+    g_autoptr(GPtrArray) list = domains_listed(c->realm, flags);
     rpc_reply(call, g_variant_new("(i)", (int)list->len));
 }
 
@@ -143,8 +140,6 @@ static void get_xml(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(s)", xml));
 }
 
-static uint64_t vcpus_now(const Domain *d) { return d->current_vcpus != RECORD_NONE ? d->current_vcpus : d->vcpus; }
-
 static uint64_t cpu_time(const ManagedDomain *d)
 {
     HvStats s = { .cpu_ns = 0 };
@@ -159,7 +154,7 @@ static void get_info(Client *c, RpcCall *call, GVariant *args)
     if (!d)
         return;
     const Domain *of = domain_now(d);
-    rpc_reply(call, g_variant_new("(uttut)", d->state, (guint64)of->memory / 1024, (guint64)of->current_memory / 1024, (guint)vcpus_now(of), cpu_time(d)));
+    rpc_reply(call, g_variant_new("(uttut)", d->state, (guint64)of->memory / 1024, (guint64)of->current_memory / 1024, (guint)domain_vcpus(of), cpu_time(d)));
 }
 
 static void get_state(Client *c, RpcCall *call, GVariant *args)
@@ -216,28 +211,7 @@ static void get_vcpus_flags(Client *c, RpcCall *call, GVariant *args)
     if (!of)
         rpc_fail(call, RPC_ERR_OPERATION_INVALID, (flags & AFFECT_CONFIG) ? "domain '%s' is transient: it has no definition" : "domain '%s' is not running", d->name);
     else
-        rpc_reply(call, g_variant_new("(i)", (int)(flags & 4 ? of->vcpus : vcpus_now(of))));
-}
-
-static void get_vcpus(Client *c, RpcCall *call, GVariant *args)
-{
-    int most, map_bytes;
-    ManagedDomain *d = domain_of_call(c, call, args);
-    if (!d)
-        return;
-    g_variant_get(args, "(@(ssi)ii)", NULL, &most, &map_bytes);
-    if (!d->live || most < 0 || most > 4096 || map_bytes < 0 || map_bytes > 1024) {
-        rpc_fail(call, RPC_ERR_OPERATION_INVALID, "domain '%s' is not running", d->name);
-        return;
-    }
-    int n = MIN((uint64_t)most, vcpus_now(d->live));
-    g_autofree guint8 *maps = g_malloc((gsize)n * map_bytes + 1);
-    memset(maps, 0xff, (gsize)n * map_bytes);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(uiti)"));
-    for (int i = 0; i < n; i++)
-        g_variant_builder_add(&b, "(uiti)", i, 1, (guint64)cpu_time(d) / n, DOMAIN_NO_VCPU_LIVE);
-    rpc_reply(call, g_variant_new("(a(uiti)@ay)", &b, g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, maps, (gsize)n * map_bytes, 1)));
+        rpc_reply(call, g_variant_new("(i)", (int)(flags & 4 ? of->vcpus : domain_vcpus(of))));
 }
 
 static void get_security_label(Client *c, RpcCall *call, GVariant *args)
@@ -264,83 +238,10 @@ static void get_control_info(Client *c, RpcCall *call, GVariant *args)
         rpc_reply(call, g_variant_new("(uut)", job ? 1 : 0, 0, job ? (guint64)(g_get_monotonic_time() - job->started_us) / 1000 : (guint64)0));
 }
 
-static void memory_stats(Client *c, RpcCall *call, GVariant *args)
-{
-    HvStats s = { RECORD_NONE, RECORD_NONE, RECORD_NONE };
-    ManagedDomain *d = domain_of_call(c, call, args);
-    if (!d)
-        return;
-    if (!d->hv || !d->driver->stats(d->hv, &s, NULL)) {
-        rpc_fail(call, RPC_ERR_OPERATION_INVALID, "domain '%s' is not running", d->name);
-        return;
-    }
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(it)"));
-    if (s.memory_actual != RECORD_NONE)
-        g_variant_builder_add(&b, "(it)", MEMORY_ACTUAL_BALLOON, (guint64)s.memory_actual / 1024);
-    if (s.memory_rss != RECORD_NONE)
-        g_variant_builder_add(&b, "(it)", MEMORY_RSS, (guint64)s.memory_rss / 1024);
-    rpc_reply(call, g_variant_new("(a(it))", &b));
-}
-
 static void job_stats(Client *c, RpcCall *call, GVariant *args)
 {
     if (domain_of_call(c, call, args))
         rpc_reply(call, g_variant_new("(i@a(sv))", 0, g_variant_new_array(G_VARIANT_TYPE("(sv)"), NULL, 0)));
-}
-
-/* ---- statistics of all: groups are bits, virDomainStatsTypes */
-enum { STATS_STATE = 1, STATS_CPU = 2, STATS_BALLOON = 4, STATS_VCPU = 8 };
-
-static void add_stat(GVariantBuilder *b, const char *name, GVariant *value) { g_variant_builder_add(b, "(sv)", name, value); }
-
-static void add_domain_stats(GVariantBuilder *all, ManagedDomain *d, unsigned groups)
-{
-    HvStats s = { 0, RECORD_NONE, RECORD_NONE };
-    if (d->hv)
-        d->driver->stats(d->hv, &s, NULL);
-    const Domain *of = domain_now(d);
-    g_variant_builder_open(all, G_VARIANT_TYPE("((ssi)a(sv))"));
-    g_variant_builder_add_value(all, domain_handle(d));
-    g_variant_builder_open(all, G_VARIANT_TYPE("a(sv)"));
-    if (groups & STATS_STATE) {
-        add_stat(all, "state.state", g_variant_new_int32(d->state));
-        add_stat(all, "state.reason", g_variant_new_int32(d->reason));
-    }
-    if ((groups & STATS_CPU) && d->hv)
-        add_stat(all, "cpu.time", g_variant_new_uint64(s.cpu_ns));
-    if (groups & STATS_BALLOON) {
-        add_stat(all, "balloon.current", g_variant_new_uint64(of->current_memory / 1024));
-        add_stat(all, "balloon.maximum", g_variant_new_uint64(of->memory / 1024));
-        if (s.memory_rss != RECORD_NONE)
-            add_stat(all, "balloon.rss", g_variant_new_uint64(s.memory_rss / 1024));
-    }
-    if (groups & STATS_VCPU) {
-        add_stat(all, "vcpu.current", g_variant_new_uint32(vcpus_now(of)));
-        add_stat(all, "vcpu.maximum", g_variant_new_uint32(of->vcpus));
-    }
-    g_variant_builder_close(all);
-    g_variant_builder_close(all);
-}
-
-static void all_stats(Client *c, RpcCall *call, GVariant *args)
-{
-    guint groups, flags;
-    g_autoptr(GVariant) of = NULL;
-    g_variant_get(args, "(@a(ssi)uu)", &of, &groups, &flags);
-    g_autoptr(GPtrArray) list = listed(c->realm, g_variant_n_children(of) ? 0 : flags & 0xffff);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a((ssi)a(sv))"));
-    for (gsize i = 0; i < g_variant_n_children(of); i++) {
-        const char *uuid;
-        g_variant_get_child(of, i, "(&s&si)", NULL, &uuid, NULL);
-        ManagedDomain *d = domain_by_uuid(c->realm, uuid);
-        if (d)
-            add_domain_stats(&b, d, groups ? groups : ~0u);
-    }
-    for (guint i = 0; !g_variant_n_children(of) && i < list->len; i++)
-        add_domain_stats(&b, list->pdata[i], groups ? groups : ~0u);
-    rpc_reply(call, g_variant_new("(a((ssi)a(sv)))", &b));
 }
 
 const Handler domain_handlers[] = {
@@ -349,7 +250,6 @@ const Handler domain_handlers[] = {
     { "CONNECT_LIST_DEFINED_DOMAINS", list_defined },
     { "CONNECT_NUM_OF_DOMAINS", num_active },
     { "CONNECT_NUM_OF_DEFINED_DOMAINS", num_defined },
-    { "CONNECT_GET_ALL_DOMAIN_STATS", all_stats },
     { "DOMAIN_LOOKUP_BY_NAME", lookup_name },
     { "DOMAIN_LOOKUP_BY_UUID", lookup_uuid },
     { "DOMAIN_LOOKUP_BY_ID", lookup_id },
@@ -362,14 +262,12 @@ const Handler domain_handlers[] = {
     { "DOMAIN_IS_UPDATED", is_updated },
     { "DOMAIN_GET_MAX_VCPUS", get_max_vcpus },
     { "DOMAIN_GET_VCPUS_FLAGS", get_vcpus_flags },
-    { "DOMAIN_GET_VCPUS", get_vcpus },
     { "DOMAIN_GET_MAX_MEMORY", get_max_memory },
     { "DOMAIN_GET_OS_TYPE", get_os_type },
     { "DOMAIN_HAS_MANAGED_SAVE_IMAGE", has_managed_save },
     { "DOMAIN_GET_SECURITY_LABEL", get_security_label },
     { "DOMAIN_GET_MESSAGES", get_messages },
     { "DOMAIN_GET_CONTROL_INFO", get_control_info },
-    { "DOMAIN_MEMORY_STATS", memory_stats },
     { "DOMAIN_GET_JOB_STATS", job_stats },
     { NULL },
 };

@@ -79,6 +79,7 @@ typedef enum HvStopMode { HV_ASK, HV_NOW, HV_RESET } HvStopMode;
 /* Figures of a running machine; RECORD_NONE: not known. */
 typedef struct HvStats {
     uint64_t cpu_ns, memory_actual, memory_rss;
+    uint64_t user_ns, system_ns; /* of cpu_ns */
 } HvStats;
 
 /* What a disk has done; RECORD_NONE: not known. */

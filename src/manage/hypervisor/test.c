@@ -41,7 +41,8 @@ static bool test_pause(HvDomain *d, bool paused, GError **err)
 
 static bool test_stats(HvDomain *d, HvStats *ret, GError **err)
 {
-    *ret = (HvStats){ .cpu_ns = (g_get_monotonic_time() - d->started) * 1000, .memory_actual = d->memory, .memory_rss = d->memory };
+    uint64_t ns = (g_get_monotonic_time() - d->started) * 1000;
+    *ret = (HvStats){ .cpu_ns = ns, .user_ns = ns, .memory_actual = d->memory, .memory_rss = d->memory };
     return true;
 }
 

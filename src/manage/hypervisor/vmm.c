@@ -398,10 +398,13 @@ static bool vmm_stats(HvDomain *d, HvStats *ret, GError **err)
 {
     g_autofree char *stat = NULL, *statm = NULL, *stat_path = g_strdup_printf("/proc/%d/stat", d->pid), *statm_path = g_strdup_printf("/proc/%d/statm", d->pid);
     unsigned long long user, system, pages;
-    *ret = (HvStats){ 0, d->memory, RECORD_NONE };
+    *ret = (HvStats){ .memory_actual = d->memory, .memory_rss = RECORD_NONE };
     const char *rest = g_file_get_contents(stat_path, &stat, NULL, NULL) ? strrchr(stat, ')') : NULL;
-    if (rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) == 2)
-        ret->cpu_ns = (user + system) * (1000000000ULL / sysconf(_SC_CLK_TCK));
+    if (rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) == 2) {
+        ret->user_ns = user * (1000000000ULL / sysconf(_SC_CLK_TCK));
+        ret->system_ns = system * (1000000000ULL / sysconf(_SC_CLK_TCK));
+        ret->cpu_ns = ret->user_ns + ret->system_ns;
+    }
     if (g_file_get_contents(statm_path, &statm, NULL, NULL) && sscanf(statm, "%*u %llu", &pages) == 1)
         ret->memory_rss = pages * sysconf(_SC_PAGESIZE);
     return true;

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Stock virsh on atolld: statistics of machines, and the addresses of their guests."""
+import re
+import shutil
+import unittest
+
+import managed
+import tap
+
+DISK_KEYS = ["rd.reqs", "rd.bytes", "rd.times", "wr.reqs", "wr.bytes", "wr.times", "fl.reqs", "fl.times", "allocation", "capacity", "physical"]
+CARD_KEYS = [f"{way}.{what}" for way in ("rx", "tx") for what in ("bytes", "pkts", "errs", "drop")]
+
+
+class Figures:
+    def figures(self, *args, **named):
+        """What domstats says: {machine: {key: text}}."""
+        said = {}
+        for line in self.virsh("domstats", *args, **named).splitlines():
+            if found := re.match(r"Domain: '(.*)'", line):
+                said[found.group(1)] = {}
+            elif "=" in line:
+                key, value = line.strip().split("=", 1)
+                said[next(reversed(said))][key] = value
+        return said
+
+
+@unittest.skipUnless(shutil.which("virsh") and shutil.which("qemu-img"), "virsh or qemu-img is not installed")
+class Statistics(managed.Managed, Figures):
+    def running(self, emulator=None):
+        self.image("a.qcow2")
+        self.image("b.raw", "4M")
+        cdrom = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/></disk>"
+        line = self.start("m", self.disk("vda", "a.qcow2") + self.disk("vdb", "b.raw", "raw") + cdrom, emulator)
+        self.define("off", self.disk("vda", "a.qcow2"))
+        line.send("dd if=/dev/zero of=/dev/vda bs=64k count=5 conv=fsync; echo written-$((6*7))\n")
+        line.expect("written-42", 60)
+        all_of = self.figures()
+        m = all_of["m"]
+        self.assertEqual((m["state.state"], m["block.count"], m["block.0.name"], m["block.0.path"]), ("1", "3", "vda", self.path("a.qcow2")))
+        for key in DISK_KEYS:
+            self.assertTrue(m[f"block.0.{key}"].isdigit(), key)
+        self.assertGreaterEqual(int(m["block.0.wr.bytes"]), 5 * 65536)
+        self.assertGreater(int(m["block.0.fl.reqs"]), 0)
+        self.assertEqual((m["block.0.capacity"], m["block.1.capacity"], m["block.1.physical"]), (str(64 << 20), str(4 << 20), str(4 << 20)))
+        self.assertEqual(m["block.2.name"], "hda")
+        self.assertGreater(int(m["vcpu.0.time"]), 10 ** 8)
+        self.assertEqual(int(m["cpu.user"]) + int(m["cpu.system"]), int(m["cpu.time"]))
+        self.assertGreater(int(m["balloon.rss"]), 1024)
+        off = all_of["off"]
+        self.assertEqual((off["state.state"], off["block.0.name"], "block.0.rd.reqs" in off, "cpu.time" in off), ("5", "vda", False, False))
+        self.assertEqual(list(self.figures("--list-active", "--state")["m"]), ["state.state", "state.reason"])
+        self.assertEqual(list(self.figures("--list-active", "--nowait")), ["m"])
+        self.virsh("snapshot-create-as", "m", "s", "--disk-only", "--no-metadata", "--diskspec", "vdb,snapshot=no")
+        below = self.figures("--block", "--backing", "m")["m"]
+        self.assertEqual((below["block.count"], below["block.1.name"], below["block.1.path"]), ("4", "vda", self.path("a.qcow2")))
+        self.assertIn("block.0.backingIndex", below)
+        said = self.virsh("vcpuinfo", "m")
+        self.assertRegex(said, r"State: +running")
+        self.assertGreater(float(re.search(r"CPU time: +([0-9.]+)s", said).group(1)), 0.1)
+        total = self.virsh("cpu-stats", "m", "--total")
+        for key in ("cpu_time", "user_time", "system_time"):
+            self.assertRegex(total, key + r" +[0-9.]+ seconds")
+        self.assertIn("No per-CPU stats available", self.virsh("cpu-stats", "m"))
+        self.refused("not running", "cpu-stats", "off", "--total")
+
+    def test_running(self):
+        self.running()
+
+    @managed.needs_qemu
+    def test_running_of_qemu(self):
+        self.running(managed.QEMU)
+
+    def test_in_memory(self):
+        devices = "<disk type='file'><source file='/a'/><target dev='vda'/></disk><interface type='user'><mac address='52:54:00:00:00:01'/></interface>"
+        self.virsh("create", self.write("t.xml", managed.MACHINE_IN_MEMORY.format(name="t", devices=devices)), uri=managed.TEST)
+        m = self.figures("--enforce", "--state", "--cpu-total", "--balloon", "--vcpu", "--interface", "--block", uri=managed.TEST)["t"]
+        self.assertEqual((m["block.0.rd.bytes"], m["net.count"]), ("0", "1"))
+        for key in CARD_KEYS:
+            self.assertEqual(m["net.0." + key], "0")
+        self.assertNotEqual(self.virsh("domstats", "--enforce", "--perf", "t", uri=managed.TEST, check=False).returncode, 0)
+
+    def test_addresses_refused(self):
+        self.define("off")
+        self.refused("not running", "domifaddr", "off")
+
+
+if __name__ == "__main__":
+    tap.main()
