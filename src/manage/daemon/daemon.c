@@ -26,6 +26,7 @@ static const Handler *const tables[] = {
     event_handlers,
     stats_handlers,
     card_handlers,
+    agent_handlers,
     nodedev_handlers,
 };
 

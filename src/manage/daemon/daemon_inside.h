@@ -33,6 +33,8 @@ typedef struct ManagedDomain {
     const HvDriver *driver; /* while it runs */
     HvDomain *hv;
     Lane *lane, *queries;   /* queries: what only asks the machine */
+    Lane *agent;            /* what asks the guest's agent */
+    int agent_seconds;      /* within which it answers (agent.h) */
     GHashTable *snapshots;  /* name -> Snapshot (snapshot.h); NULL: none */
     RpcStream *console;     /* who has it open, or NULL */
 } ManagedDomain;
@@ -89,6 +91,7 @@ extern const Handler
     event_handlers[],
     stats_handlers[],
     card_handlers[],
+    agent_handlers[],
     nodedev_handlers[];
 
 /* ---- realms and domains */

@@ -1,5 +1,6 @@
 /* domain_life.c - the verbs of a machine's life: start, stop, pause, each a job in its lane. */
 #include "base/error.h"
+#include "manage/daemon/agent.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
 
@@ -165,7 +166,7 @@ static gboolean told(gpointer data)
             domain_event(d, EVENT_RTC, "(x)", t->event.value);
             break;
         case HV_AGENT:
-            domain_event(d, EVENT_AGENT, "(ii)", t->event.detail ? 1 : 2, 2);
+            agent_told(d, t->name, t->event.detail);
             break;
         case HV_IO_ERROR:
             disk_failed(d, t->name, t->event.detail);
@@ -214,6 +215,7 @@ static bool start_begin(Job *j, GError **err)
         v->live = record_copy(v->domain->config);
     v->driver = hv_driver_for(v->live);
     v->live->id = v->domain->realm->next_id++;
+    agent_expect(v->live, "disconnected");
     return network_prepare_cards(v->domain->realm, v->live, err) && domain_write_record(v->domain, v->live, err);
 }
 
@@ -346,6 +348,7 @@ void domain_reattach(ManagedDomain *d, Domain *live)
     static const JobType type = { "reattach", NULL, reattach_run, reattach_done };
     Verb *v = verb_new(d, NULL);
     record_free(d->live);
+    agent_expect(live, NULL);
     d->live = record_copy(live);
     d->id = live->id;
     d->realm->next_id = MAX(d->realm->next_id, d->id + 1);

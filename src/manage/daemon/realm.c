@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/agent.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
 #include "manage/daemon/snapshot.h"
@@ -69,6 +70,8 @@ ManagedDomain *domain_add(Realm *r, Domain *def, bool persistent)
     d->state = DOMAIN_SHUTOFF;
     d->lane = lane_new(r->daemon->lanes);
     d->queries = lane_new(r->daemon->lanes);
+    d->agent = lane_new(r->daemon->lanes);
+    d->agent_seconds = AGENT_DEFAULT;
     g_hash_table_insert(r->domains, d->name, d);
     snapshots_load(d);
     return d;
@@ -82,6 +85,7 @@ void domain_remove(ManagedDomain *d)
     domain_release(d);
     lane_free(g_steal_pointer(&d->lane));
     lane_free(g_steal_pointer(&d->queries));
+    lane_free(g_steal_pointer(&d->agent));
     g_hash_table_remove(d->realm->domains, d->name);
 }
 

@@ -4,6 +4,7 @@
 static bool task_begin(Job *j, GError **err)
 {
     Task *t = j->data;
+    t->of = j;
     t->driver = t->domain->driver;
     t->hv = t->domain->hv;
     if (t->type->running && (!t->hv || !domain_active(t->domain)))
@@ -39,8 +40,10 @@ void task_push(ManagedDomain *d, RpcCall *call, const TaskType *type, void *data
     Task *t = g_new0(Task, 1);
     *t = (Task){ .type = type, .domain = domain_ref(d), .call = call, .data = data };
     t->job = (JobType){ type->name, task_begin, type->run ? task_run : NULL, task_done };
-    lane_push(type->query ? d->queries : d->lane, &t->job, t);
+    lane_push(type->agent ? d->agent : type->query ? d->queries : d->lane, &t->job, t);
 }
+
+GCancellable *task_cancel(const Task *t) { return t->of->cancel; }
 
 bool task_unsupported(const Task *t, const char *what, GError **err)
 {

@@ -12,6 +12,7 @@ typedef struct TaskType {
     const char *name;                    /* what who waits is told */
     bool running;                        /* the domain must run: `driver` and `hv` are set */
     bool query;                          /* only asks: waits for no job that changes something */
+    bool agent;                          /* asks the guest's agent, and not the machine: in a lane of its own */
     bool (*begin)(Task *t, GError **err);
     bool (*run)(Task *t, GError **err);
     bool (*done)(Task *t, GError **err); /* after a run() that went well */
@@ -28,9 +29,11 @@ struct Task {
     void *data;
     GVariant *reply;        /* floating, or NULL */
     JobType job;
+    Job *of;                /* the job at work */
 };
 
 void task_push(ManagedDomain *d, RpcCall *call, const TaskType *type, void *data);
+GCancellable *task_cancel(const Task *t); /* of its job */
 /* The driver has no such verb. */
 bool task_unsupported(const Task *t, const char *what, GError **err);
 /* Answers by the error, or with nothing. */

@@ -58,7 +58,7 @@ typedef enum HvEventKind {
     HV_BLOCK_JOB,  /* name: the job's; detail: HvJobStatus */
     HV_WATCHDOG,   /* detail: virDomainEventWatchdogAction */
     HV_VIEWER,     /* detail: virDomainEventGraphicsPhase; name: the viewer's address */
-    HV_AGENT,      /* detail: 1 connected */
+    HV_AGENT,      /* name: alias of a port; detail: 1 the guest has opened it */
     HV_RTC,        /* value: seconds */
 } HvEventKind;
 typedef enum HvStop { HV_STOP_SHUTDOWN, HV_STOP_DESTROYED, HV_STOP_CRASHED, HV_STOP_MIGRATED, HV_STOP_SAVED, HV_STOP_FAILED } HvStop;

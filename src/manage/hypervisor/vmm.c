@@ -55,7 +55,7 @@ static void on_balloon(HvDomain *d, JsonObject *data)
     vmm_tell(d, HV_BALLOON, 0, d->memory, NULL);
 }
 static void on_rtc(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_RTC, 0, qmp_number(data, "offset", 0), NULL); }
-static void on_port(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_AGENT, qmp_flag(data, "open", false), 0, NULL); }
+static void on_port(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_AGENT, qmp_flag(data, "open", false), 0, qmp_text(data, "id", "")); }
 /* Numbers are virDomainEventIOErrorAction's. */
 static void on_io_error(HvDomain *d, JsonObject *data)
 {
