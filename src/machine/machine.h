@@ -13,10 +13,14 @@ typedef enum StopCause { CAUSE_NONE, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CA
 
 typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_RNG, BACKEND_IOTHREAD, BACKEND_KINDS } BackendKind;
 
-/* What the machine tells whoever runs it (vmm/); on any thread: post to your own loop. */
 /* What a device has to say to whoever runs the machine, with a number. */
-typedef enum DeviceSays { DEVICE_SAYS_BALLOON /* bytes that the guest has now */, DEVICE_SAYS_PORT /* the guest has opened it, or closed it: 0 */ } DeviceSays;
+typedef enum DeviceSays {
+    DEVICE_SAYS_BALLOON,  /* bytes that the guest has now */
+    DEVICE_SAYS_PORT,     /* the guest has opened it, or closed it: 0 */
+    DEVICE_SAYS_IO_ERROR, /* a request to its image has failed: devices/storage/disk.h */
+} DeviceSays;
 
+/* What the machine tells whoever runs it (vmm/); on any thread: post to your own loop. */
 typedef struct MachineListener {
     void (*stop_requested)(void *opaque, StopCause cause); /* shutdown or reset asked for */
     void *opaque;

@@ -430,6 +430,7 @@ void vm_destroy(Vm *vm)
     vm_close_vncs(vm);
     vm_end_jobs(vm);
     monitors_free(vm->monitors);
+    g_clear_pointer(&vm->io_errors, g_hash_table_destroy);
     IoThread *disks = vm->machine ? vm->machine->io_thread : NULL;
     machine_destroy(vm->machine);
     io_thread_free(disks);

@@ -45,6 +45,7 @@ bool vm_continue(Vm *vm, GError **err)
     if (vm->status == VM_RUNNING)
         return true;
     vm->status = VM_RUNNING;
+    g_clear_pointer(&vm->io_errors, g_hash_table_destroy);
     monitors_event(vm, "RESUME", NULL);
     machine_start(vm->machine);
     return true;

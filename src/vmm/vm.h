@@ -25,6 +25,7 @@ typedef struct Vm {
     struct Qtest *qtest;  /* NULL: none */
     GMainLoop *loop;
     VmStatus status;
+    GHashTable *io_errors; /* path of a device: "nospace" or "failed", what it has stopped the machine for; NULL: none */
     bool ending;
     int pidfile;          /* descriptor, -1: none */
     int exit_status;

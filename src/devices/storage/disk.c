@@ -140,11 +140,20 @@ static void finish(DiskReq *r, int status)
 
 static bool stops(DiskPolicy p, int status) { return p == DISK_STOP || (p == DISK_ENOSPC && status == -ENOSPC); }
 
+static void tell(const DiskReq *r, DiskPolicy p, int status)
+{
+    machine_tell(r->disk->dev, DEVICE_SAYS_IO_ERROR, (-status & DISK_ERROR_ERRNO) | (r->req.op == BLK_READ ? 0 : DISK_ERROR_WRITE) |
+                 (stops(p, status) ? DISK_ERROR_STOPS : 0) | (p == DISK_IGNORE ? DISK_ERROR_IGNORED : 0));
+}
+
 static void take_result(DiskReq *r, int status)
 {
     Disk *d = r->disk;
     DiskPolicy p = r->req.op == BLK_READ ? d->on_read : d->on_write;
-    if (status && status != -ECANCELED && stops(p, status)) {
+    bool failed = status && status != -ECANCELED;
+    if (failed)
+        tell(r, p, status);
+    if (failed && stops(p, status)) {
         g_queue_push_tail(&d->held, r);
         machine_request(d->dev->machine, CAUSE_IO_ERROR);
         return;

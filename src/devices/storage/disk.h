@@ -14,6 +14,9 @@
  */
 typedef enum DiskPolicy { DISK_REPORT, DISK_IGNORE, DISK_STOP, DISK_ENOSPC } DiskPolicy;
 
+/* The value of DEVICE_SAYS_IO_ERROR: errno, whether it was a write, and what is done. */
+enum { DISK_ERROR_ERRNO = 0xffff, DISK_ERROR_WRITE = 1 << 16, DISK_ERROR_STOPS = 1 << 17, DISK_ERROR_IGNORED = 1 << 18 };
+
 typedef struct Disk {
     /* Properties. */
     char *drive, *serial, *rerror, *werror, *write_cache;

@@ -102,6 +102,7 @@ static bool qom_set(MonitorCall *call, GError **err)
 typedef struct Said {
     Vm *vm;
     char *id;
+    Device *device; /* that there is no more, perhaps */
     DeviceSays what;
     uint64_t value;
 } Said;
@@ -115,6 +116,11 @@ static void free_said(void *said)
 static gboolean post_said(void *arg)
 {
     const Said *s = arg;
+    if (s->what == DEVICE_SAYS_IO_ERROR) {
+        if (g_ptr_array_find(s->vm->machine->devices, s->device, NULL))
+            monitors_io_error(s->vm, s->device, s->value);
+        return G_SOURCE_REMOVE;
+    }
     JsonObject *data = json_object_new();
     if (s->what == DEVICE_SAYS_BALLOON) {
         json_object_set_int_member(data, "actual", s->value);
@@ -129,7 +135,7 @@ static gboolean post_said(void *arg)
 void monitors_device_said(void *vm, Device *d, DeviceSays what, uint64_t value)
 {
     Said *s = g_new(Said, 1);
-    *s = (Said){ vm, g_strdup(d->id ? d->id : ""), what, value };
+    *s = (Said){ vm, g_strdup(d->id ? d->id : ""), d, what, value };
     g_idle_add_full(G_PRIORITY_HIGH, post_said, s, free_said);
 }
 

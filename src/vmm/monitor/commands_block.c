@@ -82,7 +82,7 @@ static JsonObject *node_info(BlkNode *n, const char *name)
     return o;
 }
 
-/* ---- query-block: what the guest sees as disks */
+/* ---- requests that fail: BLOCK_IO_ERROR, and what query-block says until the machine goes on */
 
 static bool is_blockdev(const VmConfig *c, const char *id)
 {
@@ -94,12 +94,62 @@ static bool is_blockdev(const VmConfig *c, const char *id)
     return false;
 }
 
+typedef struct FindDrive {
+    const Device *holder;
+    const char *id;
+    BlkNode *root;
+} FindDrive;
+
+static void find_drive_of(const char *id, void *backend, Device *holder, void *find)
+{
+    FindDrive *f = find;
+    if (holder == f->holder)
+        *f = (FindDrive){ holder, id, backend };
+}
+
+static void note_io_error(Vm *vm, const Device *d, bool nospace)
+{
+    if (!vm->io_errors)
+        vm->io_errors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_insert(vm->io_errors, g_strdup(d->path), nospace ? "nospace" : "failed");
+}
+
+static const char *io_status(const Vm *vm, const Device *holder)
+{
+    const char *status = vm->io_errors && holder ? g_hash_table_lookup(vm->io_errors, holder->path) : NULL;
+    return status ? status : "ok";
+}
+
+void monitors_io_error(Vm *vm, const Device *d, uint64_t what)
+{
+    FindDrive find = { .holder = d };
+    unsigned error = what & DISK_ERROR_ERRNO;
+    machine_each_backend(vm->machine, BACKEND_DRIVE, find_drive_of, &find);
+    if (!find.root)
+        return;
+    BlkInfo info;
+    blk_info(find.root, &info);
+    JsonObject *data = json_object_new();
+    json_object_set_string_member(data, "device", is_blockdev(vm->config, find.id) ? "" : find.id);
+    if (info.node_name)
+        json_object_set_string_member(data, "node-name", info.node_name);
+    json_object_set_string_member(data, "operation", what & DISK_ERROR_WRITE ? "write" : "read");
+    json_object_set_string_member(data, "action", what & DISK_ERROR_STOPS ? "stop" : what & DISK_ERROR_IGNORED ? "ignore" : "report");
+    json_object_set_boolean_member(data, "nospace", error == ENOSPC);
+    json_object_set_string_member(data, "reason", g_strerror(error));
+    monitors_event(vm, "BLOCK_IO_ERROR", data);
+    if (what & DISK_ERROR_STOPS)
+        note_io_error(vm, d, error == ENOSPC);
+}
+
+/* ---- query-block: what the guest sees as disks */
+
 typedef struct Disks {
     Vm *vm;
     JsonArray *list;
 } Disks;
 
-static void add_drive(const char *id, bool node, BlkNode *root, const Device *holder, JsonArray *list)
+static void add_drive(const Vm *vm, const char *id, bool node, BlkNode *root, const Device *holder, JsonArray *list)
 {
     MediumInfo medium = { 0 };
     bool removable = holder && medium_info((Device *)holder, &medium);
@@ -114,7 +164,7 @@ static void add_drive(const char *id, bool node, BlkNode *root, const Device *ho
     json_object_set_boolean_member(o, "locked", medium.locked);
     if (root)
         json_object_set_object_member(o, "inserted", node_info(root, id));
-    json_object_set_string_member(o, "io-status", "ok");
+    json_object_set_string_member(o, "io-status", io_status(vm, holder));
     if (medium.has_tray)
         json_object_set_boolean_member(o, "tray_open", medium.tray_open);
     json_array_add_object_element(list, o);
@@ -125,7 +175,7 @@ static void add_disk(const char *id, void *backend, Device *holder, void *opaque
     Disks *disks = opaque;
     bool node = is_blockdev(disks->vm->config, id);
     if (!node || holder) /* else no disk of the guest's */
-        add_drive(id, node, backend, holder, disks->list);
+        add_drive(disks->vm, id, node, backend, holder, disks->list);
 }
 
 static bool query_block(MonitorCall *call, GError **err)
@@ -136,7 +186,7 @@ static bool query_block(MonitorCall *call, GError **err)
     machine_each_backend(call->vm->machine, BACKEND_DRIVE, add_disk, &disks);
     for (unsigned i = 0; i < devices->len; i++) /* drives with nothing in them */
         if (medium_info(devices->pdata[i], &medium) && !medium.drive)
-            add_drive("", true, NULL, devices->pdata[i], disks.list);
+            add_drive(call->vm, "", true, NULL, devices->pdata[i], disks.list);
     return return_array(call, disks.list);
 }
 
