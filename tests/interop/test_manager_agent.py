@@ -52,7 +52,7 @@ class RealAgent(Agents):
         self.addCleanup(self.virsh, "destroy", "m", check=False)
         self.virsh("start", "m")
         line = self.shell("m")
-        line.send(PREPARE)
+        line.send("ip link set lo up\n" + PREPARE)
         line.expect("prepared", 60)
         return line
 
@@ -69,6 +69,11 @@ class RealAgent(Agents):
         self.refused("no JSON object", "qemu-agent-command", "m", "nonsense")
         self.assertEqual(self.virsh("domhostname", "m", "--source", "agent"), "inside")
         self.assertRegex(self.virsh("domfsinfo", "m"), r"/mnt +vda +ext4")
+        self.assertRegex(self.virsh("domifaddr", "m", "--source", "agent"), r"lo +00:00:00:00:00:00 +ipv4 +127\.0\.0\.1/8")
+        facts = dict(re.findall(r"^(\S+) *: (.*)$", self.virsh("guestinfo", "m"), re.MULTILINE))
+        self.assertEqual((facts["hostname"], facts["fs.0.mountpoint"], facts["fs.0.fstype"], facts["if.0.name"]), ("inside", "/mnt", "ext4", "lo"))
+        self.assertIn(("os.machine", "x86_64"), facts.items())
+        self.assertNotIn("hostname", self.virsh("guestinfo", "m", "--os"))
         return line
 
     def change(self, line):

@@ -30,7 +30,7 @@ class Statistics(managed.Managed, Figures):
         self.image("a.qcow2")
         self.image("b.raw", "4M")
         cdrom = "<disk type='file' device='cdrom'><target dev='hda' bus='ide'/></disk>"
-        line = self.start("m", self.disk("vda", "a.qcow2") + self.disk("vdb", "b.raw", "raw") + cdrom, emulator)
+        line = self.start("m", self.disk("vda", "a.qcow2") + self.disk("vdb", "b.raw", "raw") + cdrom + "<memballoon model='virtio'/>", emulator)
         self.define("off", self.disk("vda", "a.qcow2"))
         line.send("dd if=/dev/zero of=/dev/vda bs=64k count=5 conv=fsync; echo written-$((6*7))\n")
         line.expect("written-42", 60)
@@ -62,6 +62,18 @@ class Statistics(managed.Managed, Figures):
             self.assertRegex(total, key + r" +[0-9.]+ seconds")
         self.assertIn("No per-CPU stats available", self.virsh("cpu-stats", "m"))
         self.refused("not running", "cpu-stats", "off", "--total")
+
+        self.virsh("dommemstat", "m", "--period", "1", "--live", "--config")
+        self.until(lambda: re.search(r"available \d+", self.virsh("dommemstat", "m")), "the guest tells nothing of its memory")
+        told = dict(line.split() for line in self.virsh("dommemstat", "m").splitlines())
+        self.assertLess(int(told["unused"]), int(told["available"]))
+        self.assertLess(int(told["available"]), 256 << 10)
+        self.assertTrue({"actual", "rss", "swap_in", "major_fault", "usable", "last_update", "disk_caches"} <= told.keys())
+        self.assertTrue({"balloon.unused", "balloon.available", "balloon.usable", "balloon.last-update"} <= self.figures("--balloon", "m")["m"].keys())
+        for where in ([], ["--inactive"]):
+            self.assertIn("<stats period='1'/>", self.virsh("dumpxml", "m", *where))
+        self.virsh("setmem", "m", "192M", "--live")
+        self.until(lambda: "actual 196608" in self.virsh("dommemstat", "m"), "the balloon is not blown up")
 
     def test_running(self):
         self.running()

@@ -19,6 +19,9 @@ void agent_expect(Domain *live, const char *state);
 /* The guest has opened or closed a port, by its alias. */
 void agent_told(ManagedDomain *d, const char *alias, bool open);
 
+/* Answers a call by the row of handlers_agent.c that has its procedure. */
+void agent_verb(Client *c, RpcCall *call, GVariant *args);
+
 /* A conversation, on a worker. */
 typedef struct Agent Agent;
 Agent *agent_open(const char *path, int sync_seconds, GCancellable *cancel, GError **err); /* it has answered */

@@ -27,6 +27,8 @@ static const Handler *const tables[] = {
     stats_handlers,
     card_handlers,
     agent_handlers,
+    guest_handlers,
+    memory_handlers,
     nodedev_handlers,
 };
 

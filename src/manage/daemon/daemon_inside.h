@@ -92,6 +92,8 @@ extern const Handler
     stats_handlers[],
     card_handlers[],
     agent_handlers[],
+    guest_handlers[],
+    memory_handlers[],
     nodedev_handlers[];
 
 /* ---- realms and domains */

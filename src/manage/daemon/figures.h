@@ -13,6 +13,14 @@ typedef struct VcpuFigures {
 /* VcpuFigures, in their order; n: how many the machine has.  On a worker. */
 GArray *vcpu_figures(Task *t, unsigned n, GError **err);
 
+/* What the guest says of its memory by its balloon: KiB, and counts; RECORD_NONE: not known.  Numbers are virDomainMemoryStatTags. */
+enum { MEMORY_ACTUAL = 6, MEMORY_RSS = 7, MEMORY_FIGURES = 13 };
+typedef struct MemoryFigures {
+    uint64_t values[MEMORY_FIGURES];
+} MemoryFigures;
+extern const char *const memory_figure_names[MEMORY_FIGURES]; /* as domstats calls them; NULL: not the balloon's */
+bool memory_figures(Task *t, MemoryFigures *ret, GError **err); /* on a worker */
+
 /* What a card has done, as its guest sees it. */
 enum { CARD_FIGURES = 8 };
 extern const char *const card_figure_names[CARD_FIGURES]; /* rx.bytes and so on, as virDomainInterfaceStats orders them */

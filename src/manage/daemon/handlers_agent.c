@@ -242,6 +242,27 @@ static GVariant *reply_processors(GVariant *args, JsonNode *answer)
     return g_variant_new("(a(sv))", &b);
 }
 
+static GVariant *reply_addresses(GVariant *args, JsonNode *answer)
+{
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a(smsa(isu))"));
+    for (guint i = 0; i < qmp_count(answer); i++) {
+        JsonObject *o = qmp_element(answer, i);
+        JsonNode *all = o ? json_object_get_member(o, "ip-addresses") : NULL;
+        if (!o)
+            continue;
+        GVariantBuilder addresses;
+        g_variant_builder_init(&addresses, G_VARIANT_TYPE("a(isu)"));
+        for (guint k = 0; k < qmp_count(all); k++) {
+            JsonObject *a = qmp_element(all, k);
+            if (a)
+                g_variant_builder_add(&addresses, "(isu)", !strcmp(qmp_text(a, "ip-address-type", ""), "ipv6"), qmp_text(a, "ip-address", ""), (guint)qmp_number(a, "prefix", 0));
+        }
+        g_variant_builder_add(&b, "(sms@a(isu))", qmp_text(o, "name", ""), qmp_text(o, "hardware-address", NULL), g_variant_builder_end(&addresses));
+    }
+    return g_variant_new("(a(smsa(isu)))", &b);
+}
+
 static const AgentVerb verbs[] = {
     { "DOMAIN_FSFREEZE", "guest-fsfreeze-freeze", freeze_arguments, reply_count },
     { "DOMAIN_FSTHAW", "guest-fsfreeze-thaw", thaw_arguments, reply_count },
@@ -249,6 +270,7 @@ static const AgentVerb verbs[] = {
     { "DOMAIN_GET_TIME", "guest-get-time", NULL, reply_time },
     { "DOMAIN_SET_TIME", "guest-set-time", time_arguments, NULL },
     { "DOMAIN_GET_FSINFO", "guest-get-fsinfo", NULL, reply_filesystems },
+    { "DOMAIN_INTERFACE_ADDRESSES", "guest-network-get-interfaces", NULL, reply_addresses },
     { "DOMAIN_GET_HOSTNAME", "guest-get-host-name", NULL, reply_hostname },
     { "DOMAIN_SET_USER_PASSWORD", "guest-set-user-password", password_arguments, NULL },
     { "DOMAIN_AUTHORIZED_SSH_KEYS_GET", "guest-ssh-get-authorized-keys", user_arguments, reply_keys },
@@ -290,7 +312,7 @@ static bool verb_done(Task *t, GError **err)
     return true;
 }
 
-static void verb(Client *c, RpcCall *call, GVariant *args)
+void agent_verb(Client *c, RpcCall *call, GVariant *args)
 {
     static const TaskType type = { .name = "guest-agent", .running = true, .agent = true, .begin = agent_begin, .run = verb_run, .done = verb_done, .free = agent_task_free };
     ManagedDomain *d = domain_of_call(c, call, args);
@@ -361,17 +383,16 @@ static void set_timeout(Client *c, RpcCall *call, GVariant *args)
 const Handler agent_handlers[] = {
     { "DOMAIN_AGENT_COMMAND", agent_given_command },
     { "DOMAIN_AGENT_SET_RESPONSE_TIMEOUT", set_timeout },
-    { "DOMAIN_FSFREEZE", verb },
-    { "DOMAIN_FSTHAW", verb },
-    { "DOMAIN_FSTRIM", verb },
-    { "DOMAIN_GET_TIME", verb },
-    { "DOMAIN_SET_TIME", verb },
-    { "DOMAIN_GET_FSINFO", verb },
-    { "DOMAIN_GET_HOSTNAME", verb },
-    { "DOMAIN_SET_USER_PASSWORD", verb },
-    { "DOMAIN_AUTHORIZED_SSH_KEYS_GET", verb },
-    { "DOMAIN_AUTHORIZED_SSH_KEYS_SET", verb },
-    { "DOMAIN_GET_GUEST_VCPUS", verb },
-    { "DOMAIN_SET_GUEST_VCPUS", verb },
+    { "DOMAIN_FSFREEZE", agent_verb },
+    { "DOMAIN_FSTHAW", agent_verb },
+    { "DOMAIN_FSTRIM", agent_verb },
+    { "DOMAIN_GET_TIME", agent_verb },
+    { "DOMAIN_SET_TIME", agent_verb },
+    { "DOMAIN_GET_FSINFO", agent_verb },
+    { "DOMAIN_SET_USER_PASSWORD", agent_verb },
+    { "DOMAIN_AUTHORIZED_SSH_KEYS_GET", agent_verb },
+    { "DOMAIN_AUTHORIZED_SSH_KEYS_SET", agent_verb },
+    { "DOMAIN_GET_GUEST_VCPUS", agent_verb },
+    { "DOMAIN_SET_GUEST_VCPUS", agent_verb },
     { NULL },
 };

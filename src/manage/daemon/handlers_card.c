@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/agent.h"
 #include "manage/daemon/figures.h"
 #include "manage/daemon/net.h"
 
@@ -114,8 +115,12 @@ static void interface_addresses(Client *c, RpcCall *call, GVariant *args)
     if (!d || fail_stopped(d, call))
         return;
     g_variant_get_child(args, 1, "u", &source);
-    if (source != SOURCE_LEASE && source != SOURCE_ARP) {
-        rpc_fail(call, source == SOURCE_AGENT ? (RpcError)RPC_ERR_ARGUMENT_UNSUPPORTED : RPC_ERR_INVALID_ARG, "addresses are known by leases (0) and by the host's table of neighbours (2), not by source %u", source);
+    if (source == SOURCE_AGENT) {
+        agent_verb(c, call, args);
+        return;
+    }
+    if (source > SOURCE_ARP) {
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "addresses are known by leases (0), by the guest's agent (1) and by the host's table of neighbours (2), not by source %u", source);
         return;
     }
     if (source == SOURCE_ARP && !g_file_get_contents("/proc/net/arp", &table, NULL, NULL))
@@ -128,8 +133,47 @@ static void interface_addresses(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(a(smsa(isu)))", &b));
 }
 
+/* ---- the guest's name: as its agent says it, or as it said when it asked for an address */
+static char *leased_name(const ManagedDomain *d, const Interface *card)
+{
+    const ManagedNetwork *n = card->network ? network_by_name(d->realm, card->network) : NULL;
+    if (!n || !n->active || !n->def->bridge)
+        return NULL;
+    g_autofree char *folder = networks_folder(d->realm->daemon);
+    g_autoptr(GPtrArray) leases = net_leases(folder, n->def->bridge);
+    for (guint i = 0; i < leases->len; i++) {
+        const Lease *l = leases->pdata[i];
+        if (l->hostname && !g_ascii_strcasecmp(l->mac, card->mac))
+            return g_strdup(l->hostname);
+    }
+    return NULL;
+}
+
+static void get_hostname(Client *c, RpcCall *call, GVariant *args)
+{
+    enum { HOSTNAME_LEASE = 1 }; /* virDomainGetHostnameFlags */
+    guint flags;
+    g_autofree char *name = NULL;
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (!d || fail_stopped(d, call))
+        return;
+    g_variant_get_child(args, 1, "u", &flags);
+    if (!(flags & HOSTNAME_LEASE)) {
+        agent_verb(c, call, args);
+        return;
+    }
+    const GPtrArray *cards = d->live->devices->interfaces;
+    for (guint i = 0; !name && cards && i < cards->len; i++)
+        name = leased_name(d, cards->pdata[i]);
+    if (name)
+        rpc_reply(call, g_variant_new("(s)", name));
+    else
+        rpc_fail(call, RPC_ERR_OPERATION_FAILED, "no hostname found: no lease of domain '%s' has one; --source agent asks the guest", d->name);
+}
+
 const Handler card_handlers[] = {
     { "DOMAIN_INTERFACE_STATS", interface_stats },
     { "DOMAIN_INTERFACE_ADDRESSES", interface_addresses },
+    { "DOMAIN_GET_HOSTNAME", get_hostname },
     { NULL },
 };

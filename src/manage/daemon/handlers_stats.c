@@ -1,5 +1,5 @@
 /*
- * handlers_stats.c - statistics of machines: of one kind (cpu-stats, dommemstat, vcpuinfo), and all of many at once (domstats).
+ * handlers_stats.c - statistics of machines: of one kind (cpu-stats, vcpuinfo), and all of many at once (domstats).
  *
  * What a running machine itself must be asked is asked by a query of its own for each, side by side; the reply waits for the last.
  */
@@ -8,25 +8,16 @@
 #include "base/error.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/figures.h"
+#include "manage/daemon/params.h"
 #include "manage/hypervisor/image.h"
 
 enum { KIB = 1024 };
-
-static void add_stat(GVariantBuilder *b, GVariant *value, const char *format, ...) G_GNUC_PRINTF(3, 4);
-static void add_stat(GVariantBuilder *b, GVariant *value, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *name = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_variant_builder_add(b, "(sv)", name, value);
-}
 
 /* A figure that is not known is left out. */
 #define ADD_KNOWN(b, value, ...)                                                \
     do {                                                                        \
         if ((value) != RECORD_NONE)                                             \
-            add_stat((b), g_variant_new_uint64(value), __VA_ARGS__);            \
+            param_add((b), g_variant_new_uint64(value), __VA_ARGS__);            \
     } while (0)
 
 /* ---- processors of one */
@@ -125,27 +116,6 @@ static void get_vcpus(Client *c, RpcCall *call, GVariant *args)
     task_push(d, call, &type, k);
 }
 
-/* ---- memory of one */
-static void memory_stats(Client *c, RpcCall *call, GVariant *args)
-{
-    enum { MEMORY_ACTUAL_BALLOON = 6, MEMORY_RSS = 7 }; /* virDomainMemoryStatTags */
-    HvStats s = { .memory_actual = RECORD_NONE, .memory_rss = RECORD_NONE };
-    ManagedDomain *d = domain_of_call(c, call, args);
-    if (!d)
-        return;
-    if (!d->hv || !d->driver->stats(d->hv, &s, NULL)) {
-        rpc_fail(call, RPC_ERR_OPERATION_INVALID, "domain '%s' is not running", d->name);
-        return;
-    }
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(it)"));
-    if (s.memory_actual != RECORD_NONE)
-        g_variant_builder_add(&b, "(it)", MEMORY_ACTUAL_BALLOON, (guint64)s.memory_actual / KIB);
-    if (s.memory_rss != RECORD_NONE)
-        g_variant_builder_add(&b, "(it)", MEMORY_RSS, (guint64)s.memory_rss / KIB);
-    rpc_reply(call, g_variant_new("(a(it))", &b));
-}
-
 /* ---- all of many.  Groups are bits, virDomainStatsTypes. */
 enum { STATS_STATE = 1, STATS_CPU = 2, STATS_BALLOON = 4, STATS_VCPU = 8, STATS_CARDS = 16, STATS_DISKS = 32 };
 /* virConnectGetAllDomainStatsFlags, beside those of lists */
@@ -168,6 +138,8 @@ typedef struct Entry {
     GArray *figures;  /* HvDiskStats, of as many as have answered */
     GArray *vcpus;    /* or NULL */
     unsigned guest_cpus;
+    MemoryFigures memory;
+    bool balloon;
 } Entry;
 
 static void entry_free(void *data)
@@ -183,7 +155,9 @@ static void entry_free(void *data)
 static Entry *entry_new(Gather *g, ManagedDomain *d)
 {
     Entry *e = g_new0(Entry, 1);
-    *e = (Entry){ g, domain_ref(d), g_ptr_array_new_with_free_func(record_free), g_array_new(FALSE, FALSE, sizeof(HvDiskStats)), NULL, domain_vcpus(domain_now(d)) };
+    *e = (Entry){ g, domain_ref(d), g_ptr_array_new_with_free_func(record_free), g_array_new(FALSE, FALSE, sizeof(HvDiskStats)), NULL, domain_vcpus(domain_now(d)), { { 0 } }, false };
+    memset(&e->memory, 0xff, sizeof e->memory); /* RECORD_NONE */
+    e->balloon = domain_now(d)->devices->balloon != NULL;
     const GPtrArray *all = domain_now(d)->devices->disks;
     for (guint i = 0; all && i < all->len; i++)
         g_ptr_array_add(e->disks, record_copy(all->pdata[i]));
@@ -193,11 +167,11 @@ static Entry *entry_new(Gather *g, ManagedDomain *d)
 static void add_processors(GVariantBuilder *b, const Entry *e)
 {
     const Domain *of = domain_now(e->domain);
-    add_stat(b, g_variant_new_uint32(domain_vcpus(of)), "vcpu.current");
-    add_stat(b, g_variant_new_uint32(of->vcpus), "vcpu.maximum");
+    param_add(b, g_variant_new_uint32(domain_vcpus(of)), "vcpu.current");
+    param_add(b, g_variant_new_uint32(of->vcpus), "vcpu.maximum");
     for (guint i = 0; e->vcpus && i < e->vcpus->len; i++) {
         const VcpuFigures *v = &g_array_index(e->vcpus, VcpuFigures, i);
-        add_stat(b, g_variant_new_int32(1), "vcpu.%u.state", v->id);
+        param_add(b, g_variant_new_int32(1), "vcpu.%u.state", v->id);
         ADD_KNOWN(b, v->time_ns, "vcpu.%u.time", v->id);
         ADD_KNOWN(b, v->wait_ns, "vcpu.%u.wait", v->id);
         ADD_KNOWN(b, v->delay_ns, "vcpu.%u.delay", v->id);
@@ -209,25 +183,25 @@ static void add_cards(GVariantBuilder *b, const ManagedDomain *d)
     const GPtrArray *cards = d->live ? d->live->devices->interfaces : NULL;
     if (!d->live)
         return;
-    add_stat(b, g_variant_new_uint32(cards ? cards->len : 0), "net.count");
+    param_add(b, g_variant_new_uint32(cards ? cards->len : 0), "net.count");
     for (guint i = 0; cards && i < cards->len; i++) {
         const Interface *card = cards->pdata[i];
         gint64 f[CARD_FIGURES];
         if (card->target)
-            add_stat(b, g_variant_new_string(card->target), "net.%u.name", i);
+            param_add(b, g_variant_new_string(card->target), "net.%u.name", i);
         for (unsigned k = 0; card_figures(d, card, f) && k < CARD_FIGURES; k++)
             if (f[k] >= 0)
-                add_stat(b, g_variant_new_uint64(f[k]), "net.%u.%s", i, card_figure_names[k]);
+                param_add(b, g_variant_new_uint64(f[k]), "net.%u.%s", i, card_figure_names[k]);
     }
 }
 
 static void add_image(GVariantBuilder *b, guint n, const Disk *disk, const char *path, uint64_t index)
 {
-    add_stat(b, g_variant_new_string(disk->target), "block.%u.name", n);
+    param_add(b, g_variant_new_string(disk->target), "block.%u.name", n);
     if (path)
-        add_stat(b, g_variant_new_string(path), "block.%u.path", n);
+        param_add(b, g_variant_new_string(path), "block.%u.path", n);
     if (index != RECORD_NONE)
-        add_stat(b, g_variant_new_uint32(index), "block.%u.backingIndex", n);
+        param_add(b, g_variant_new_uint32(index), "block.%u.backingIndex", n);
 }
 
 static void add_disk(GVariantBuilder *b, guint n, const HvDiskStats *s)
@@ -263,19 +237,23 @@ static void add_disks(GVariantBuilder *b, const Entry *e)
             add_image(&rows, ++n, disk, l->type == DISK_BLOCK ? l->dev : l->file, l->source_index);
     }
     g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_builder_end(&rows));
-    add_stat(b, g_variant_new_uint32(n), "block.count");
+    param_add(b, g_variant_new_uint32(n), "block.count");
     for (gsize i = 0; i < g_variant_n_children(all); i++) {
         g_autoptr(GVariant) row = g_variant_get_child_value(all, i);
         g_variant_builder_add_value(b, row);
     }
 }
 
-static void add_memory(GVariantBuilder *b, const Domain *of, const HvStats *s)
+static void add_memory(GVariantBuilder *b, const Entry *e, const HvStats *s)
 {
-    add_stat(b, g_variant_new_uint64(of->current_memory / KIB), "balloon.current");
-    add_stat(b, g_variant_new_uint64(of->memory / KIB), "balloon.maximum");
+    const Domain *of = domain_now(e->domain);
+    param_add(b, g_variant_new_uint64(of->current_memory / KIB), "balloon.current");
+    param_add(b, g_variant_new_uint64(of->memory / KIB), "balloon.maximum");
+    for (unsigned i = 0; i < MEMORY_FIGURES; i++)
+        if (memory_figure_names[i])
+            ADD_KNOWN(b, e->memory.values[i], "balloon.%s", memory_figure_names[i]);
     if (s->memory_rss != RECORD_NONE)
-        add_stat(b, g_variant_new_uint64(s->memory_rss / KIB), "balloon.rss");
+        param_add(b, g_variant_new_uint64(s->memory_rss / KIB), "balloon.rss");
 }
 
 static void add_entry(GVariantBuilder *b, const Entry *e, unsigned groups)
@@ -287,16 +265,16 @@ static void add_entry(GVariantBuilder *b, const Entry *e, unsigned groups)
     g_variant_builder_add_value(b, domain_handle(d));
     g_variant_builder_open(b, G_VARIANT_TYPE("a(sv)"));
     if (groups & STATS_STATE) {
-        add_stat(b, g_variant_new_int32(d->state), "state.state");
-        add_stat(b, g_variant_new_int32(d->reason), "state.reason");
+        param_add(b, g_variant_new_int32(d->state), "state.state");
+        param_add(b, g_variant_new_int32(d->reason), "state.reason");
     }
     if ((groups & STATS_CPU) && known) {
-        add_stat(b, g_variant_new_uint64(s.cpu_ns), "cpu.time");
-        add_stat(b, g_variant_new_uint64(s.user_ns), "cpu.user");
-        add_stat(b, g_variant_new_uint64(s.system_ns), "cpu.system");
+        param_add(b, g_variant_new_uint64(s.cpu_ns), "cpu.time");
+        param_add(b, g_variant_new_uint64(s.user_ns), "cpu.user");
+        param_add(b, g_variant_new_uint64(s.system_ns), "cpu.system");
     }
     if (groups & STATS_BALLOON)
-        add_memory(b, domain_now(d), &s);
+        add_memory(b, e, &s);
     if (groups & STATS_VCPU)
         add_processors(b, e);
     if (groups & STATS_CARDS)
@@ -331,9 +309,14 @@ static bool entry_run(Task *t, GError **err)
 {
     Entry *e = t->data;
     HvDiskStats s;
-    if (e->gather->groups & STATS_VCPU)
+    guint groups = e->gather->groups;
+    if (groups & STATS_VCPU)
         e->vcpus = vcpu_figures(t, e->guest_cpus, NULL);
-    if (!(e->gather->groups & STATS_DISKS) || ((e->gather->groups & STATS_VCPU) && !e->vcpus))
+    if ((groups & STATS_VCPU) && !e->vcpus)
+        return true; /* it does not answer */
+    if ((groups & STATS_BALLOON) && e->balloon)
+        memory_figures(t, &e->memory, NULL);
+    if (!(groups & STATS_DISKS))
         return true;
     for (guint i = 0; i < e->disks->len && disk_figures(t, e->disks->pdata[i], &s, NULL); i++)
         g_array_append_val(e->figures, s);
@@ -345,7 +328,7 @@ static void gather_ask(Gather *g, ManagedDomain *d)
     static const TaskType type = { .name = "domstats", .running = true, .query = true, .run = entry_run, .free = entry_heard };
     Entry *e = entry_new(g, d);
     g_ptr_array_add(g->entries, e);
-    if (!d->hv || !(g->groups & (STATS_VCPU | STATS_DISKS)) || ((g->flags & STATS_NOWAIT) && lane_current(d->queries)))
+    if (!d->hv || !(g->groups & (STATS_VCPU | STATS_DISKS | STATS_BALLOON)) || ((g->flags & STATS_NOWAIT) && lane_current(d->queries)))
         return;
     g->waiting++;
     task_push(d, NULL, &type, e);
@@ -379,6 +362,5 @@ const Handler stats_handlers[] = {
     { "CONNECT_GET_ALL_DOMAIN_STATS", all_stats },
     { "DOMAIN_GET_CPU_STATS", cpu_stats },
     { "DOMAIN_GET_VCPUS", get_vcpus },
-    { "DOMAIN_MEMORY_STATS", memory_stats },
     { NULL },
 };
