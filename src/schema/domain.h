@@ -182,8 +182,9 @@ typedef struct Domain {
     GPtrArray *timers; /* Timer */
     unsigned on_poweroff, on_reboot, on_crash;
     unsigned suspend_to_mem, suspend_to_disk;
-    uint64_t cpu_shares, cpu_period;
-    char *cpu_quota;
+    uint64_t cpu_shares, cpu_period, global_period;
+    char *cpu_quota, *global_quota;
+    uint64_t memory_hard_limit, memory_soft_limit, swap_hard_limit, io_weight;
     Devices *devices;
 } Domain;
 

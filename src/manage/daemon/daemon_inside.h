@@ -94,6 +94,7 @@ extern const Handler
     agent_handlers[],
     guest_handlers[],
     memory_handlers[],
+    tune_handlers[],
     nodedev_handlers[];
 
 /* ---- realms and domains */

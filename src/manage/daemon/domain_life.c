@@ -3,6 +3,7 @@
 #include "manage/daemon/agent.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
+#include "manage/daemon/tuning.h"
 
 /* virDomain*Reason, and events' details of the same meaning. */
 enum { RUNNING_BOOTED = 1, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
@@ -107,8 +108,10 @@ void domain_has_stopped(ManagedDomain *d, HvStop how)
     domain_lifecycle(d, LIFE_STOPPED, how);
     d->id = -1;
     remove_record(d);
-    if (!d->realm->in_memory)
+    if (!d->realm->in_memory) {
         network_unplug_cards(d->live);
+        tuning_forget(d->live);
+    }
     d->updated = false;
     g_clear_pointer((void **)&d->live, record_free);
     if (!d->config)
@@ -232,6 +235,11 @@ static bool start_run(Job *j, GError **err)
         network_unplug_cards(v->live);
     if (!v->hv)
         return false;
+    if (!in_memory && !tuning_apply(host, v->live, tuning_wanted(v->live), err)) {
+        tuning_forget(v->live);
+        v->driver->stop(v->hv, HV_NOW, NULL);
+        return false;
+    }
     if (v->paused || v->driver->pause(v->hv, false, err))
         return true;
     v->driver->stop(v->hv, HV_NOW, NULL);
