@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Stock virsh on atolld: statistics of machines, and the addresses of their guests."""
+import os
 import re
 import shutil
 import unittest
@@ -74,6 +75,27 @@ class Statistics(managed.Managed, Figures):
             self.assertIn("<stats period='1'/>", self.virsh("dumpxml", "m", *where))
         self.virsh("setmem", "m", "192M", "--live")
         self.until(lambda: "actual 196608" in self.virsh("dommemstat", "m"), "the balloon is not blown up")
+
+        self.pins()
+        self.virsh("inject-nmi", "m")
+        line.send("until grep -q 'NMI: *[1-9]' /proc/interrupts; do sleep 1; done; echo nm''i\n")
+        line.expect("nmi", 60)
+
+    def pins(self):
+        """Threads of the running machine are kept to processors of the host."""
+        cpus = os.cpu_count()
+        every = "0" if cpus == 1 else f"0-{cpus - 1}"
+        self.assertRegex(self.virsh("vcpupin", "m"), rf"^ *0 +{every}$")
+        self.assertRegex(self.virsh("vcpupin", "off"), rf"^ *0 +{every}$")
+        last = str(cpus - 1)
+        self.virsh("vcpupin", "m", "0", last, "--live")
+        self.assertRegex(self.virsh("vcpupin", "m", "--live"), rf"^ *0 +{last}$")
+        self.assertRegex(self.virsh("emulatorpin", "m"), rf"{every}$")
+        self.virsh("emulatorpin", "m", "0", "--live")
+        self.assertRegex(self.virsh("emulatorpin", "m"), r"(^| )0$")
+        self.assertRegex(self.virsh("vcpupin", "m", "--live"), rf"^ *0 +{last}$")
+        self.assertRegex(self.virsh("vcpuinfo", "m"), r"CPU Affinity: +y")
+        self.refused("no processors", "vcpupin", "m", "0", "0", "--config")
 
     def test_running(self):
         self.running()

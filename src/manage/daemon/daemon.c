@@ -30,6 +30,7 @@ static const Handler *const tables[] = {
     guest_handlers,
     memory_handlers,
     tune_handlers,
+    pin_handlers,
     nodedev_handlers,
 };
 

@@ -95,6 +95,7 @@ extern const Handler
     guest_handlers[],
     memory_handlers[],
     tune_handlers[],
+    pin_handlers[],
     nodedev_handlers[];
 
 /* ---- realms and domains */

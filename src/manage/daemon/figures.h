@@ -7,6 +7,7 @@
 /* A virtual processor's thread; RECORD_NONE, -1: not known. */
 typedef struct VcpuFigures {
     unsigned id;
+    int thread;                           /* 0: it has none */
     int host_cpu;                         /* where it was last */
     uint64_t time_ns, wait_ns, delay_ns;  /* delay: it was ready to run, wait: it was not */
 } VcpuFigures;

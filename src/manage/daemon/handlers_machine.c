@@ -104,6 +104,20 @@ static void send_key(Client *c, RpcCall *call, GVariant *args)
     lane_push(a->domain->lane, &type, a);
 }
 
+static bool nmi_run(Job *j, GError **err)
+{
+    Ask *a = j->data;
+    return a->driver->nmi ? a->driver->nmi(a->hv, err) : unsupported(a, err);
+}
+
+static void inject_nmi(Client *c, RpcCall *call, GVariant *args)
+{
+    static const JobType type = { "inject-nmi", ask_begin, nmi_run, ask_done };
+    Ask *a = ask_new(c, call, args);
+    if (a)
+        lane_push(a->domain->lane, &type, a);
+}
+
 /* The daemon goes to the machine's VNC port itself and hands the connection over: so viewers need no way to it. */
 static bool graphics_run(Job *j, GError **err)
 {
@@ -145,6 +159,7 @@ static void open_graphics(Client *c, RpcCall *call, GVariant *args)
 const Handler machine_handlers[] = {
     { "DOMAIN_MONITOR_COMMAND", monitor_command },
     { "DOMAIN_SEND_KEY", send_key },
+    { "DOMAIN_INJECT_NMI", inject_nmi },
     { "DOMAIN_OPEN_GRAPHICS_FD", open_graphics },
     { NULL },
 };

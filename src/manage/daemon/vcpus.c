@@ -70,7 +70,7 @@ static GArray *shared_out(Task *t, unsigned n, GArray *all, GError **err)
         return NULL;
     }
     for (unsigned i = 0; i < n; i++)
-        g_array_append_val(all, ((VcpuFigures){ i, -1, s.cpu_ns / n, 0, 0 }));
+        g_array_append_val(all, ((VcpuFigures){ i, 0, -1, s.cpu_ns / n, 0, 0 }));
     return all;
 }
 
@@ -87,7 +87,7 @@ GArray *vcpu_figures(Task *t, unsigned n, GError **err)
     for (guint i = 0; i < qmp_count(answer); i++) {
         JsonObject *o = qmp_element(answer, i);
         int64_t thread = o ? qmp_number(o, "thread-id", 0) : 0;
-        VcpuFigures f = { o ? qmp_number(o, "cpu-index", i) : i, -1, RECORD_NONE, RECORD_NONE, RECORD_NONE };
+        VcpuFigures f = { o ? qmp_number(o, "cpu-index", i) : i, thread, -1, RECORD_NONE, RECORD_NONE, RECORD_NONE };
         read_stat(thread, &f);
         read_waits(thread, &f);
         g_array_append_val(all, f);
