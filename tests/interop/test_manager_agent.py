@@ -48,7 +48,7 @@ class RealAgent(Agents):
         card = "<interface type='user'><mac address='52:54:00:11:22:33'/><model type='virtio'/></interface>"
         self.virsh("define", self.write("m.xml", managed.MACHINE.format(
             name="m", kernel=managed.guests.kernel("cloud"), initrd=managed.guests.initramfs("cloud", managed.guests.INIT, agent_files(), more=["ext4"]), line=self.path("m.line"),
-            devices=self.disk("vda", "a.raw", "raw") + card + CHANNEL, emulator=f"<emulator>{emulator}</emulator>" if emulator else "")))
+            devices=self.disk("vda", "a.raw", "raw") + card + CHANNEL, emulator=f"<emulator>{emulator}</emulator>" if emulator else "").replace("<vcpu>1", "<vcpu>2")))
         self.addCleanup(self.virsh, "destroy", "m", check=False)
         self.virsh("start", "m")
         line = self.shell("m")
@@ -90,7 +90,17 @@ class RealAgent(Agents):
         self.virsh("domfsthaw", "m")
         self.assertEqual(self.command('{"execute": "guest-fsfreeze-status"}'), {"return": "thawed"})
         line.expect("written", 60)
-        self.assertRegex(self.virsh("guestvcpus", "m"), r"online +: 0")
+        self.assertRegex(self.virsh("guestvcpus", "m"), r"online +: 0-1")
+        self.virsh("setvcpus", "m", "1", "--guest")
+        self.assertEqual(self.virsh("vcpucount", "m", "--guest"), "1")
+        line.send("echo cpus-$(grep -c ^processor /proc/cpuinfo)\n")
+        line.expect("cpus-1", 60)
+        self.virsh("setvcpus", "m", "2", "--guest")
+        self.assertRegex(self.virsh("guestvcpus", "m"), r"online +: 0-1")
+        self.virsh("guestvcpus", "m", "--disable", "--cpulist", "1")
+        self.assertEqual(self.virsh("vcpucount", "m", "--guest"), "1")
+        self.refused("cannot be used", "setvcpus", "m", "3", "--guest")
+        self.refused("of a running machine cannot be changed", "setvcpus", "m", "1", "--live")
 
     def end(self, line):
         """A daemon that comes later finds the agent again; an agent that goes is missed."""
@@ -110,6 +120,7 @@ class RealAgent(Agents):
         self.end(line)
 
     @managed.needs_qemu
+    @unittest.skipUnless(managed.guest.LONG, "ATOLL_TEST_LONG=1 runs it with QEMU too")
     def test_agent_of_qemu(self):
         line = self.agent(managed.QEMU)
         self.change(line)

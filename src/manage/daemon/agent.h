@@ -22,6 +22,9 @@ void agent_told(ManagedDomain *d, const char *alias, bool open);
 /* Answers a call by the row of handlers_agent.c that has its procedure. */
 void agent_verb(Client *c, RpcCall *call, GVariant *args);
 
+/* guest_vcpus.c: so many of its processors the guest uses from now on; 0: answers how many it does. */
+void guest_vcpus(ManagedDomain *d, RpcCall *call, guint wanted);
+
 /* A conversation, on a worker. */
 typedef struct Agent Agent;
 Agent *agent_open(const char *path, int sync_seconds, GCancellable *cancel, GError **err); /* it has answered */

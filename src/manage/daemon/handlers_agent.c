@@ -5,6 +5,8 @@
 #include "manage/daemon/agent.h"
 #include "manage/hypervisor/qmp.h"
 
+enum { PROCESSORS_MOST = 4096 };
+
 typedef struct AgentVerb {
     const char *procedure;
     const char *command;
@@ -147,7 +149,6 @@ static bool processors_arguments(GVariant *args, JsonObject *o, const char **com
     g_auto(GStrv) pieces = g_strsplit(list, ",", -1);
     bool ok = *pieces;
     for (char **p = pieces; ok && *p; p++) {
-        enum { PROCESSORS_MOST = 4096 };
         char *end;
         guint64 first = g_ascii_strtoull(*p, &end, 10), last = *end == '-' ? g_ascii_strtoull(end + 1, &end, 10) : first;
         ok = **p && !*end && first <= last && last < PROCESSORS_MOST;
@@ -210,23 +211,26 @@ static GVariant *reply_filesystems(GVariant *args, JsonNode *answer)
     return g_variant_new("(a(sssas)u)", &b, n);
 }
 
-/* Those of the guest's processors for which `member` is so (NULL: all), as "0-2,4". */
+/* Those of the guest's processors for which `member` is so (NULL: all), as "0-2,4"; the agent tells them in any order. */
 static char *processors_text(JsonNode *answer, const char *member)
 {
+    bool is[PROCESSORS_MOST + 1] = { false };
     GString *s = g_string_new(NULL);
-    int64_t before = -2, begin = -2;
-    for (guint i = 0; i <= qmp_count(answer); i++) {
-        JsonObject *o = i < qmp_count(answer) ? qmp_element(answer, i) : NULL;
-        int64_t id = o && (!member || qmp_flag(o, member, false)) ? qmp_number(o, "logical-id", -2) : -2;
-        if (id == before + 1 && id > 0) {
-            before = id;
-            continue;
-        }
-        if (begin >= 0 && before > begin)
-            g_string_append_printf(s, "-%" G_GINT64_FORMAT, before);
-        if (id >= 0)
-            g_string_append_printf(s, "%s%" G_GINT64_FORMAT, s->len ? "," : "", id);
-        begin = before = id;
+    for (guint i = 0; i < qmp_count(answer); i++) {
+        JsonObject *o = qmp_element(answer, i);
+        int64_t id = o && (!member || qmp_flag(o, member, false)) ? qmp_number(o, "logical-id", -1) : -1;
+        if (id >= 0 && id < PROCESSORS_MOST)
+            is[id] = true;
+    }
+    for (int first = 0; first < PROCESSORS_MOST; first++) {
+        int last = first;
+        while (is[first] && is[last + 1])
+            last++;
+        if (is[first])
+            g_string_append_printf(s, "%s%d", s->len ? "," : "", first);
+        if (last > first)
+            g_string_append_printf(s, "-%d", last);
+        first = last;
     }
     return g_string_free(s, FALSE);
 }

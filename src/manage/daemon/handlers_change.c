@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/agent.h"
 #include "manage/daemon/task.h"
 
-enum { VCPU_MAXIMUM = 4, MEMORY_MAXIMUM = 4 };
+enum { VCPU_MAXIMUM = 4, VCPU_GUEST = 8, MEMORY_MAXIMUM = 4 };
 enum { METADATA_DESCRIPTION = 0, METADATA_TITLE = 1, METADATA_ELEMENT = 2 };
 
 bool domain_edit_config(ManagedDomain *d, DomainEdit *edit, void *opaque, GError **err)
@@ -155,6 +156,10 @@ static void set_vcpus(Client *c, RpcCall *call, GVariant *args)
     g_variant_get_child(args, 1, "u", &n);
     if (g_variant_n_children(args) > 2)
         g_variant_get_child(args, 2, "u", &flags);
+    if ((flags & VCPU_GUEST) && n) {
+        guest_vcpus(d, call, n);
+        return;
+    }
     if (not_live(d, domain_affected(d, flags), "the number of processors", &err))
         domain_edit_config(d, edit_vcpus, &(Vcpus){ n, flags & VCPU_MAXIMUM }, &err);
     reply_error(call, err);

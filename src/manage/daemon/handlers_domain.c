@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/agent.h"
 #include "manage/daemon/snapshot.h"
 
 /* virConnectListAllDomainsFlags, in groups: of each group that is asked for, one must be true. */
@@ -199,14 +200,19 @@ static void get_os_type(Client *c, RpcCall *call, GVariant *args)
         rpc_reply(call, g_variant_new("(s)", domain_now(d)->os_type));
 }
 
-/* flags: live 1, config 2, maximum 4 */
+/* flags: live 1, config 2, maximum 4, guest 8 */
 static void get_vcpus_flags(Client *c, RpcCall *call, GVariant *args)
 {
+    enum { VCPU_GUEST = 8 };
     guint flags;
     ManagedDomain *d = domain_of_call(c, call, args);
     if (!d)
         return;
     g_variant_get_child(args, 1, "u", &flags);
+    if (flags & VCPU_GUEST) {
+        guest_vcpus(d, call, 0);
+        return;
+    }
     const Domain *of = (flags & AFFECT_CONFIG) ? d->config : (flags & AFFECT_LIVE) ? d->live : domain_now(d);
     if (!of)
         rpc_fail(call, RPC_ERR_OPERATION_INVALID, (flags & AFFECT_CONFIG) ? "domain '%s' is transient: it has no definition" : "domain '%s' is not running", d->name);
