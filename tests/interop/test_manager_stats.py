@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import unittest
 
 import managed
@@ -77,6 +78,7 @@ class Statistics(managed.Managed, Figures):
         self.until(lambda: "actual 196608" in self.virsh("dommemstat", "m"), "the balloon is not blown up")
 
         self.pins()
+        self.assertIn("No errors found", self.virsh("domblkerror", "m"))
         self.virsh("inject-nmi", "m")
         line.send("until grep -q 'NMI: *[1-9]' /proc/interrupts; do sleep 1; done; echo nm''i\n")
         line.expect("nmi", 60)
@@ -112,6 +114,38 @@ class Statistics(managed.Managed, Figures):
         for key in CARD_KEYS:
             self.assertEqual(m["net.0." + key], "0")
         self.assertNotEqual(self.virsh("domstats", "--enforce", "--perf", "t", uri=managed.TEST, check=False).returncode, 0)
+
+    def test_disk_full(self):
+        """The machine stands when its disk's file system is full, and says for which disk; it goes on when there is room."""
+        folder = self.path("small")
+        os.mkdir(folder)
+        if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "small", folder], check=False).returncode:
+            self.skipTest("needs to mount a file system")
+        self.addCleanup(subprocess.run, ["umount", "-l", folder], check=True)
+        with open(self.path("small/a.raw"), "wb") as out:
+            out.truncate(4 << 20)
+        disk = (f"<disk type='file'><driver name='qemu' type='raw' error_policy='enospace'/><source file='{folder}/a.raw'/><target dev='vda'/></disk>")
+        line = self.start("m", disk)
+        line.send("dd if=/dev/urandom of=/dev/vda bs=64k count=16 conv=fsync; echo writ''ten\n")
+        self.until(lambda: "no space" in self.virsh("domblkerror", "m", check=False).stdout, "no error is said")
+        self.assertEqual(self.virsh("domstate", "m"), "paused")
+        subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
+        self.virsh("resume", "m")
+        line.expect("written", 60)
+        self.assertIn("No errors found", self.virsh("domblkerror", "m"))
+
+    def test_small_questions(self):
+        self.define("m")
+        self.virsh("set-lifecycle-action", "m", "reboot", "destroy", "--config")
+        self.assertIn("<on_reboot>destroy</on_reboot>", self.virsh("dumpxml", "m"))
+        self.refused("no action", "set-lifecycle-action", "m", "reboot", "coredump-restart", "--config")
+        pools = ("import libvirt, sys; c = libvirt.open(sys.argv[1]); print(c.listStoragePools(), c.listDefinedStoragePools())")
+        self.virsh("pool-define-as", "off", "dir", "--target", "/off", uri=managed.TEST)
+        self.virsh("pool-create-as", "on", "dir", "--target", "/on", uri=managed.TEST)
+        uri = self.daemon.uri(managed.TEST)
+        said = subprocess.run(["/usr/bin/python3", "-c", pools, uri], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+        if "No module" not in said:
+            self.assertEqual(said.strip(), "['on'] ['off']")
 
     def test_addresses_refused(self):
         self.define("off")

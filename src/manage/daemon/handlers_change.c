@@ -165,6 +165,37 @@ static void set_vcpus(Client *c, RpcCall *call, GVariant *args)
     reply_error(call, err);
 }
 
+/* ---- what follows when the guest powers off, reboots or crashes */
+typedef struct LifecycleAction {
+    guint when, action; /* virDomainLifecycle, virDomainLifecycleAction */
+} LifecycleAction;
+
+static bool edit_lifecycle(Domain *d, void *opaque, GError **err)
+{
+    static const DomainAction actions[] = { ACTION_DESTROY, ACTION_RESTART, ACTION_RENAME_RESTART, ACTION_PRESERVE, ACTION_COREDUMP_DESTROY, ACTION_COREDUMP_RESTART };
+    enum { LIFECYCLE_CRASH = 2, FIRST_OF_CRASHES = 4 };
+    const LifecycleAction *l = opaque;
+    unsigned *const words[] = { &d->on_poweroff, &d->on_reboot, &d->on_crash };
+    if (l->when >= G_N_ELEMENTS(words) || l->action >= G_N_ELEMENTS(actions) || (l->action >= FIRST_OF_CRASHES && l->when != LIFECYCLE_CRASH))
+        return rpc_error_set(err, RPC_ERR_INVALID_ARG, "there is no action %u for a guest's end of kind %u", l->action, l->when);
+    *words[l->when] = actions[l->action];
+    return true;
+}
+
+static void set_lifecycle(Client *c, RpcCall *call, GVariant *args)
+{
+    LifecycleAction l;
+    guint flags;
+    g_autoptr(GError) err = NULL;
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (!d)
+        return;
+    g_variant_get(args, "(@(ssi)uuu)", NULL, &l.when, &l.action, &flags);
+    if (not_live(d, domain_affected(d, flags), "what follows a guest's end", &err))
+        domain_edit_config(d, edit_lifecycle, &l, &err);
+    reply_error(call, err);
+}
+
 /* ---- metadata */
 typedef struct Metadata {
     int type;
@@ -299,5 +330,6 @@ const Handler change_handlers[] = {
     { "DOMAIN_SET_METADATA", set_metadata },
     { "DOMAIN_GET_METADATA", get_metadata },
     { "DOMAIN_RENAME", rename_domain },
+    { "DOMAIN_SET_LIFECYCLE_ACTION", set_lifecycle },
     { NULL },
 };

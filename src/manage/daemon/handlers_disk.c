@@ -5,7 +5,9 @@
 
 #include "base/error.h"
 #include "manage/daemon/change.h"
+#include "manage/daemon/figures.h"
 #include "manage/hypervisor/image.h"
+#include "manage/hypervisor/qmp.h"
 
 enum { RESIZE_BYTES = 1, KIB = 1024 };
 
@@ -368,10 +370,64 @@ static void get_io_tune(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(a(sv)i)", &b, n));
 }
 
+/* ---- errors: of the disks for which the machine stands (virDomainDiskErrorCode) */
+static const char *status_of(JsonNode *known, const char *alias)
+{
+    for (guint i = 0; i < qmp_count(known); i++) {
+        JsonObject *o = qmp_element(known, i);
+        g_auto(GStrv) parts = g_strsplit(o ? qmp_text(o, "qdev", "") : "", "/", -1);
+        if (alias && g_strv_contains((const char *const *)parts, alias))
+            return qmp_text(o, "io-status", "ok");
+    }
+    return "ok";
+}
+
+static bool errors_run(Task *t, GError **err)
+{
+    enum { ERROR_UNSPECIFIED = 1, ERROR_NO_SPACE = 2 };
+    DiskTask *k = t->data;
+    int found = 0;
+    GVariantBuilder b;
+    g_autoptr(JsonNode) known = t->driver->monitor ? task_monitor(t, "{\"execute\": \"query-block\"}", err) : NULL;
+    if (t->driver->monitor && !known)
+        return false;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a(si)"));
+    for (guint i = 0; k->value && i < k->disks->len; i++) {
+        const Disk *disk = k->disks->pdata[i];
+        const char *status = status_of(known, disk->alias);
+        if (strcmp(status, "ok") && (guint64)found++ < k->value)
+            g_variant_builder_add(&b, "(si)", disk->target, strcmp(status, "nospace") ? ERROR_UNSPECIFIED : ERROR_NO_SPACE);
+    }
+    k->given = g_variant_ref_sink(g_variant_new("(a(si)i)", &b, k->value ? found : (int)k->disks->len));
+    return true;
+}
+
+static bool errors_done(Task *t, GError **err)
+{
+    t->reply = ((DiskTask *)t->data)->given; /* the call takes a reference */
+    return true;
+}
+
+/* With room for none it says how many there can be. */
+static void disk_errors(Client *c, RpcCall *call, GVariant *args)
+{
+    static const TaskType type = { .name = "disk-errors", .running = true, .query = true, .begin = disks_begin, .run = errors_run, .done = errors_done, .free = disk_task_free };
+    guint room;
+    ManagedDomain *d = domain_of_call(c, call, args);
+    if (!d)
+        return;
+    DiskTask *k = g_new0(DiskTask, 1);
+    k->name = g_strdup("");
+    g_variant_get_child(args, 1, "u", &room);
+    k->value = room;
+    task_push(d, call, &type, k);
+}
+
 const Handler disk_handlers[] = {
     { "DOMAIN_BLOCK_STATS", block_stats },
     { "DOMAIN_BLOCK_STATS_FLAGS", block_stats_flags },
     { "DOMAIN_GET_BLOCK_INFO", block_info },
+    { "DOMAIN_GET_DISK_ERRORS", disk_errors },
     { "DOMAIN_BLOCK_RESIZE", block_resize },
     { "DOMAIN_SET_BLOCK_IO_TUNE", set_io_tune },
     { "DOMAIN_GET_BLOCK_IO_TUNE", get_io_tune },

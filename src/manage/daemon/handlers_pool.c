@@ -87,6 +87,21 @@ static void count(Client *c, RpcCall *call, unsigned flags)
 static void num_active(Client *c, RpcCall *call, GVariant *args) { count(c, call, LIST_ACTIVE); }
 static void num_inactive(Client *c, RpcCall *call, GVariant *args) { count(c, call, LIST_INACTIVE); }
 
+static void list_names(Client *c, RpcCall *call, GVariant *args, unsigned flags)
+{
+    int most;
+    g_variant_get(args, "(i)", &most);
+    g_autoptr(GPtrArray) list = listed(c->realm, flags);
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
+    for (guint i = 0; i < list->len && (int)i < most; i++)
+        g_variant_builder_add(&b, "s", ((ManagedPool *)list->pdata[i])->def->name);
+    rpc_reply(call, g_variant_new("(as)", &b));
+}
+
+static void names_active(Client *c, RpcCall *call, GVariant *args) { list_names(c, call, args, LIST_ACTIVE); }
+static void names_inactive(Client *c, RpcCall *call, GVariant *args) { list_names(c, call, args, LIST_INACTIVE); }
+
 static void list_volumes(Client *c, RpcCall *call, GVariant *args)
 {
     ManagedPool *p = pool_of_call(c, call, args);
@@ -244,6 +259,8 @@ static void set_autostart(Client *c, RpcCall *call, GVariant *args)
 
 const Handler pool_handlers[] = {
     { "CONNECT_LIST_ALL_STORAGE_POOLS", list_all },
+    { "CONNECT_LIST_STORAGE_POOLS", names_active },
+    { "CONNECT_LIST_DEFINED_STORAGE_POOLS", names_inactive },
     { "CONNECT_NUM_OF_STORAGE_POOLS", num_active },
     { "CONNECT_NUM_OF_DEFINED_STORAGE_POOLS", num_inactive },
     { "STORAGE_POOL_LIST_ALL_VOLUMES", list_volumes },
