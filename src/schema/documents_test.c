@@ -18,6 +18,9 @@ static const struct {
       "  <allocation unit='bytes'>200704</allocation>\n  <target>\n    <path>/var/lib/images/a.qcow2</path>\n    <format type='qcow2'/>\n    <compat>1.1</compat>\n"
       "    <clusterSize unit='b'>65536</clusterSize>\n    <features>\n      <lazy_refcounts/>\n    </features>\n  </target>\n  <backingStore>\n"
       "    <path>/base</path>\n    <format type='raw'/>\n  </backingStore>\n</volume>\n" },
+    { &secret_type,
+      "<secret ephemeral='no' private='yes'>\n  <uuid>5ed9631a-e07a-47ed-9140-631a3979af6b</uuid>\n  <description>of a disk</description>\n  <usage type='volume'>\n"
+      "    <volume>/var/lib/images/a.luks</volume>\n  </usage>\n</secret>\n" },
     { &network_type,
       "<network>\n  <name>default</name>\n  <uuid>5ed9631a-e07a-47ed-9140-631a3979af6b</uuid>\n  <forward mode='nat'>\n    <nat>\n"
       "      <port start='1024' end='65535'/>\n    </nat>\n    <portForward protocol='tcp' port='2222' to='192.168.122.10' toPort='22'/>\n  </forward>\n"

@@ -1,5 +1,5 @@
 #pragma once
-#include "schema/record.h"
+#include "schema/secret.h"
 /*
  * domain.h - a machine's definition (https://libvirt.org/formatdomain.html), as structs.  The rows are in domain.c and
  * domain_devices.c; words are the arrays named below, and a word's value is 1 + its index.
@@ -52,6 +52,7 @@ typedef struct Layer {
     unsigned type;  /* DiskType */
     char *format, *file, *dev, *job, *ready;
     uint64_t source_index;
+    Encryption *encryption;
     struct Layer *backing;
 } Layer;
 
@@ -65,6 +66,7 @@ typedef struct Disk {
     char *target, *serial, *wwn, *vendor, *product, *alias;
     bool readonly, shareable, transient;
     IoTune *iotune;
+    Encryption *encryption, *encryption_outside; /* within <source>, or beside it as it was written first */
     Layer *backing, *mirror;
     Address *address;
 } Disk;

@@ -73,6 +73,7 @@ static const RecordField layer_fields[] = {
     { RF(Layer, file, RK_TEXT, "source/@file"), .when = "type=file", .doc = "path of the image" },
     { RF(Layer, dev, RK_TEXT, "source/@dev"), .when = "type=block", .doc = "path of the host's device" },
     { RF(Layer, source_index, RK_UINT, "source/@index"), .live = true, .doc = "number in names of nodes" },
+    { RF(Layer, encryption, RK_RECORD, "source/encryption"), .record = &encryption_record, .doc = "how it is encrypted" },
     { RF(Layer, backing, RK_RECORD, "backingStore"), .record = &layer_record, .doc = "the image below it" },
     END
 };
@@ -113,6 +114,7 @@ static const RecordField disk_fields[] = {
     { RF(Disk, volume, RK_TEXT, "source/@volume"), .when = "type=volume", .required = true, .doc = "volume in the pool" },
     { RF(Disk, startup_policy, RK_TEXT, "source/@startupPolicy"), .doc = "mandatory, requisite, optional" },
     { RF(Disk, source_index, RK_UINT, "source/@index"), .live = true, .doc = "number in names of nodes" },
+    { RF(Disk, encryption, RK_RECORD, "source/encryption"), .record = &encryption_record, .doc = "how the image is encrypted" },
     { RF(Disk, target, RK_TEXT, "target/@dev"), .required = true, .doc = "name: vda, sda, hda, fda and so on" },
     { RF(Disk, bus, RK_WORD, "target/@bus"), .words = disk_buses, .doc = "bus; by the name where it is not given" },
     { RF(Disk, tray, RK_WORD, "target/@tray"), .words = trays, .doc = "the drive's tray" },
@@ -120,6 +122,7 @@ static const RecordField disk_fields[] = {
     { RF(Disk, backing, RK_RECORD, "backingStore"), .record = &layer_record, .doc = "the image below the disk's own" },
     { RF(Disk, mirror, RK_RECORD, "mirror"), .record = &mirror_record, .live = true, .doc = "a job that copies the disk" },
     { RF(Disk, iotune, RK_RECORD, "iotune"), .record = &iotune_record, .doc = "limits" },
+    { RF(Disk, encryption_outside, RK_RECORD, "encryption"), .record = &encryption_record, .doc = "the same, as it was written first" },
     { RF(Disk, readonly, RK_FLAG, "readonly"), .doc = "the guest cannot write" },
     { RF(Disk, shareable, RK_FLAG, "shareable"), .doc = "other machines may have it too" },
     { RF(Disk, transient, RK_FLAG, "transient"), .doc = "writes are lost at the end" },
@@ -146,6 +149,8 @@ static bool check_disk(void *record, GError **err)
             d->bus = bus_of_target[i].bus;
     if (d->device == DISK_CDROM)
         d->readonly = true;
+    if (!d->encryption)
+        d->encryption = g_steal_pointer(&d->encryption_outside);
     if (!d->bus)
         return error_set(err, ERR_INVALID, "<disk>: target '%s' begins with none of vd, sd, hd, fd: say its bus too", d->target);
     return true;

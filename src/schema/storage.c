@@ -99,7 +99,7 @@ static const RecordField volume_fields[] = {
     { RF(Volume, mtime, RK_TEXT, "target/timestamps/mtime"), .doc = "last written" },
     { RF(Volume, ctime, RK_TEXT, "target/timestamps/ctime"), .doc = "last changed" },
     { RF(Volume, btime, RK_TEXT, "target/timestamps/btime"), .doc = "made" },
-    { RF(Volume, encryption, RK_XML, "target/encryption"), .doc = "encryption" },
+    { RF(Volume, encryption, RK_RECORD, "target/encryption"), .record = &encryption_record, .doc = "encryption" },
     { RF(Volume, compat, RK_TEXT, "target/compat"), .doc = "qcow2: 0.10 or 1.1" },
     { RF(Volume, nocow, RK_FLAG, "target/nocow"), .doc = "btrfs: no copy on write" },
     { RF(Volume, cluster_size, RK_SIZE, "target/clusterSize"), .unit = "b", .doc = "qcow2: cluster" },

@@ -1,5 +1,5 @@
 #pragma once
-#include "schema/record.h"
+#include "schema/secret.h"
 /* storage.h - pools and volumes (https://libvirt.org/formatstorage.html).  Sizes are written in bytes. */
 extern const char *const pool_types[];
 typedef enum PoolType { POOL_DIR = 1, POOL_FS, POOL_NETFS, POOL_LOGICAL, POOL_DISK, POOL_ISCSI, POOL_SCSI, POOL_MPATH, POOL_RBD, POOL_GLUSTER, POOL_ZFS } PoolType;
@@ -32,10 +32,11 @@ typedef struct Backing {
 typedef struct Volume {
     Record record;
     unsigned type;
-    char *name, *key, *path, *format, *compat, *encryption, *source;
+    char *name, *key, *path, *format, *compat, *source;
     uint64_t capacity, allocation, physical, cluster_size;
     bool nocow, lazy_refcounts, extended_l2;
     Permissions *permissions;
+    Encryption *encryption;
     char *atime, *mtime, *ctime, *btime;
     Backing *backing;
 } Volume;

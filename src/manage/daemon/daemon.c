@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
+#include "manage/daemon/secret.h"
 
 static const Handler *const tables[] = {
     connect_handlers,
@@ -32,6 +33,7 @@ static const Handler *const tables[] = {
     tune_handlers,
     pin_handlers,
     nodedev_handlers,
+    secret_handlers,
 };
 
 static const Handler *handler_for(const char *procedure)
@@ -183,6 +185,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     store_each(domains, read_domain, d);
     store_each(autostart, mark_autostart, d);
     store_each(records, read_record, d);
+    secrets_load(d);
     pools_load(d);
     networks_load(d);
     domain_start(domain_add(d->test, record_read_xml(&domain_type, test_domain, 0, NULL, NULL), true), false, NULL, false);
@@ -255,7 +258,7 @@ static const char *why_refused(const char *procedure)
         const char *piece, *why;
     } reasons[] = {
         { "MIGRATE", "live migration comes in a later issue" }, { "CHECKPOINT", "checkpoints come with backups, in a later issue" }, { "BACKUP", "backups come in a later issue" },
-        { "NWFILTER", "there are no network filters: rules are those of networks" }, { "SECRET", "secrets are not kept here" }, { "SASL", "clients are known by their socket" },
+        { "NWFILTER", "there are no network filters: rules are those of networks" }, { "SASL", "clients are known by their socket" },
         { "POLKIT", "rights are those of the socket" }, { "INTERFACE_", "the host's interfaces are the host's own" }, { "IFACE", "the host's interfaces are the host's own" },
         { "NODE_DEVICE", "the host's devices are not changed here" }, { "LAUNCH_SECURITY", "no confidential guests" }, { "IOTHREAD", "not built yet" }, { "SET_NUMA", "memory is taken from the host as it comes" },
     };

@@ -15,6 +15,7 @@ typedef struct Realm {
     GHashTable *domains;       /* name -> ManagedDomain */
     GHashTable *networks;      /* name -> ManagedNetwork (net.h) */
     GHashTable *pools;         /* name -> ManagedPool (pool.h) */
+    GHashTable *secrets;       /* UUID -> ManagedSecret (secret.h) */
     int next_id;
 } Realm;
 
@@ -96,7 +97,8 @@ extern const Handler
     memory_handlers[],
     tune_handlers[],
     pin_handlers[],
-    nodedev_handlers[];
+    nodedev_handlers[],
+    secret_handlers[];
 
 /* ---- realms and domains */
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory);
@@ -156,10 +158,14 @@ typedef enum DomainEventId {
 /* `values` behind callback and domain; its type is the rest of the event's letters.  Floating. */
 void domain_event(ManagedDomain *d, int event, const char *format, ...);
 void domain_lifecycle(ManagedDomain *d, int event, int detail);
+/* Of a network, pool or secret: `handle` (taken) is what clients know it by, `values` behind it. */
+void object_event(Realm *r, SubscriptionClass class, int event, const char *uuid, GVariant *handle, const char *format, ...);
 
 /* ---- what is kept on disk (store.c): whole or not at all */
 bool store_write(const char *folder, const char *name, const char *text, GError **err);
 bool store_remove(const char *folder, const char *name, GError **err);
+bool store_write_file(const char *folder, const char *file, const void *data, gssize bytes, GError **err); /* of mode 0600; -1: a text */
+bool store_remove_file(const char *folder, const char *file, GError **err);
 /* Every "NAME.xml" in a folder; a folder that is not there is empty. */
 void store_each(const char *folder, void (*f)(const char *name, const char *text, void *opaque), void *opaque);
 

@@ -45,11 +45,14 @@ static void set(char **to, const char *text)
 void disk_set_image(Disk *disk, const Layer *image)
 {
     Layer *below = image->backing ? record_copy(image->backing) : NULL;
+    Encryption *encryption = image->encryption ? record_copy(image->encryption) : NULL;
     disk->type = image->type;
     set(&disk->file, image->type == DISK_FILE ? image->file : NULL);
     set(&disk->dev, image->type == DISK_BLOCK ? image->dev : NULL);
     set(&disk->format, image->format);
     disk->source_index = image->source_index;
+    record_free(disk->encryption);
+    disk->encryption = encryption;
     record_free(disk->backing);
     disk->backing = below;
 }

@@ -3,6 +3,7 @@
 #include "manage/daemon/agent.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
+#include "manage/daemon/secret.h"
 #include "manage/daemon/tuning.h"
 
 /* virDomain*Reason, and events' details of the same meaning. */
@@ -219,7 +220,7 @@ static bool start_begin(Job *j, GError **err)
     v->driver = hv_driver_for(v->live);
     v->live->id = v->domain->realm->next_id++;
     agent_expect(v->live, "disconnected");
-    return network_prepare_cards(v->domain->realm, v->live, err) && domain_write_record(v->domain, v->live, err);
+    return network_prepare_cards(v->domain->realm, v->live, err) && secrets_hand_out(v->domain->realm, v->live, NULL, err) && domain_write_record(v->domain, v->live, err);
 }
 
 static bool start_run(Job *j, GError **err)
@@ -250,6 +251,8 @@ static void start_done(Job *j, GError *err)
 {
     Verb *v = j->data;
     ManagedDomain *d = v->domain;
+    if (v->live)
+        secrets_take_back(&d->realm->daemon->host, v->live, NULL);
     if (v->hv && (err || d->gone)) {
         v->driver->release(v->hv);
     } else if (v->hv) {

@@ -84,6 +84,48 @@ void domain_event(ManagedDomain *d, int event, const char *format, ...)
     }
 }
 
+/* The events of other objects, in the order of their numbers. */
+static const char *const object_events[][3] = {
+    [SUBSCRIBE_NETWORK] = { "NETWORK_EVENT_LIFECYCLE" },
+    [SUBSCRIBE_POOL] = { "STORAGE_POOL_EVENT_LIFECYCLE", "STORAGE_POOL_EVENT_REFRESH" },
+    [SUBSCRIBE_NODE_DEVICE] = { "NODE_DEVICE_EVENT_LIFECYCLE", "NODE_DEVICE_EVENT_UPDATE" },
+    [SUBSCRIBE_SECRET] = { "SECRET_EVENT_LIFECYCLE", "SECRET_EVENT_VALUE_CHANGED" },
+};
+
+/* (callback, handle, values...) */
+static GVariant *object_message(int callback, GVariant *handle, GVariant *values)
+{
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE_TUPLE);
+    g_variant_builder_add(&b, "i", callback);
+    g_variant_builder_add_value(&b, handle);
+    for (gsize i = 0; i < g_variant_n_children(values); i++) {
+        g_autoptr(GVariant) child = g_variant_get_child_value(values, i);
+        g_variant_builder_add_value(&b, child);
+    }
+    return g_variant_builder_end(&b);
+}
+
+void object_event(Realm *r, SubscriptionClass class, int event, const char *uuid, GVariant *handle, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    g_autoptr(GVariant) values = g_variant_ref_sink(g_variant_new_va(format, NULL, &ap)), object = g_variant_ref_sink(handle);
+    va_end(ap);
+    const Procedure *p = procedure_named(object_events[class][event]);
+    GHashTableIter i;
+    gpointer client;
+    g_hash_table_iter_init(&i, r->daemon->clients);
+    while (g_hash_table_iter_next(&i, &client, NULL)) {
+        const Client *c = client;
+        for (guint n = 0; c->realm == r && c->subscriptions && n < c->subscriptions->len; n++) {
+            const Subscription *s = &g_array_index(c->subscriptions, Subscription, n);
+            if (s->class == (int)class && s->event == event && (!s->uuid || !strcmp(s->uuid, uuid)))
+                rpc_event(c->connection, p, object_message(s->callback, object, values));
+        }
+    }
+}
+
 void domain_lifecycle(ManagedDomain *d, int event, int detail) { domain_event(d, 0, "(ii)", event, detail); }
 
 static void register_domain(Client *c, RpcCall *call, GVariant *args)
@@ -116,14 +158,27 @@ static void deregister_pool(Client *c, RpcCall *call, GVariant *args) { deregist
 static void deregister_node_device(Client *c, RpcCall *call, GVariant *args) { deregister(c, call, args, SUBSCRIBE_NODE_DEVICE); }
 static void deregister_secret(Client *c, RpcCall *call, GVariant *args) { deregister(c, call, args, SUBSCRIBE_SECRET); }
 
-/* (event, object or nothing), whatever the object's form. */
+/* What an object is known by: the UUID in its handle, or a device's name. */
+static char *uuid_of(GVariant *handle, SubscriptionClass class)
+{
+    char *uuid;
+    if (class == SUBSCRIBE_NODE_DEVICE)
+        return g_variant_dup_string(handle, NULL);
+    g_variant_get_child(handle, class == SUBSCRIBE_SECRET ? 0 : 1, "s", &uuid);
+    return uuid;
+}
+
+/* (event, object or nothing) */
 static void register_other(Client *c, RpcCall *call, GVariant *args, SubscriptionClass class)
 {
     int event;
     g_variant_get_child(args, 0, "i", &event);
     g_autoptr(GVariant) maybe = g_variant_get_child_value(args, 1), object = g_variant_get_maybe(maybe);
-    g_autofree char *text = object ? g_variant_print(object, FALSE) : NULL;
-    rpc_reply(call, g_variant_new("(i)", subscribe(c, class, event, text)));
+    g_autofree char *uuid = object ? uuid_of(object, class) : NULL;
+    if (event < 0 || event >= (int)G_N_ELEMENTS(object_events[class]) || !object_events[class][event])
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "there is no event %d of that kind of object", event);
+    else
+        rpc_reply(call, g_variant_new("(i)", subscribe(c, class, event, uuid)));
 }
 
 static void register_network(Client *c, RpcCall *call, GVariant *args) { register_other(c, call, args, SUBSCRIBE_NETWORK); }

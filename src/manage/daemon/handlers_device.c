@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
+#include "manage/daemon/secret.h"
 
 enum { UPDATE_FORCE = 4 };
 
@@ -247,6 +248,11 @@ static bool begin_update(Change *c, const Record *before, GError **err)
 }
 
 /* ---- the job */
+static bool hand_out_secrets(const Realm *r, Change *c, GError **err)
+{
+    return c->plugged->type != &disk_record || secrets_hand_out(r, c->live, (Disk *)c->plugged, err);
+}
+
 static bool begin_live(Task *t, Change *c, GError **err)
 {
     ManagedDomain *d = t->domain;
@@ -262,7 +268,7 @@ static bool begin_live(Task *t, Change *c, GError **err)
     c->plugged = record_copy(c->kind == CHANGE_ADD ? c->device : (*list)->pdata[at]);
     if (c->kind == CHANGE_ADD && t->driver->name_device)
         t->driver->name_device(d->live, c->plugged);
-    return c->kind != CHANGE_ADD || prepare_card(d->realm, d->live, c->plugged, err);
+    return c->kind != CHANGE_ADD || (prepare_card(d->realm, d->live, c->plugged, err) && hand_out_secrets(d->realm, c, err));
 }
 
 static bool find_by_alias(ManagedDomain *d, Change *c, GError **err)
@@ -298,7 +304,10 @@ static bool run_add(Task *t, Change *c, GError **err)
         return task_unsupported(t, "take a device while they run", err);
     if (!plug_card(t->domain->realm, c->live, c->plugged, true, err))
         return false;
-    if (t->driver->attach(t->hv, c->live, c->plugged, err))
+    bool ok = t->driver->attach(t->hv, c->live, c->plugged, err);
+    if (c->plugged->type == &disk_record)
+        secrets_take_back(&t->domain->realm->daemon->host, c->live, (Disk *)c->plugged);
+    if (ok)
         return true;
     plug_card(t->domain->realm, c->live, c->plugged, false, NULL);
     return false;

@@ -1,4 +1,4 @@
-/* handlers_nodedev.c - the host's devices and interfaces, as they are; filters and secrets, of which there are none. */
+/* handlers_nodedev.c - the host's devices and interfaces, as they are; filters, of which there are none. */
 #include <string.h>
 
 #include "manage/daemon/daemon_inside.h"
@@ -163,14 +163,9 @@ static void interface_question(Client *c, RpcCall *call, GVariant *args)
 
 /* ---- what there is none of: nobody can define one */
 static void no_filters(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(@a(ss)u)", g_variant_new_array(G_VARIANT_TYPE("(ss)"), NULL, 0), 0)); }
-static void no_secrets(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(@a(sis)u)", g_variant_new_array(G_VARIANT_TYPE("(sis)"), NULL, 0), 0)); }
 static void none(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(i)", 0)); }
 
-static void no_such(Client *c, RpcCall *call, GVariant *args)
-{
-    bool filter = g_str_has_prefix(rpc_call_procedure(call)->name, "NWFILTER");
-    rpc_fail(call, filter ? RPC_ERR_NO_NWFILTER : RPC_ERR_NO_SECRET, filter ? "there are no network filters here" : "there are no secrets here");
-}
+static void no_such(Client *c, RpcCall *call, GVariant *args) { rpc_fail(call, RPC_ERR_NO_NWFILTER, "there are no network filters here"); }
 
 const Handler nodedev_handlers[] = {
     { "CONNECT_LIST_ALL_NODE_DEVICES", list_all },
@@ -194,9 +189,5 @@ const Handler nodedev_handlers[] = {
     { "CONNECT_NUM_OF_NWFILTERS", none },
     { "NWFILTER_LOOKUP_BY_NAME", no_such },
     { "NWFILTER_LOOKUP_BY_UUID", no_such },
-    { "CONNECT_LIST_ALL_SECRETS", no_secrets },
-    { "CONNECT_NUM_OF_SECRETS", none },
-    { "SECRET_LOOKUP_BY_UUID", no_such },
-    { "SECRET_LOOKUP_BY_USAGE", no_such },
     { NULL },
 };

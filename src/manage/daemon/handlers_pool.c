@@ -16,27 +16,9 @@ static void end(RpcCall *call, const GError *err)
         rpc_reply(call, NULL);
 }
 
-/* To each who asked for events of that number; `event` is what a lifecycle event says. */
-static void tell(ManagedPool *p, const char *procedure, int number, int event)
-{
-    const Procedure *row = procedure_named(procedure);
-    GHashTableIter i;
-    gpointer client;
-    g_hash_table_iter_init(&i, p->realm->daemon->clients);
-    while (g_hash_table_iter_next(&i, &client, NULL)) {
-        Client *c = client;
-        for (guint n = 0; c->realm == p->realm && c->subscriptions && n < c->subscriptions->len; n++) {
-            const Subscription *s = &g_array_index(c->subscriptions, Subscription, n);
-            if (s->class != SUBSCRIBE_POOL || s->event != number)
-                continue;
-            rpc_event(c->connection, row, number ? g_variant_new("(i@(ss))", s->callback, pool_handle(p)) : g_variant_new("(i@(ss)ii)", s->callback, pool_handle(p), event, 0));
-        }
-    }
-}
-
 /* virStoragePoolEventID */
-void pool_event(ManagedPool *p, int event) { tell(p, "STORAGE_POOL_EVENT_LIFECYCLE", 0, event); }
-void pool_refreshed(ManagedPool *p) { tell(p, "STORAGE_POOL_EVENT_REFRESH", 1, 0); }
+void pool_event(ManagedPool *p, int event) { object_event(p->realm, SUBSCRIBE_POOL, 0, p->def->uuid, pool_handle(p), "(ii)", event, 0); }
+void pool_refreshed(ManagedPool *p) { object_event(p->realm, SUBSCRIBE_POOL, 1, p->def->uuid, pool_handle(p), "()"); }
 
 /* ---- lists */
 static bool is_listed(const ManagedPool *p, unsigned flags)

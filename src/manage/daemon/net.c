@@ -291,18 +291,7 @@ void networks_load(Daemon *d)
 /* ---- events */
 void network_event(ManagedNetwork *n, NetworkEvent event)
 {
-    const Procedure *row = procedure_named("NETWORK_EVENT_LIFECYCLE");
-    GHashTableIter i;
-    gpointer client;
-    g_hash_table_iter_init(&i, n->realm->daemon->clients);
-    while (g_hash_table_iter_next(&i, &client, NULL)) {
-        Client *c = client;
-        for (guint k = 0; c->realm == n->realm && c->subscriptions && k < c->subscriptions->len; k++) {
-            const Subscription *s = &g_array_index(c->subscriptions, Subscription, k);
-            if (s->class == SUBSCRIBE_NETWORK && s->event == 0)
-                rpc_event(c->connection, row, g_variant_new("(i@(ss)ii)", s->callback, network_handle(n), (int)event, 0));
-        }
-    }
+    object_event(n->realm, SUBSCRIBE_NETWORK, 0, n->def->uuid, network_handle(n), "(ii)", (int)event, 0);
 }
 
 /* ---- cards */

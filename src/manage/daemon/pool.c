@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/secret.h"
 #include "manage/storage/plan.h"
 
 enum { POOL_EVENT_DEFINED, POOL_EVENT_UNDEFINED, POOL_EVENT_STARTED, POOL_EVENT_STOPPED, POOL_EVENT_CREATED, POOL_EVENT_DELETED };
@@ -322,10 +323,22 @@ typedef struct VolumeJob {
     VolumeVerb verb;
     RpcCall *call;
     Volume *volume, *from;
+    char *secret; /* CREATE: the passphrase, in base64 */
     uint64_t bytes;
     Pool *def;
     GPtrArray *found;
 } VolumeJob;
+
+static bool find_secret(VolumeJob *w, GError **err)
+{
+    const Volume *v = w->volume;
+    if (w->verb != VOLUME_CREATE || !v->encryption || w->pool->realm->in_memory)
+        return true;
+    g_autofree char *what = g_strdup_printf("volume '%s'", v->name);
+    const ManagedSecret *s = secret_of_image(w->pool->realm, v->encryption, v->format, what, err);
+    w->secret = s ? g_base64_encode(s->value, s->bytes) : NULL;
+    return s;
+}
 
 static bool volume_begin(Job *j, GError **err)
 {
@@ -338,7 +351,9 @@ static bool volume_begin(Job *j, GError **err)
         return rpc_error_set(err, RPC_ERR_STORAGE_VOL_EXIST, "storage volume '%s' exists already in pool '%s'", w->volume->name, w->def->name);
     if (w->verb != VOLUME_CREATE && !there)
         return rpc_error_set(err, RPC_ERR_NO_STORAGE_VOL, "storage volume '%s' is gone", w->volume->name);
-    return true;
+    if (w->verb == VOLUME_RESIZE && there->encryption)
+        return rpc_error_set(err, RPC_ERR_OPERATION_UNSUPPORTED, "storage volume '%s' is encrypted: `atoll-img resize` changes its size, with --object secret", w->volume->name);
+    return find_secret(w, err);
 }
 
 static bool volume_run(Job *j, GError **err)
@@ -351,7 +366,7 @@ static bool volume_run(Job *j, GError **err)
         return true;
     switch (w->verb) {
     case VOLUME_CREATE:
-        ok = s->create(w->def, tool, w->volume, w->from, j->cancel, err);
+        ok = s->create(w->def, tool, w->volume, w->from, w->secret, j->cancel, err);
         break;
     case VOLUME_REMOVE:
         ok = s->remove(w->def, w->volume, err);
@@ -379,6 +394,9 @@ static void volume_done(Job *j, GError *err)
         rpc_reply(w->call, w->verb == VOLUME_CREATE ? g_variant_new("(@(sss))", volume_handle(w->pool, w->volume)) : NULL);
     if (w->found)
         g_ptr_array_unref(w->found);
+    if (w->secret)
+        explicit_bzero(w->secret, strlen(w->secret));
+    g_free(w->secret);
     record_free(w->volume);
     record_free(w->from);
     record_free(w->def);

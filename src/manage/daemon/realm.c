@@ -5,6 +5,7 @@
 #include "manage/daemon/agent.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
+#include "manage/daemon/secret.h"
 #include "manage/daemon/snapshot.h"
 
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
@@ -14,6 +15,7 @@ Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
     r->domains = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)domain_unref);
     r->pools = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)pool_unref);
     r->networks = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)network_unref);
+    r->secrets = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, secret_free);
     return r;
 }
 
@@ -37,6 +39,7 @@ void realm_free(Realm *r)
     g_hash_table_unref(r->networks);
     g_hash_table_unref(r->domains);
     g_hash_table_unref(r->pools);
+    g_hash_table_unref(r->secrets);
     g_free(r);
 }
 

@@ -93,6 +93,8 @@ static bool keep_disk(const ManagedDomain *d, Take *k, const Disk *disk, GError 
         return true;
     if (!can_keep(disk))
         return rpc_error_set(err, RPC_ERR_CONFIG_UNSUPPORTED, "disk '%s' has no image that could be kept: say snapshot='no' of it", disk->target);
+    if (disk->encryption) /* and what is written above it would not be */
+        return rpc_error_set(err, RPC_ERR_CONFIG_UNSUPPORTED, "disk '%s' is encrypted, and snapshots of such images are not built: say snapshot='no' of it", disk->target);
     if (row->mode == SNAPSHOT_INTERNAL && k->flags & TAKE_DISK_ONLY && k->running)
         return rpc_error_set(err, RPC_ERR_CONFIG_UNSUPPORTED, "disk '%s': of a running machine a snapshot of disks alone goes on in another image: external", disk->target);
     if (row->mode == SNAPSHOT_INTERNAL && !d->realm->in_memory && g_strcmp0(disk->format, "qcow2"))

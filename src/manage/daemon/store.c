@@ -8,8 +8,6 @@
 #include "base/error.h"
 #include "manage/daemon/daemon_inside.h"
 
-static char *file_of(const char *folder, const char *name) { return g_strdup_printf("%s/%s.xml", folder, name); }
-
 /* A new name in a folder is on the disk when the folder is. */
 static void sync_folder(const char *folder)
 {
@@ -20,25 +18,37 @@ static void sync_folder(const char *folder)
     }
 }
 
-bool store_write(const char *folder, const char *name, const char *text, GError **err)
+bool store_write_file(const char *folder, const char *file, const void *data, gssize bytes, GError **err)
 {
-    g_autofree char *path = file_of(folder, name);
+    g_autofree char *path = g_build_filename(folder, file, NULL);
     if (g_mkdir_with_parents(folder, 0700) < 0)
         return error_set_errno(err, errno, "cannot make the folder '%s'", folder);
     /* Writes a file beside, flushes it, and renames. */
-    if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, err))
+    if (!g_file_set_contents_full(path, data, bytes, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, err))
         return false;
     sync_folder(folder);
     return true;
 }
 
-bool store_remove(const char *folder, const char *name, GError **err)
+bool store_remove_file(const char *folder, const char *file, GError **err)
 {
-    g_autofree char *path = file_of(folder, name);
+    g_autofree char *path = g_build_filename(folder, file, NULL);
     if (unlink(path) < 0 && errno != ENOENT)
         return error_set_errno(err, errno, "cannot remove '%s'", path);
     sync_folder(folder);
     return true;
+}
+
+bool store_write(const char *folder, const char *name, const char *text, GError **err)
+{
+    g_autofree char *file = g_strconcat(name, ".xml", NULL);
+    return store_write_file(folder, file, text, -1, err);
+}
+
+bool store_remove(const char *folder, const char *name, GError **err)
+{
+    g_autofree char *file = g_strconcat(name, ".xml", NULL);
+    return store_remove_file(folder, file, err);
 }
 
 void store_each(const char *folder, void (*f)(const char *name, const char *text, void *opaque), void *opaque)

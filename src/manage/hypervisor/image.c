@@ -54,6 +54,7 @@ static Layer *new_layer(const char *path, const char *format, uint64_t index)
 Layer *image_layer(const Disk *d)
 {
     Layer *l = new_layer(image_path(d), d->format, d->source_index);
+    l->encryption = d->encryption ? record_copy(d->encryption) : NULL;
     return l;
 }
 

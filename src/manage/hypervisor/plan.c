@@ -13,6 +13,8 @@ static char *runtime_path(const HvHost *h, const Domain *d, const char *suffix) 
 char *plan_monitor_path(const HvHost *h, const Domain *d) { return runtime_path(h, d, ".monitor"); }
 char *plan_pid_path(const HvHost *h, const Domain *d) { return runtime_path(h, d, ".pid"); }
 
+char *plan_secret_path(const HvHost *h, const Domain *d, const Encryption *e) { return g_strdup_printf("%s/domains/%s.secret-%s", h->runtime_dir, d->uuid, e->uuid); }
+
 char *plan_channel_path(const HvHost *h, const Domain *d, const char *channel)
 {
     g_autofree char *safe = g_strcanon(g_strdup(channel), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", '_'), *suffix = g_strconcat(".", safe, NULL);
@@ -134,5 +136,5 @@ bool plan_machine(const PlanFlavour *f, const HvHost *h, const Domain *d, Launch
     add_firmware(d, p);
     add_kernel(d, p);
     add_boot(d, p);
-    return plan_devices(d, p, err);
+    return plan_devices(h, d, p, err);
 }

@@ -24,6 +24,9 @@ GPtrArray *plan_image_nodes(const Disk *disk, const Layer *image, const char *be
 char *plan_disk_device(const Domain *d, const Disk *disk, GError **err);
 char *plan_interface_device(const Interface *i, GError **err);
 char *plan_interface_backend(const Interface *i, GError **err);
+/* A secret of that machine's images: the object's name, and the file that it is in while the machine starts.  Callers free. */
+char *plan_secret_name(const char *alias, uint64_t index);
+char *plan_secret_path(const HvHost *h, const Domain *d, const Encryption *e);
 char *plan_monitor_path(const HvHost *h, const Domain *d);
 char *plan_pid_path(const HvHost *h, const Domain *d);
 char *plan_channel_path(const HvHost *h, const Domain *d, const char *channel); /* the host's end of a channel without a path */

@@ -194,14 +194,34 @@ char *plan_node_name(const char *alias, uint64_t index, bool storage)
     return index == RECORD_NONE ? g_strdup_printf("%s-%s", alias, kind) : g_strdup_printf("%s.%" G_GUINT64_FORMAT "-%s", alias, index, kind);
 }
 
-/* Its format above its data; `below` NULL: as the image's header says. */
-static void add_node(GPtrArray *to, const Disk *d, Json *data, const char *format, uint64_t index, bool readonly, const char *below, bool alone)
+char *plan_secret_name(const char *alias, uint64_t index)
 {
-    g_autofree char *data_name = plan_node_name(d->alias, index, true), *format_name = plan_node_name(d->alias, index, false);
+    return index == RECORD_NONE ? g_strdup_printf("%s-luks-secret0", alias) : g_strdup_printf("%s.%" G_GUINT64_FORMAT "-luks-secret0", alias, index);
+}
+
+/* raw: a format of its own. */
+static Json *format_node(const char *format, const Encryption *e, const char *secret)
+{
+    bool raw = !format || !strcmp(format, "raw");
+    Json *o = json_with("driver", e && raw ? "luks" : raw ? "raw" : format);
+    if (e && raw)
+        json_text(o, "key-secret", secret);
+    if (e && !raw) {
+        Json *encrypt = json_with("format", e->format);
+        json_text(encrypt, "key-secret", secret);
+        json_object_set_object_member(o, "encrypt", encrypt);
+    }
+    return o;
+}
+
+/* Its format above its data; `below` NULL: as the image's header says. */
+static void add_node(GPtrArray *to, const Disk *d, Json *data, const char *format, const Encryption *e, uint64_t index, bool readonly, const char *below, bool alone)
+{
+    g_autofree char *data_name = plan_node_name(d->alias, index, true), *format_name = plan_node_name(d->alias, index, false), *secret = plan_secret_name(d->alias, index);
     json_text(data, "node-name", data_name);
     json_text(data, "discard", d->discard);
     cache_options(data, d);
-    Json *above = json_with("driver", format ? format : "raw");
+    Json *above = format_node(format, e, secret);
     json_text(above, "node-name", format_name);
     json_text(above, "file", data_name);
     json_object_set_boolean_member(above, "read-only", readonly);
@@ -221,7 +241,7 @@ static char *add_layers(GPtrArray *to, const Disk *d, const Layer *l)
         return NULL;
     g_autofree char *below = add_layers(to, d, l->backing);
     json_object_set_boolean_member(data, "auto-read-only", TRUE);
-    add_node(to, d, data, l->format, l->source_index, true, below, l->backing && !below);
+    add_node(to, d, data, l->format, l->encryption, l->source_index, true, below, l->backing && !below);
     return plan_node_name(d->alias, l->source_index, false);
 }
 
@@ -234,14 +254,14 @@ GPtrArray *plan_disk_nodes(const Disk *d)
         return list;
     g_autofree char *below = add_layers(list, d, d->backing);
     json_object_set_boolean_member(data, "read-only", readonly);
-    add_node(list, d, data, d->format, d->source_index, readonly, below, d->backing && !below);
+    add_node(list, d, data, d->format, d->encryption, d->source_index, readonly, below, d->backing && !below);
     return list;
 }
 
 GPtrArray *plan_image_nodes(const Disk *d, const Layer *image, const char *below)
 {
     GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
-    add_node(list, d, file_storage(image->type, image->type == DISK_BLOCK ? image->dev : image->file), image->format, image->source_index, false, below, !below);
+    add_node(list, d, file_storage(image->type, image->type == DISK_BLOCK ? image->dev : image->file), image->format, image->encryption, image->source_index, false, below, !below);
     return list;
 }
 
@@ -307,7 +327,26 @@ static bool has_bus(const Domain *d, DiskBus bus)
     return false;
 }
 
-static bool add_disks(const Domain *d, LaunchPlan *p, GError **err)
+/* The values are in files: a command line can be read by everybody. */
+static void add_secret(const HvHost *h, const Domain *d, const char *alias, uint64_t index, const Encryption *e, LaunchPlan *p)
+{
+    if (!e || !e->uuid)
+        return;
+    Json *o = json_with("qom-type", "secret");
+    g_autofree char *id = plan_secret_name(alias, index), *path = plan_secret_path(h, d, e);
+    json_text(o, "id", id);
+    json_text(o, "file", path);
+    add_json(p, "-object", json_end(o));
+}
+
+static void add_secrets(const HvHost *h, const Domain *d, const Disk *disk, LaunchPlan *p)
+{
+    add_secret(h, d, disk->alias, disk->source_index, disk->encryption, p);
+    for (const Layer *l = disk->backing; l; l = l->backing)
+        add_secret(h, d, disk->alias, l->source_index, l->encryption, p);
+}
+
+static bool add_disks(const HvHost *h, const Domain *d, LaunchPlan *p, GError **err)
 {
     if (has_bus(d, BUS_SCSI))
         launch_plan_add(p, "-device", PLAN_SCSI_CONTROLLER, NULL);
@@ -318,6 +357,7 @@ static bool add_disks(const Domain *d, LaunchPlan *p, GError **err)
         if (!device)
             return false;
         g_autoptr(GPtrArray) nodes = plan_disk_nodes(disk);
+        add_secrets(h, d, disk, p);
         FOR_EACH(char, node, nodes)
             launch_plan_add(p, "-blockdev", node, NULL);
         add_json(p, "-device", device);
@@ -514,9 +554,9 @@ static void add_rest(const Domain *d, LaunchPlan *p)
         launch_plan_add(p, "-device", "{\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\"}", NULL);
 }
 
-bool plan_devices(const Domain *d, LaunchPlan *p, GError **err)
+bool plan_devices(const HvHost *h, const Domain *d, LaunchPlan *p, GError **err)
 {
-    if (!add_disks(d, p, err) || !add_interfaces(d, p, err) || !add_lines(d, p, err) || !add_graphics(d, p, err))
+    if (!add_disks(h, d, p, err) || !add_interfaces(d, p, err) || !add_lines(d, p, err) || !add_graphics(d, p, err))
         return false;
     add_videos(d, p);
     add_inputs(d, p);

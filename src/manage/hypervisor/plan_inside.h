@@ -11,4 +11,4 @@ void json_number(Json *o, const char *name, uint64_t value);  /* RECORD_NONE: no
 char *json_end(Json *o); /* text; frees the object */
 void json_address(Json *o, const Address *a); /* bus and addr where the definition says them */
 
-bool plan_devices(const Domain *d, LaunchPlan *p, GError **err);
+bool plan_devices(const HvHost *h, const Domain *d, LaunchPlan *p, GError **err);

@@ -30,6 +30,47 @@ static void close_layers(HvDomain *d, const Disk *disk)
         vmm_forget_node(d, disk, l->source_index);
 }
 
+/* ---- secrets: the machine may not read their files, if it runs as somebody else, so it is told the values */
+static void forget_secret(HvDomain *d, const Disk *disk, uint64_t index, const Encryption *e)
+{
+    g_autofree char *id = plan_secret_name(disk->alias, index);
+    if (e)
+        qmp_executef(d->qmp, NULL, NULL, "object-del", "{\"id\": \"%s\"}", id);
+}
+
+static void forget_secrets(HvDomain *d, const Disk *disk)
+{
+    forget_secret(d, disk, disk->source_index, disk->encryption);
+    for (const Layer *l = disk->backing; l; l = l->backing)
+        forget_secret(d, disk, l->source_index, l->encryption);
+}
+
+static bool tell_secret(HvDomain *d, const Domain *live, const Disk *disk, uint64_t index, const Encryption *e, GError **err)
+{
+    g_autofree char *value = NULL;
+    gsize bytes;
+    if (!e)
+        return true;
+    g_autofree char *path = plan_secret_path(d->host, live, e), *id = plan_secret_name(disk->alias, index);
+    if (!g_file_get_contents(path, &value, &bytes, err))
+        return false;
+    g_autofree char *coded = g_base64_encode((const guchar *)value, bytes);
+    bool ok = qmp_executef(d->qmp, NULL, err, "object-add", "{\"qom-type\": \"secret\", \"id\": \"%s\", \"format\": \"base64\", \"data\": \"%s\"}", id, coded);
+    explicit_bzero(value, bytes);
+    explicit_bzero(coded, strlen(coded));
+    return ok;
+}
+
+static bool tell_secrets(HvDomain *d, const Domain *live, const Disk *disk, GError **err)
+{
+    bool ok = tell_secret(d, live, disk, disk->source_index, disk->encryption, err);
+    for (const Layer *l = disk->backing; ok && l; l = l->backing)
+        ok = tell_secret(d, live, disk, l->source_index, l->encryption, err);
+    if (!ok)
+        forget_secrets(d, disk);
+    return ok;
+}
+
 static bool open_layers(HvDomain *d, const Disk *disk, GError **err)
 {
     g_autoptr(GPtrArray) nodes = plan_disk_nodes(disk);
@@ -47,6 +88,14 @@ static bool has_scsi(const Domain *live)
     return false;
 }
 
+static bool plug_disk(HvDomain *d, const Disk *disk, const char *device, GError **err)
+{
+    if (execute_text(d, "device_add", device, err) && (!disk->iotune || vmm_limit(d, disk, disk->iotune, err)))
+        return true;
+    close_layers(d, disk);
+    return false;
+}
+
 static bool attach_disk(HvDomain *d, const Domain *live, Disk *disk, GError **err)
 {
     g_autofree char *device = plan_disk_device(live, disk, err);
@@ -54,11 +103,11 @@ static bool attach_disk(HvDomain *d, const Domain *live, Disk *disk, GError **er
         return false;
     if (disk->bus == BUS_SCSI && !has_scsi(live) && !execute_text(d, "device_add", PLAN_SCSI_CONTROLLER, err))
         return false;
-    if (!open_layers(d, disk, err))
+    if (!tell_secrets(d, live, disk, err))
         return false;
-    if (execute_text(d, "device_add", device, err) && (!disk->iotune || vmm_limit(d, disk, disk->iotune, err)))
+    if (open_layers(d, disk, err) && plug_disk(d, disk, device, err))
         return true;
-    close_layers(d, disk);
+    forget_secrets(d, disk);
     return false;
 }
 
@@ -128,11 +177,17 @@ bool vmm_detach(HvDomain *d, const void *device, GError **err)
     return asked && (answer != 1 || error_set(err, ERR_BUSY, "the guest of domain '%s' does not let go of device '%s'", d->name, alias));
 }
 
+static void close_disk(HvDomain *d, const Disk *disk)
+{
+    close_layers(d, disk);
+    forget_secrets(d, disk);
+}
+
 void vmm_detached(HvDomain *d, const void *device)
 {
     const RecordType *t = ((const Record *)device)->type;
     if (t == &disk_record)
-        close_layers(d, device);
+        close_disk(d, device);
     else if (t == &interface_record)
         close_host_end(d, device);
 }

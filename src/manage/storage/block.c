@@ -68,8 +68,10 @@ static JsonNode *answer(const char *text, GError **err)
     return NULL;
 }
 
-static bool no_more(const Pool *p, const Volume *from, GError **err)
+static bool no_more(const Pool *p, const Volume *v, const Volume *from, GError **err)
 {
+    if (v->encryption)
+        return error_set(err, ERR_UNSUPPORTED, "pool '%s': volumes are encrypted in folders only; a guest can encrypt what it has of this one", p->name);
     return !from || error_set(err, ERR_UNSUPPORTED, "pool '%s': volumes are copied between folders only; make the volume, and upload into it", p->name);
 }
 
@@ -104,14 +106,14 @@ static bool logical_refresh(Pool *p, const char *tool, GPtrArray **ret, GError *
     return true;
 }
 
-static bool logical_create(const Pool *p, const char *tool, Volume *v, const Volume *from, GCancellable *cancel, GError **err)
+static bool logical_create(const Pool *p, const char *tool, Volume *v, const Volume *from, const char *secret, GCancellable *cancel, GError **err)
 {
     g_autofree char *target = store_target(p);
     g_free(v->path);
     g_free(v->key);
     v->path = g_build_filename(target, v->name, NULL);
     v->key = g_strdup(v->path);
-    return no_more(p, from, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err);
+    return no_more(p, v, from, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err);
 }
 
 /* ---- partitions: {"partitiontable": {"sectorsize": 512, "partitions": [{"node": .., "start": .., "size": ..}]}} */
@@ -161,11 +163,11 @@ static bool is_in(const GPtrArray *list, const char *path)
 }
 
 /* A partition's name is not to be chosen: it is that of the one that was not there before. */
-static bool disk_create(const Pool *p, const char *tool, Volume *v, const Volume *from, GCancellable *cancel, GError **err)
+static bool disk_create(const Pool *p, const char *tool, Volume *v, const Volume *from, const char *secret, GCancellable *cancel, GError **err)
 {
     g_autoptr(GPtrArray) before = NULL, after = NULL;
     Pool *copy = record_copy(p);
-    bool ok = no_more(p, from, err) && disk_refresh(copy, tool, &before, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err) &&
+    bool ok = no_more(p, v, from, err) && disk_refresh(copy, tool, &before, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err) &&
               disk_refresh(copy, tool, &after, err);
     record_free(copy);
     for (guint i = 0; ok && i < after->len; i++) {

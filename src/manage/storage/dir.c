@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/be.h"
 #include "base/error.h"
 #include "manage/storage/store.h"
 #include "manage/storage/tools.h"
@@ -30,10 +31,33 @@ static Permissions *permissions_of(const struct stat *st)
 
 static char *time_of(const struct timespec *t) { return g_strdup_printf("%" PRId64 ".%09ld", (int64_t)t->tv_sec, t->tv_nsec); }
 
+static void set_encrypted(Volume *v)
+{
+    v->encryption = record_new(&encryption_record);
+    v->encryption->format = g_strdup("luks");
+}
+
+/* Raw bytes behind a LUKS header, which atoll-img opens with the passphrase only: where they begin is said at 104, in sectors. */
+static void take_luks(Volume *v)
+{
+    enum { OFFSET_AT = 104, HEAD_BYTES = 108, SECTOR = 512 };
+    uint8_t head[HEAD_BYTES];
+    int fd = open(v->path, O_RDONLY | O_CLOEXEC);
+    bool luks = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head && !memcmp(head, "LUKS\xba\xbe\0\1", 8);
+    if (fd >= 0)
+        close(fd);
+    if (!luks)
+        return;
+    set_encrypted(v);
+    v->capacity -= MIN(v->capacity, be_get(head + OFFSET_AT, 4) * SECTOR);
+}
+
 static void take_info(Volume *v, JsonObject *o)
 {
     v->capacity = json_object_get_int_member_with_default(o, "virtual-size", v->physical);
     v->format = g_strdup(json_object_get_string_member_with_default(o, "format", "raw"));
+    if (json_object_get_boolean_member_with_default(o, "encrypted", FALSE))
+        set_encrypted(v);
     const char *backing = json_object_get_string_member_with_default(o, "full-backing-filename", json_object_get_string_member_with_default(o, "backing-filename", NULL));
     if (backing) {
         v->backing = record_new(record_field(&volume_type, "backing")->record);
@@ -66,6 +90,8 @@ Volume *volume_probe(const char *tool, const char *path, GError **err)
         take_info(v, json_node_get_object(info));
     else
         v->format = g_strdup("raw"); /* as bytes it can be had, whatever it is */
+    if (!info)
+        take_luks(v);
     return v;
 }
 
@@ -110,6 +136,17 @@ static bool dir_refresh(Pool *p, const char *tool, GPtrArray **ret, GError **err
 }
 
 /* ---- volumes */
+static const char *tool_format(const Volume *v) { return v->encryption && !strcmp(v->format, "raw") ? "luks" : v->format; }
+
+/* The passphrase comes down a pipe: neither the command line nor a file holds it. */
+static void add_secret(GPtrArray *argv, const char *secret)
+{
+    if (!secret)
+        return;
+    g_ptr_array_add(argv, "--object");
+    g_ptr_array_add(argv, "secret,id=s0,format=base64,file=/dev/stdin");
+}
+
 static char *create_options(const Volume *v)
 {
     GString *s = g_string_new(NULL);
@@ -121,18 +158,21 @@ static char *create_options(const Volume *v)
         g_string_append(s, ",lazy_refcounts=on");
     if (v->extended_l2)
         g_string_append(s, ",extended_l2=on");
-    if (!strcmp(v->format, "raw") && v->allocation != RECORD_NONE && v->allocation >= v->capacity && v->capacity)
+    if (v->encryption)
+        g_string_append(s, strcmp(v->format, "raw") ? ",encrypt.format=luks,encrypt.key-secret=s0" : ",key-secret=s0");
+    else if (!strcmp(v->format, "raw") && v->allocation != RECORD_NONE && v->allocation >= v->capacity && v->capacity)
         g_string_append(s, ",preallocation=falloc");
     return g_string_free(s, FALSE);
 }
 
-static bool create_image(const char *tool, const Volume *v, GError **err)
+static bool create_image(const char *tool, const Volume *v, const char *secret, GError **err)
 {
     g_autofree char *options = create_options(v), *size = g_strdup_printf("%" PRIu64, v->capacity);
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    const char *const head[] = { tool, "create", "-q", "-f", v->format };
+    const char *const head[] = { tool, "create", "-q", "-f", tool_format(v) };
     for (unsigned i = 0; i < G_N_ELEMENTS(head); i++)
         g_ptr_array_add(argv, (char *)head[i]);
+    add_secret(argv, secret);
     if (*options) {
         g_ptr_array_add(argv, "-o");
         g_ptr_array_add(argv, options + 1);
@@ -147,12 +187,34 @@ static bool create_image(const char *tool, const Volume *v, GError **err)
     if (v->capacity != RECORD_NONE)
         g_ptr_array_add(argv, size);
     g_ptr_array_add(argv, NULL);
-    return tool_run((const char *const *)argv->pdata, NULL, NULL, NULL, err);
+    return tool_run((const char *const *)argv->pdata, secret, NULL, NULL, err);
 }
 
-static bool copy_image(const char *tool, const Volume *v, const Volume *from, GCancellable *cancel, GError **err)
+static bool convert(const char *tool, const Volume *v, const Volume *from, const char *secret, GCancellable *cancel, GError **err)
 {
-    if (!RUN(NULL, cancel, err, tool, "convert", "-q", "-f", from->format, "-O", v->format, from->path, v->path))
+    g_autofree char *options = create_options(v);
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    const char *const head[] = { tool, "convert", "-q", "-f", from->format, "-O", tool_format(v) };
+    for (unsigned i = 0; i < G_N_ELEMENTS(head); i++)
+        g_ptr_array_add(argv, (char *)head[i]);
+    add_secret(argv, secret);
+    if (v->encryption) {
+        g_ptr_array_add(argv, "-o");
+        g_ptr_array_add(argv, options + 1);
+    }
+    g_ptr_array_add(argv, from->path);
+    g_ptr_array_add(argv, v->path);
+    g_ptr_array_add(argv, NULL);
+    return tool_run((const char *const *)argv->pdata, secret, NULL, cancel, err);
+}
+
+static bool copy_image(const char *tool, const Volume *v, const Volume *from, const char *secret, GCancellable *cancel, GError **err)
+{
+    if (from->encryption && strcmp(from->format, "raw"))
+        return error_set(err, ERR_UNSUPPORTED, "volume '%s' is encrypted: `atoll-img convert` copies it, with --object secret", from->name);
+    if ((v->encryption || from->encryption) && v->capacity != RECORD_NONE && v->capacity > from->capacity)
+        return error_set(err, ERR_UNSUPPORTED, "volume '%s': an encrypted copy is as large as what it is made of, %" PRIu64 " bytes", v->name, from->capacity);
+    if (!convert(tool, v, from, secret, cancel, err))
         return false;
     g_autofree char *size = g_strdup_printf("%" PRIu64, v->capacity);
     return v->capacity == RECORD_NONE || v->capacity <= from->capacity || RUN(NULL, cancel, err, tool, "resize", "-q", "-f", v->format, v->path, size);
@@ -174,7 +236,7 @@ static bool reserve(const char *path, GError **err)
     return true;
 }
 
-static bool dir_create(const Pool *p, const char *tool, Volume *v, const Volume *from, GCancellable *cancel, GError **err)
+static bool dir_create(const Pool *p, const char *tool, Volume *v, const Volume *from, const char *secret, GCancellable *cancel, GError **err)
 {
     g_free(v->path);
     g_free(v->key);
@@ -184,7 +246,7 @@ static bool dir_create(const Pool *p, const char *tool, Volume *v, const Volume 
         v->format = g_strdup("raw");
     if (!reserve(v->path, err))
         return false;
-    if ((from ? copy_image(tool, v, from, cancel, err) : create_image(tool, v, err)) && set_permissions(v, err))
+    if ((from ? copy_image(tool, v, from, secret, cancel, err) : create_image(tool, v, secret, err)) && set_permissions(v, err))
         return true;
     g_unlink(v->path);
     return false;

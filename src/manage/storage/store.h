@@ -16,8 +16,9 @@ typedef struct StoreDriver {
     bool (*delete)(const Pool *p, GError **err);          /* only when it is empty */
     /* Volume records; sizes of the pool itself are set in `p`. */
     bool (*refresh)(Pool *p, const char *tool, GPtrArray **ret_volumes, GError **err);
-    /* `v` gets path and key.  `from`: the volume that is copied, or NULL.  Nothing is left of what fails. */
-    bool (*create)(const Pool *p, const char *tool, Volume *v, const Volume *from, GCancellable *cancel, GError **err);
+    /* `v` gets path and key.  `from`: the volume that is copied, or NULL; `secret`: the passphrase of its encryption in base64, or
+     * NULL.  Nothing is left of what fails. */
+    bool (*create)(const Pool *p, const char *tool, Volume *v, const Volume *from, const char *secret, GCancellable *cancel, GError **err);
     bool (*remove)(const Pool *p, const Volume *v, GError **err);
     bool (*resize)(const Pool *p, const char *tool, const Volume *v, uint64_t bytes, GError **err);
     bool (*wipe)(const Pool *p, const Volume *v, GCancellable *cancel, GError **err);

@@ -36,6 +36,7 @@ static const char *const words[] = {
     "<volume><name>vol</name><capacity>1000</capacity></volume>",
     "<volume><name>vol2</name><capacity unit='G'>1</capacity><target><format type='qcow2'/></target></volume>",
     "<network><name>net</name><forward mode='nat'/><ip address='10.0.0.1' netmask='255.255.255.0'><dhcp><range start='10.0.0.2' end='10.0.0.9'/></dhcp></ip></network>",
+    "<secret><uuid>6695eb01-f6a4-8304-79aa-97f2502e193f</uuid><usage type='volume'><volume>/v</volume></usage></secret>",
     "<host mac='52:54:00:00:00:01' ip='10.0.0.3'/>", "<domainsnapshot><name>s</name></domainsnapshot>", "<a>b</a>", "\xc3\xa4%s<&>", "<", "<a><!DOCTYPE b>",
 };
 
