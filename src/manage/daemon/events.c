@@ -18,17 +18,31 @@ static const char *const domain_events[] = {
     [24] = "DOMAIN_EVENT_BLOCK_THRESHOLD",        [25] = "DOMAIN_EVENT_MEMORY_FAILURE",        [26] = "DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE",
 };
 
+/* The same as clients are told that know of no callbacks: without a callback's number, and one kind is asked for once. */
+static const char *const old_events[] = {
+    "DOMAIN_EVENT_LIFECYCLE",       "DOMAIN_EVENT_REBOOT",        "DOMAIN_EVENT_RTC_CHANGE", "DOMAIN_EVENT_WATCHDOG",    "DOMAIN_EVENT_IO_ERROR",
+    "DOMAIN_EVENT_GRAPHICS",        "DOMAIN_EVENT_IO_ERROR_REASON", "DOMAIN_EVENT_CONTROL_ERROR", "DOMAIN_EVENT_BLOCK_JOB", "DOMAIN_EVENT_DISK_CHANGE",
+    "DOMAIN_EVENT_TRAY_CHANGE",     "DOMAIN_EVENT_PMWAKEUP",      "DOMAIN_EVENT_PMSUSPEND",  "DOMAIN_EVENT_BALLOON_CHANGE", "DOMAIN_EVENT_PMSUSPEND_DISK",
+};
+enum { NO_CALLBACK = -1 };
+
 static void clear_subscription(gpointer data) { g_free(((Subscription *)data)->uuid); }
 
-static int subscribe(Client *c, SubscriptionClass class, int event, const char *uuid)
+static void add_subscription(Client *c, SubscriptionClass class, int event, int callback, const char *uuid)
 {
     if (!c->subscriptions) {
         c->subscriptions = g_array_new(FALSE, TRUE, sizeof(Subscription));
         g_array_set_clear_func(c->subscriptions, clear_subscription);
     }
-    const Subscription s = { .callback = c->next_callback++, .event = event, .class = class, .uuid = g_strdup(uuid) };
+    const Subscription s = { .callback = callback, .event = event, .class = class, .uuid = g_strdup(uuid) };
     g_array_append_val(c->subscriptions, s);
-    return s.callback;
+}
+
+static int subscribe(Client *c, SubscriptionClass class, int event, const char *uuid)
+{
+    int callback = c->next_callback++;
+    add_subscription(c, class, event, callback, uuid);
+    return callback;
 }
 
 void client_unsubscribe_all(Client *c) { g_clear_pointer(&c->subscriptions, g_array_unref); }
@@ -45,13 +59,14 @@ static bool unsubscribe(Client *c, SubscriptionClass class, int callback)
     return false;
 }
 
-/* The event's letters begin with the callback; behind it comes a structure, or the same members without one. */
+/* The event's letters begin with the callback, unless there is none; behind it comes a structure, or the same members without one. */
 static void send(Client *c, const Procedure *p, int callback, const ManagedDomain *d, GVariant *values)
 {
-    bool structure = strchr(p->ret, '(') != NULL;
+    bool structure = callback != NO_CALLBACK && strchr(p->ret, '(') != NULL;
     GVariantBuilder b, *at = &b;
     g_variant_builder_init(&b, G_VARIANT_TYPE_TUPLE);
-    g_variant_builder_add(&b, "i", callback);
+    if (callback != NO_CALLBACK)
+        g_variant_builder_add(&b, "i", callback);
     if (structure)
         g_variant_builder_open(&b, G_VARIANT_TYPE_TUPLE);
     g_variant_builder_add_value(at, domain_handle(d));
@@ -79,7 +94,7 @@ void domain_event(ManagedDomain *d, int event, const char *format, ...)
         for (guint n = 0; c->realm == d->realm && c->subscriptions && n < c->subscriptions->len; n++) {
             const Subscription *s = &g_array_index(c->subscriptions, Subscription, n);
             if (s->class == SUBSCRIBE_DOMAIN && s->event == event && (!s->uuid || !strcmp(s->uuid, d->uuid)))
-                send(c, p, s->callback, d, values);
+                send(c, s->callback == NO_CALLBACK ? procedure_named(old_events[event]) : p, s->callback, d, values);
         }
     }
 }
@@ -142,6 +157,55 @@ static void register_domain(Client *c, RpcCall *call, GVariant *args)
         rpc_reply(call, g_variant_new("(i)", subscribe(c, SUBSCRIBE_DOMAIN, event, uuid)));
 }
 
+/* ---- without callbacks */
+static int index_of_old(const Client *c, int event)
+{
+    for (guint i = 0; c->subscriptions && i < c->subscriptions->len; i++) {
+        const Subscription *s = &g_array_index(c->subscriptions, Subscription, i);
+        if (s->callback == NO_CALLBACK && s->event == event)
+            return i;
+    }
+    return -1;
+}
+
+static bool change_old(Client *c, RpcCall *call, int event, bool in)
+{
+    int at = index_of_old(c, event);
+    if (event < 0 || event >= (int)G_N_ELEMENTS(old_events))
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "there is no domain event %d for clients without callbacks", event);
+    else if (in != (at < 0))
+        rpc_fail(call, RPC_ERR_INVALID_ARG, in ? "domain event %d already registered" : "domain event %d not registered", event);
+    else if (in)
+        add_subscription(c, SUBSCRIBE_DOMAIN, event, NO_CALLBACK, NULL);
+    else
+        g_array_remove_index(c->subscriptions, at);
+    return event >= 0 && event < (int)G_N_ELEMENTS(old_events) && in == (at < 0);
+}
+
+/* Answered with how many there are then. */
+static void register_lifecycle(Client *c, RpcCall *call, GVariant *args)
+{
+    if (change_old(c, call, EVENT_LIFECYCLE, true))
+        rpc_reply(call, g_variant_new("(i)", 1));
+}
+
+static void deregister_lifecycle(Client *c, RpcCall *call, GVariant *args)
+{
+    if (change_old(c, call, EVENT_LIFECYCLE, false))
+        rpc_reply(call, g_variant_new("(i)", 0));
+}
+
+static void change_any(Client *c, RpcCall *call, GVariant *args, bool in)
+{
+    int event;
+    g_variant_get(args, "(i)", &event);
+    if (change_old(c, call, event, in))
+        rpc_reply(call, NULL);
+}
+
+static void register_any(Client *c, RpcCall *call, GVariant *args) { change_any(c, call, args, true); }
+static void deregister_any(Client *c, RpcCall *call, GVariant *args) { change_any(c, call, args, false); }
+
 static void deregister(Client *c, RpcCall *call, GVariant *args, SubscriptionClass class)
 {
     int callback;
@@ -187,6 +251,10 @@ static void register_node_device(Client *c, RpcCall *call, GVariant *args) { reg
 static void register_secret(Client *c, RpcCall *call, GVariant *args) { register_other(c, call, args, SUBSCRIBE_SECRET); }
 
 const Handler event_handlers[] = {
+    { "CONNECT_DOMAIN_EVENT_REGISTER", register_lifecycle },
+    { "CONNECT_DOMAIN_EVENT_DEREGISTER", deregister_lifecycle },
+    { "CONNECT_DOMAIN_EVENT_REGISTER_ANY", register_any },
+    { "CONNECT_DOMAIN_EVENT_DEREGISTER_ANY", deregister_any },
     { "CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY", register_domain },
     { "CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY", deregister_domain },
     { "CONNECT_NETWORK_EVENT_REGISTER_ANY", register_network },
