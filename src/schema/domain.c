@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "schema/cpuset.h"
 #include "schema/domain.h"
 
 #define END { .name = NULL }
@@ -50,6 +51,23 @@ static const RecordField cpu_fields[] = {
 };
 const RecordType cpu_record = { .element = "cpu", .size = sizeof(Cpu), .fields = cpu_fields, .doc = "the processor" };
 
+static const RecordField vcpu_pin_fields[] = {
+    { RF(Pin, id, RK_UINT, "@vcpu"), .max = 4095, .required = true, .doc = "number of the virtual processor" },
+    { RF(Pin, cpuset, RK_TEXT, "@cpuset"), .required = true, .check = cpuset_check, .doc = "processors of the host" },
+    END
+};
+const RecordType vcpu_pin_record = { .element = "vcpupin", .size = sizeof(Pin), .fields = vcpu_pin_fields };
+
+static const RecordField iothread_pin_fields[] = {
+    { RF(Pin, id, RK_UINT, "@iothread"), .min = 1, .required = true, .doc = "number of the I/O thread" },
+    { RF(Pin, cpuset, RK_TEXT, "@cpuset"), .required = true, .check = cpuset_check, .doc = "processors of the host" },
+    END
+};
+const RecordType iothread_pin_record = { .element = "iothreadpin", .size = sizeof(Pin), .fields = iothread_pin_fields };
+
+static const RecordField iothread_fields[] = { { RF(IoThreadConfig, id, RK_UINT, "@id"), .min = 1, .max = 65535, .required = true, .doc = "its number" }, END };
+const RecordType iothread_record = { .element = "iothread", .size = sizeof(IoThreadConfig), .fields = iothread_fields };
+
 enum { NAME_BYTES = 240 }; /* it is a file's name, with .xml and what stands there while it is written */
 
 static bool check_name(const char *text, GError **err)
@@ -80,14 +98,19 @@ static const RecordField domain_fields[] = {
     { RF(Domain, memory_soft_limit, RK_SIZE, "memtune/soft_limit"), .doc = "what is left to it where memory is short" },
     { RF(Domain, swap_hard_limit, RK_SIZE, "memtune/swap_hard_limit"), .doc = "most memory and swap space together" },
     { RF(Domain, placement, RK_TEXT, "vcpu/@placement"), .def = "static", .doc = "static, auto" },
+    { RF(Domain, cpuset, RK_TEXT, "vcpu/@cpuset"), .check = cpuset_check, .doc = "processors of the host for threads without a pin" },
     { RF(Domain, current_vcpus, RK_UINT, "vcpu/@current"), .min = 1, .max = 4096, .doc = "processors at start" },
     { RF(Domain, vcpus, RK_UINT, "vcpu"), .min = 1, .max = 4096, .def = "1", .doc = "most processors" },
     { RF(Domain, iothreads, RK_UINT, "iothreads"), .max = 256, .doc = "threads for disks" },
+    { RF(Domain, iothread_ids, RK_LIST, "iothreadids/iothread"), .record = &iothread_record, .doc = "their numbers; 1 and so on where none are given" },
     { RF(Domain, cpu_shares, RK_UINT, "cputune/shares"), .doc = "weight among machines" },
     { RF(Domain, cpu_period, RK_UINT, "cputune/period"), .doc = "microseconds" },
     { RF(Domain, global_period, RK_UINT, "cputune/global_period"), .doc = "microseconds, of global_quota" },
     { RF(Domain, global_quota, RK_TEXT, "cputune/global_quota"), .doc = "microseconds of processor time of the whole machine in a period; -1: no bound" },
     { RF(Domain, cpu_quota, RK_TEXT, "cputune/quota"), .doc = "microseconds of processor time in a period; -1: no bound" },
+    { RF(Domain, vcpu_pins, RK_LIST, "cputune/vcpupin"), .record = &vcpu_pin_record, .doc = "where virtual processors run" },
+    { RF(Domain, emulator_pin, RK_TEXT, "cputune/emulatorpin/@cpuset"), .check = cpuset_check, .doc = "where the other threads run" },
+    { RF(Domain, iothread_pins, RK_LIST, "cputune/iothreadpin"), .record = &iothread_pin_record, .doc = "where I/O threads run" },
     { RF(Domain, sysinfo, RK_XML, "sysinfo"), .doc = "what SMBIOS says" },
     { RF(Domain, firmware, RK_TEXT, "os/@firmware"), .doc = "bios, efi" },
     { RF(Domain, arch, RK_TEXT, "os/type/@arch"), .def = "x86_64", .doc = "architecture" },
@@ -149,6 +172,44 @@ static bool two_of_a_target(const GPtrArray *disks, GError **err)
     return true;
 }
 
+static bool has_iothread(const Domain *d, uint64_t id)
+{
+    for (guint i = 0; d->iothread_ids && i < d->iothread_ids->len; i++)
+        if (((IoThreadConfig *)d->iothread_ids->pdata[i])->id == id)
+            return true;
+    return false;
+}
+
+/* Where numbers are given there are as many threads; else they are 1 and so on. */
+static void number_iothreads(Domain *d)
+{
+    guint known = d->iothread_ids ? d->iothread_ids->len : 0;
+    if (d->iothreads == RECORD_NONE || known > d->iothreads)
+        d->iothreads = known ? known : RECORD_NONE;
+    for (uint64_t id = 1; d->iothreads != RECORD_NONE && known < d->iothreads; id++) {
+        if (has_iothread(d, id))
+            continue;
+        IoThreadConfig *t = record_new(&iothread_record);
+        t->id = id;
+        if (!d->iothread_ids)
+            d->iothread_ids = g_ptr_array_new_with_free_func(record_free);
+        g_ptr_array_add(d->iothread_ids, t);
+        known++;
+    }
+}
+
+static bool check_iothreads(Domain *d, GError **err)
+{
+    const GPtrArray *disks = d->devices->disks;
+    number_iothreads(d);
+    for (guint i = 0; disks && i < disks->len; i++) {
+        const Disk *disk = disks->pdata[i];
+        if (disk->iothread != RECORD_NONE && !has_iothread(d, disk->iothread))
+            return error_set(err, ERR_INVALID, "disk '%s' wants I/O thread %" G_GUINT64_FORMAT ", and the machine has none of that number: <iothreads> says how many", disk->target, disk->iothread);
+    }
+    return true;
+}
+
 static bool check_domain(void *record, GError **err)
 {
     Domain *d = record;
@@ -165,6 +226,6 @@ static bool check_domain(void *record, GError **err)
         return error_set(err, ERR_INVALID, "currentMemory is more than memory");
     if (d->current_vcpus != RECORD_NONE && d->current_vcpus > d->vcpus)
         return error_set(err, ERR_INVALID, "vcpu/@current (%" G_GUINT64_FORMAT ") is more than the most, %" G_GUINT64_FORMAT, d->current_vcpus, d->vcpus);
-    return two_of_a_target(d->devices->disks, err);
+    return check_iothreads(d, err) && two_of_a_target(d->devices->disks, err);
 }
 const RecordType domain_type = { .element = "domain", .size = sizeof(Domain), .fields = domain_fields, .check = check_domain, .doc = "a machine" };

@@ -161,6 +161,18 @@ typedef struct Cpu {
     GPtrArray *features; /* Feature */
 } Cpu;
 
+/* <vcpupin>, <iothreadpin>: where a thread may run (cpuset.h). */
+typedef struct Pin {
+    Record record;
+    uint64_t id;
+    char *cpuset;
+} Pin;
+
+typedef struct IoThreadConfig {
+    Record record;
+    uint64_t id;
+} IoThreadConfig;
+
 typedef struct Domain {
     Record record;
     unsigned type;
@@ -185,13 +197,15 @@ typedef struct Domain {
     unsigned on_poweroff, on_reboot, on_crash;
     unsigned suspend_to_mem, suspend_to_disk;
     uint64_t cpu_shares, cpu_period, global_period;
-    char *cpu_quota, *global_quota;
+    char *cpu_quota, *global_quota, *cpuset, *emulator_pin;
+    GPtrArray *vcpu_pins, *iothread_pins; /* Pin */
+    GPtrArray *iothread_ids;              /* IoThreadConfig: as many as `iothreads` */
     uint64_t memory_hard_limit, memory_soft_limit, swap_hard_limit, io_weight;
     Devices *devices;
 } Domain;
 
 extern const RecordType domain_type, disk_record, interface_record, graphics_record, listen_record, character_record, controller_record, input_record, video_record, devices_record,
-    sound_record, rng_record, watchdog_record, balloon_record, address_record, cpu_record, layer_record, mirror_record, iotune_record;
+    sound_record, rng_record, watchdog_record, balloon_record, vcpu_pin_record, iothread_pin_record, iothread_record, address_record, cpu_record, layer_record, mirror_record, iotune_record;
 void controllers_number(GPtrArray *list); /* gives each Controller without an index the next of its type; NULL is fine */
 /* The type whose element has that name, for <disk>, <interface> and so on alone (attach-device); NULL: none. */
 const RecordType *device_record_for(const char *element);

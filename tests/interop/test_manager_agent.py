@@ -13,8 +13,8 @@ import tap
 AGENT = "/usr/sbin/qemu-ga"
 CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 # In the guest: a file system that can be frozen, what the agent calls, and the agent.
-PREPARE = """mkdir -p /sbin /etc /mnt /root /run; ln -s /bin/busybox /sbin/hwclock; echo root:x:0:0:root:/root:/bin/sh > /etc/passwd; hostname inside; mount -t ext4 /dev/vda /mnt
-agent() { ld.so --library-path /bin /bin/qemu-ga -m virtio-serial -p /dev/$(ls /sys/class/virtio-ports) -t /tmp > /tmp/agent.log 2>&1 & }
+PREPARE = """mkdir -p /sbin /etc /mnt /root /run; ln -s /bin/busybox /sbin/hwclock; ln -sf /bin/shutdown /sbin/shutdown; echo root:x:0:0:root:/root:/bin/sh > /etc/passwd; hostname inside; mount -t ext4 /dev/vda /mnt
+agent() { ld.so --library-path /bin /bin/qemu-ga -m virtio-serial -p /dev/$(ls /sys/class/virtio-ports) -t /tmp -F/bin/hook > /tmp/agent.log 2>&1 & }
 [ -e /mnt/lost+found ] && echo prepar''ed
 """
 
@@ -28,7 +28,9 @@ def agent_files():
     for name, path in files.items():
         with open(path, "rb") as file:
             read[name] = file.read()
-    return {**read, "bin/chpasswd": b"#!/bin/sh\ncat > /tmp/told\necho \"$@\" >> /tmp/told\n"}
+    return {**read, "bin/chpasswd": b"#!/bin/sh\ncat > /tmp/told\necho \"$@\" >> /tmp/told\n",
+            "bin/hook": b"#!/bin/sh\necho hook-$1 > /dev/ttyS0\n",
+            "bin/shutdown": b"#!/bin/sh\necho shutdown $2 > /dev/ttyS0\ncase $2 in -r) reboot -f;; *) poweroff -f;; esac\n"}
 
 
 class Agents(managed.Managed):
@@ -118,6 +120,31 @@ class RealAgent(Agents):
         line = self.agent()
         self.change(line)
         self.end(line)
+
+    def test_power(self):
+        """A snapshot for which the guest holds still; then it is told to begin anew, and to end."""
+        line = self.boot()
+        events = self.events()
+        line.send("agent\n")
+        events.expect("agent-lifecycle.*connected")
+        self.until(self.ping, "the agent does not answer", 60)
+        self.refused("--disk-only", "snapshot-create-as", "m", "s", "--quiesce")
+        self.virsh("snapshot-create-as", "m", "s", "--disk-only", "--quiesce", "--no-metadata")
+        line.expect(r"hook-freeze[\s\S]*hook-thaw", 60)
+        self.assertEqual(self.command('{"execute": "guest-fsfreeze-status"}'), {"return": "thawed"})
+        self.assertIn("a.s", self.virsh("domblklist", "m"))
+        self.refused("0x8", "shutdown", "m", "--mode", "signal")
+        self.virsh("reboot", "m", "--mode", "agent")
+        line.expect("shutdown -r", 60)
+        line.expect(r"A shell in the guest[\s\S]*/ # ", 120)
+        self.refused("not responding", "shutdown", "m", "--mode", "agent")
+        self.refused("not responding", "snapshot-create-as", "m", "t", "--disk-only", "--quiesce")
+        line.send(PREPARE)
+        line.expect("prepared", 60)
+        line.send("agent\n")
+        self.until(self.ping, "the agent does not answer", 60)
+        self.virsh("shutdown", "m", "--mode", "agent,acpi")
+        events.expect("Stopped Shutdown")
 
     @managed.needs_qemu
     @unittest.skipUnless(managed.guest.LONG, "ATOLL_TEST_LONG=1 runs it with QEMU too")

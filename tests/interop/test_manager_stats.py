@@ -97,7 +97,56 @@ class Statistics(managed.Managed, Figures):
         self.assertRegex(self.virsh("emulatorpin", "m"), r"(^| )0$")
         self.assertRegex(self.virsh("vcpupin", "m", "--live"), rf"^ *0 +{last}$")
         self.assertRegex(self.virsh("vcpuinfo", "m"), r"CPU Affinity: +y")
-        self.refused("no processors", "vcpupin", "m", "0", "0", "--config")
+        self.virsh("vcpupin", "m", "0", last, "--config")
+        self.assertIn(f"<vcpupin vcpu='0' cpuset='{last}'/>", self.virsh("dumpxml", "m", "--inactive"))
+        self.refused("no processor", "vcpupin", "m", "7", "0", "--config")
+
+    def threads(self, pid):
+        """Names of a process's threads and where they may run."""
+        found = []
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/comm", encoding="utf-8") as file:
+                found.append((file.read().strip(), sorted(os.sched_getaffinity(int(thread)))))
+        return found
+
+    def at_start(self, emulator=None):
+        """What the definition says of processors and I/O threads holds from the start, and can be changed in both."""
+        last = os.cpu_count() - 1
+        self.image("a.qcow2")
+        self.define("m", self.disk("vda", "a.qcow2"), emulator)
+        tune = (f"<iothreads>2</iothreads><cputune><vcpupin vcpu='0' cpuset='{last}'/><emulatorpin cpuset='0'/><iothreadpin iothread='2' cpuset='{last}'/></cputune><os>")
+        with open(self.path("m.xml"), encoding="utf-8") as file:
+            self.virsh("define", self.write("tuned.xml", file.read().replace("<os>", tune, 1).replace("type='qcow2'/>", "type='qcow2' iothread='2'/>")))
+        self.addCleanup(self.virsh, "destroy", "m", check=False)
+        self.virsh("start", "m")
+        with open(self.path(f"run/domains/{self.virsh('domuuid', 'm')}.pid"), encoding="utf-8") as file:
+            pid = int(file.read())
+        self.assertRegex(self.virsh("vcpupin", "m", "--live"), rf"^ *0 +{last}$")
+        self.assertRegex(self.virsh("emulatorpin", "m"), r"(^| )0$")
+        self.assertRegex(self.virsh("iothreadinfo", "m"), rf"1 +0.*\n *2 +{last}$")
+        self.assertEqual({where[0] for _, where in self.threads(pid)}, {0, last})
+        events = self.events()
+        self.virsh("iothreadpin", "m", "1", "0", "--live")
+        events.expect(r"cputune.iothreadpin1: 0")
+        self.virsh("iothreadadd", "m", "5", "--live", "--config")
+        self.assertRegex(self.virsh("iothreadinfo", "m"), r"\n *5 +")
+        self.assertRegex(self.virsh("iothreadinfo", "m", "--config"), r"\n *5 +")
+        self.refused("already", "iothreadadd", "m", "5")
+        self.virsh("iothreaddel", "m", "5", "--live", "--config")
+        self.refused("no I/O thread 5", "iothreaddel", "m", "5")
+        self.refused("in use by disk 'vda'", "iothreaddel", "m", "2")
+        self.assertNotRegex(self.virsh("iothreadinfo", "m"), r"\n *5 +")
+        line = self.shell("m")
+        line.send("dd if=/dev/zero of=/dev/vda bs=64k count=5 conv=fsync; echo written-$((6*7))\n")
+        line.expect("written-42", 60)
+        self.refused("wants I/O thread 9", "define", self.write("bad.xml", self.virsh("dumpxml", "m", "--inactive").replace("iothread='2'/>\n", "iothread='9'/>\n")))
+
+    def test_at_start(self):
+        self.at_start()
+
+    @managed.needs_qemu
+    def test_at_start_of_qemu(self):
+        self.at_start(managed.QEMU)
 
     def test_running(self):
         self.running()

@@ -32,6 +32,8 @@ static const Handler *const tables[] = {
     memory_handlers,
     tune_handlers,
     pin_handlers,
+    power_handlers,
+    iothread_handlers,
     nodedev_handlers,
     secret_handlers,
 };
@@ -260,7 +262,7 @@ static const char *why_refused(const char *procedure)
         { "MIGRATE", "live migration comes in a later issue" }, { "CHECKPOINT", "checkpoints come with backups, in a later issue" }, { "BACKUP", "backups come in a later issue" },
         { "NWFILTER", "there are no network filters: rules are those of networks" }, { "SASL", "clients are known by their socket" },
         { "POLKIT", "rights are those of the socket" }, { "INTERFACE_", "the host's interfaces are the host's own" }, { "IFACE", "the host's interfaces are the host's own" },
-        { "NODE_DEVICE", "the host's devices are not changed here" }, { "LAUNCH_SECURITY", "no confidential guests" }, { "IOTHREAD", "not built yet" }, { "SET_NUMA", "memory is taken from the host as it comes" },
+        { "NODE_DEVICE", "the host's devices are not changed here" }, { "LAUNCH_SECURITY", "no confidential guests" }, { "SET_NUMA", "memory is taken from the host as it comes" },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(reasons); i++)
         if (strstr(procedure, reasons[i].piece))

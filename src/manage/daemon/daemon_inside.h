@@ -97,6 +97,8 @@ extern const Handler
     memory_handlers[],
     tune_handlers[],
     pin_handlers[],
+    power_handlers[],
+    iothread_handlers[],
     nodedev_handlers[],
     secret_handlers[];
 

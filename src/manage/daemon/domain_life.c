@@ -3,6 +3,7 @@
 #include "manage/daemon/agent.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
+#include "manage/daemon/pins.h"
 #include "manage/daemon/secret.h"
 #include "manage/daemon/tuning.h"
 
@@ -238,6 +239,10 @@ static bool start_run(Job *j, GError **err)
         return false;
     if (!in_memory && !tuning_apply(host, v->live, tuning_wanted(v->live), err)) {
         tuning_forget(v->live);
+        v->driver->stop(v->hv, HV_NOW, NULL);
+        return false;
+    }
+    if (!pins_apply(v->driver, v->hv, v->live, err)) {
         v->driver->stop(v->hv, HV_NOW, NULL);
         return false;
     }

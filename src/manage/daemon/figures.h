@@ -29,3 +29,4 @@ bool card_figures(const ManagedDomain *d, const Interface *card, gint64 *ret); /
 
 /* What a command (JSON) of a machine's monitor returns; the caller frees it.  On a worker. */
 JsonNode *task_monitor(Task *t, const char *command, GError **err);
+JsonNode *machine_monitor(const HvDriver *v, HvDomain *hv, const char *name, const char *command, GError **err); /* of one that has a monitor */

@@ -142,9 +142,7 @@ static void stop(Client *c, RpcCall *call, GVariant *args, HvStopMode mode)
 }
 
 static void destroy(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_NOW); }
-static void shut_down(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_ASK); }
 static void reset(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_RESET); }
-static void reboot(Client *c, RpcCall *call, GVariant *args) { stop(c, call, args, HV_RESET); }
 
 static void suspend(Client *c, RpcCall *call, GVariant *args)
 {
@@ -171,9 +169,6 @@ const Handler domain_life_handlers[] = {
     { "DOMAIN_CREATE_WITH_FLAGS", create_flags },
     { "DOMAIN_DESTROY", destroy },
     { "DOMAIN_DESTROY_FLAGS", destroy },
-    { "DOMAIN_SHUTDOWN", shut_down },
-    { "DOMAIN_SHUTDOWN_FLAGS", shut_down },
-    { "DOMAIN_REBOOT", reboot },
     { "DOMAIN_RESET", reset },
     { "DOMAIN_SUSPEND", suspend },
     { "DOMAIN_RESUME", resume },

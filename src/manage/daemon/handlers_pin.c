@@ -1,30 +1,42 @@
-/* handlers_pin.c - on which of the host's processors a running machine's threads may run (sched_setaffinity(2)). */
-#include <errno.h>
+/* handlers_pin.c - on which of the host's processors threads may run: of a running machine, of its definition, or of both. */
 #include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/figures.h"
+#include "manage/daemon/params.h"
+#include "manage/daemon/pins.h"
 
-enum { EMULATOR = -1 /* the threads that are no virtual processor's */, MAP_MOST = 1024 /* bytes */ };
+enum { MAP_MOST = CPUSET_BYTES };
 
 typedef struct PinTask {
-    int vcpu;
-    GVariant *map;       /* to be set; NULL: asked for */
+    PinKind kind;
+    uint64_t id;
+    char *cpuset;        /* to be set; NULL: asked for */
     guint room, map_bytes, where;
     unsigned guest_cpus, host_cpus;
+    Domain *asked;       /* the definition that answers, where no machine does */
     GByteArray *answer;
-    bool running;
 } PinTask;
 
 static void pin_task_free(void *data)
 {
     PinTask *k = data;
-    g_clear_pointer(&k->map, g_variant_unref);
+    g_free(k->cpuset);
+    record_free(k->asked);
     g_byte_array_unref(k->answer);
     g_free(k);
+}
+
+static bool has_thread(const Domain *d, const PinTask *k, GError **err)
+{
+    uint64_t most = MAX(d->vcpus, domain_vcpus(d));
+    if (k->kind == PIN_VCPU && k->id >= most)
+        return rpc_error_set(err, RPC_ERR_INVALID_ARG, "domain '%s' has no processor %" G_GUINT64_FORMAT ": they are 0 to %" G_GUINT64_FORMAT, d->name, k->id, most - 1);
+    for (guint i = 0; k->kind == PIN_IOTHREAD && d->iothread_ids && i < d->iothread_ids->len; i++)
+        if (((IoThreadConfig *)d->iothread_ids->pdata[i])->id == k->id)
+            return true;
+    return k->kind != PIN_IOTHREAD || rpc_error_set(err, RPC_ERR_INVALID_ARG, "domain '%s' has no I/O thread %" G_GUINT64_FORMAT, d->name, k->id);
 }
 
 static bool pin_begin(Task *t, GError **err)
@@ -32,137 +44,157 @@ static bool pin_begin(Task *t, GError **err)
     PinTask *k = t->data;
     ManagedDomain *d = t->domain;
     k->where = domain_affected(d, k->where);
-    k->running = t->hv && !(k->where & AFFECT_CONFIG);
-    k->guest_cpus = domain_vcpus(domain_now(d));
-    if (k->map && (k->where & AFFECT_CONFIG))
-        return rpc_error_set(err, RPC_ERR_OPERATION_UNSUPPORTED, "definitions keep no processors for threads yet: --live pins those of a running machine");
+    k->guest_cpus = k->where & AFFECT_CONFIG && d->config ? d->config->vcpus : domain_vcpus(domain_now(d));
+    if ((k->where & AFFECT_CONFIG) && !d->config)
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition", d->name);
     if ((k->where & AFFECT_LIVE) && !t->hv)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is not running", d->name);
-    return !k->map || k->vcpu == EMULATOR || (unsigned)k->vcpu < k->guest_cpus ||
-           rpc_error_set(err, RPC_ERR_INVALID_ARG, "domain '%s' has no processor %d: they are 0 to %u", d->name, k->vcpu, k->guest_cpus - 1);
+    if (!k->cpuset && (!t->hv || k->where & AFFECT_CONFIG || !t->driver->monitor))
+        k->asked = record_copy(k->where & AFFECT_CONFIG ? d->config : domain_now(d));
+    return !k->cpuset || has_thread(k->where & AFFECT_CONFIG ? d->config : d->live, k, err);
 }
 
 /* ---- asking */
-static void add_map(PinTask *k, const cpu_set_t *set)
+static guint8 *add_map(PinTask *k)
 {
     guint base = k->answer->len;
     g_byte_array_set_size(k->answer, base + k->map_bytes);
     memset(k->answer->data + base, 0, k->map_bytes);
+    return k->answer->data + base;
+}
+
+/* cpuset NULL: all of the host's */
+static void add_said(PinTask *k, const char *cpuset)
+{
+    guint8 *to = add_map(k);
+    uint8_t map[CPUSET_BYTES];
+    bool said = cpuset && cpuset_read(cpuset, map, NULL);
+    for (unsigned cpu = 0; cpu < k->host_cpus && cpu / 8 < k->map_bytes; cpu++)
+        if (!said || map[cpu / 8] & 1 << cpu % 8)
+            to[cpu / 8] |= 1 << cpu % 8;
+}
+
+static void add_thread(PinTask *k, int thread)
+{
+    cpu_set_t set;
+    guint8 *to = add_map(k);
+    bool known = sched_getaffinity(thread, sizeof set, &set) == 0;
     for (unsigned cpu = 0; cpu < k->host_cpus && cpu < CPU_SETSIZE && cpu / 8 < k->map_bytes; cpu++)
-        if (!set || CPU_ISSET(cpu, set))
-            k->answer->data[base + cpu / 8] |= 1 << cpu % 8;
-}
-
-static void add_thread(PinTask *k, int64_t thread)
-{
-    cpu_set_t set;
-    bool known = thread > 0 && sched_getaffinity(thread, sizeof set, &set) == 0;
-    add_map(k, known ? &set : NULL);
-}
-
-/* ---- setting */
-static bool pin_thread(int64_t thread, const cpu_set_t *set, GError **err)
-{
-    return sched_setaffinity(thread, sizeof *set, set) == 0 || error_set(err, ERR_IO, "thread %d cannot be kept to these processors: %s", (int)thread, g_strerror(errno));
-}
-
-static int process_of(int64_t thread)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)thread), *text = NULL;
-    const char *at = g_file_get_contents(path, &text, NULL, NULL) ? strstr(text, "Tgid:") : NULL;
-    return at ? atoi(at + strlen("Tgid:")) : 0;
-}
-
-static bool is_vcpu(const GArray *vcpus, int thread)
-{
-    for (guint i = 0; i < vcpus->len; i++)
-        if (g_array_index(vcpus, VcpuFigures, i).thread == thread)
-            return true;
-    return false;
-}
-
-static bool pin_others(const GArray *vcpus, const cpu_set_t *set, GError **err)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/task", process_of(g_array_index(vcpus, VcpuFigures, 0).thread));
-    g_autoptr(GDir) dir = g_dir_open(path, 0, err);
-    bool ok = dir;
-    for (const char *name; ok && (name = g_dir_read_name(dir));)
-        ok = is_vcpu(vcpus, atoi(name)) || pin_thread(atoi(name), set, err);
-    return ok;
-}
-
-static bool pin(const PinTask *k, const GArray *vcpus, GError **err)
-{
-    cpu_set_t set;
-    gsize bytes;
-    const guint8 *map = g_variant_get_fixed_array(k->map, &bytes, 1);
-    CPU_ZERO(&set);
-    for (gsize cpu = 0; cpu < MIN(bytes * 8, (gsize)k->host_cpus); cpu++)
-        if (map[cpu / 8] & 1 << cpu % 8)
-            CPU_SET(cpu, &set);
-    if (!CPU_COUNT(&set))
-        return rpc_error_set(err, RPC_ERR_INVALID_ARG, "none of these processors is one of the host's, which has %u", k->host_cpus);
-    if (k->vcpu == EMULATOR)
-        return pin_others(vcpus, &set, err);
-    for (guint i = 0; i < vcpus->len; i++)
-        if (g_array_index(vcpus, VcpuFigures, i).id == (unsigned)k->vcpu)
-            return pin_thread(g_array_index(vcpus, VcpuFigures, i).thread, &set, err);
-    return rpc_error_set(err, RPC_ERR_INVALID_ARG, "the machine has no processor %d now", k->vcpu);
+        if (!known || CPU_ISSET(cpu, &set))
+            to[cpu / 8] |= 1 << cpu % 8;
 }
 
 static bool pin_run(Task *t, GError **err)
 {
     PinTask *k = t->data;
-    if (!k->running || !t->driver->monitor) {
-        for (guint i = 0; i < (k->vcpu == EMULATOR ? 1 : MIN(k->room, k->guest_cpus)); i++)
-            add_map(k, NULL);
-        return !k->map || task_unsupported(t, "be kept to processors", err);
-    }
-    g_autoptr(GArray) vcpus = vcpu_figures(t, k->guest_cpus, err);
-    if (!vcpus || !vcpus->len)
-        return vcpus && error_set(err, ERR_IO, "the machine tells of no processor");
-    if (k->map)
-        return pin(k, vcpus, err);
-    if (k->vcpu == EMULATOR)
-        add_thread(k, process_of(g_array_index(vcpus, VcpuFigures, 0).thread));
-    for (guint i = 0; k->vcpu != EMULATOR && i < MIN(k->room, vcpus->len); i++)
-        add_thread(k, g_array_index(vcpus, VcpuFigures, i).thread);
+    guint n = k->kind == PIN_EMULATOR ? 1 : MIN(k->room, k->guest_cpus);
+    for (guint i = 0; k->asked && i < n; i++)
+        add_said(k, pin_of(k->asked, k->kind, i));
+    if (k->asked || (k->cpuset && !(k->where & AFFECT_LIVE)))
+        return true;
+    if (!t->driver->monitor)
+        return task_unsupported(t, "be kept to processors", err);
+    g_autoptr(GArray) threads = machine_threads(t->driver, t->hv, t->domain->name, err);
+    if (!threads || k->cpuset)
+        return threads && pin_threads(threads, k->kind, k->id, k->cpuset, err);
+    for (guint i = 0, found = 0; i < threads->len && found < n; i++)
+        if (g_array_index(threads, MachineThread, i).kind == k->kind) {
+            add_thread(k, g_array_index(threads, MachineThread, i).thread);
+            found++;
+        }
+    return true;
+}
+
+static void tell(ManagedDomain *d, const PinTask *k)
+{
+    static const char *const names[] = { [PIN_VCPU] = "cputune.vcpupin", [PIN_EMULATOR] = "cputune.emulatorpin", [PIN_IOTHREAD] = "cputune.iothreadpin" };
+    g_autofree char *number = k->kind == PIN_EMULATOR ? g_strdup("") : g_strdup_printf("%" G_GUINT64_FORMAT, k->id);
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("a(sv)"));
+    param_add(&b, g_variant_new_string(k->cpuset), "%s%s", names[k->kind], number);
+    domain_event(d, EVENT_TUNABLE, "(a(sv))", &b);
+}
+
+static bool edit(Domain *d, void *opaque, GError **err)
+{
+    const PinTask *k = opaque;
+    pin_set(d, k->kind, k->id, k->cpuset);
     return true;
 }
 
 static bool pin_done(Task *t, GError **err)
 {
-    const PinTask *k = t->data;
+    PinTask *k = t->data;
+    ManagedDomain *d = t->domain;
     int n = k->map_bytes ? k->answer->len / k->map_bytes : 0;
-    if (!k->map)
+    if (!k->cpuset) {
         t->reply = g_variant_new("(@ayi)", g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, k->answer->data, k->answer->len, 1), n);
-    return true;
+        return true;
+    }
+    if (k->where & AFFECT_LIVE && d->live) {
+        edit(d->live, k, err);
+        domain_write_record(d, d->live, NULL);
+        tell(d, k);
+    }
+    return !(k->where & AFFECT_CONFIG) || domain_edit_config(d, edit, k, err);
 }
 
-static void push(Client *c, ManagedDomain *d, RpcCall *call, int vcpu, GVariant *map, gint64 room, gint64 map_bytes, guint flags)
+static const TaskType pin_type = { .name = "pin", .query = true, .begin = pin_begin, .run = pin_run, .done = pin_done, .free = pin_task_free };
+
+static PinTask *task_new(const Client *c, PinKind kind, uint64_t id, guint flags)
 {
-    static const TaskType type = { .name = "pin", .query = true, .begin = pin_begin, .run = pin_run, .done = pin_done, .free = pin_task_free };
-    if (room < 0 || room > 4096 || map_bytes < 0 || map_bytes > MAP_MOST || (!map && !map_bytes)) {
-        rpc_fail(call, RPC_ERR_INVALID_ARG, "%d maps of %d bytes are not what there can be", (int)room, (int)map_bytes);
+    PinTask *k = g_new0(PinTask, 1);
+    *k = (PinTask){ .kind = kind, .id = id, .where = flags, .host_cpus = c->daemon->host.cpus, .answer = g_byte_array_new() };
+    return k;
+}
+
+static void ask(Client *c, ManagedDomain *d, RpcCall *call, PinKind kind, int room, int map_bytes, guint flags)
+{
+    if (room < 0 || room > 4096 || map_bytes <= 0 || map_bytes > MAP_MOST) {
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "%d maps of %d bytes are not what there can be", room, map_bytes);
         return;
     }
-    PinTask *k = g_new0(PinTask, 1);
-    *k = (PinTask){ .vcpu = vcpu, .map = map ? g_variant_ref(map) : NULL, .room = room, .map_bytes = map_bytes, .where = flags, .host_cpus = c->daemon->host.cpus, .answer = g_byte_array_new() };
-    task_push(d, call, &type, k);
+    PinTask *k = task_new(c, kind, 0, flags);
+    k->room = room;
+    k->map_bytes = map_bytes;
+    task_push(d, call, &pin_type, k);
 }
 
-static void pin_vcpu(Client *c, RpcCall *call, GVariant *args)
+/* Processors that the host does not have are left out. */
+static void pin(Client *c, ManagedDomain *d, RpcCall *call, PinKind kind, uint64_t id, GVariant *map, guint flags)
 {
-    guint vcpu, flags = AFFECT_LIVE;
+    gsize bytes;
+    const guint8 *given = g_variant_get_fixed_array(map, &bytes, 1);
+    uint8_t known[CPUSET_BYTES] = { 0 };
+    bool any = false;
+    for (gsize cpu = 0; cpu < MIN(bytes, (gsize)CPUSET_BYTES) * 8 && cpu < c->daemon->host.cpus; cpu++)
+        if (given[cpu / 8] & 1 << cpu % 8)
+            known[cpu / 8] |= 1 << cpu % 8, any = true;
+    if (!any) {
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "none of these processors is one of the host's, which has %u", c->daemon->host.cpus);
+        return;
+    }
+    PinTask *k = task_new(c, kind, id, flags);
+    k->cpuset = cpuset_text(known, sizeof known);
+    task_push(d, call, &pin_type, k);
+}
+
+/* (domain, number, map) or (domain, number, map, flags) */
+static void pin_numbered(Client *c, RpcCall *call, GVariant *args, PinKind kind)
+{
+    guint id, flags = AFFECT_LIVE;
     ManagedDomain *d = domain_of_call(c, call, args);
     if (!d)
         return;
     g_autoptr(GVariant) map = g_variant_get_child_value(args, 2);
-    g_variant_get_child(args, 1, "u", &vcpu);
+    g_variant_get_child(args, 1, "u", &id);
     if (g_variant_n_children(args) > 3)
         g_variant_get_child(args, 3, "u", &flags);
-    push(c, d, call, MIN(vcpu, (guint)G_MAXINT), map, 0, 0, flags);
+    pin(c, d, call, kind, id, map, flags);
 }
+
+static void pin_vcpu(Client *c, RpcCall *call, GVariant *args) { pin_numbered(c, call, args, PIN_VCPU); }
+static void pin_iothread(Client *c, RpcCall *call, GVariant *args) { pin_numbered(c, call, args, PIN_IOTHREAD); }
 
 static void pin_emulator(Client *c, RpcCall *call, GVariant *args)
 {
@@ -172,7 +204,7 @@ static void pin_emulator(Client *c, RpcCall *call, GVariant *args)
         return;
     g_autoptr(GVariant) map = g_variant_get_child_value(args, 1);
     g_variant_get_child(args, 2, "u", &flags);
-    push(c, d, call, EMULATOR, map, 0, 0, flags);
+    pin(c, d, call, PIN_EMULATOR, 0, map, flags);
 }
 
 static void get_vcpu_pins(Client *c, RpcCall *call, GVariant *args)
@@ -183,7 +215,7 @@ static void get_vcpu_pins(Client *c, RpcCall *call, GVariant *args)
     if (!d)
         return;
     g_variant_get(args, "(@(ssi)iiu)", NULL, &room, &bytes, &flags);
-    push(c, d, call, 0, NULL, room, bytes, flags);
+    ask(c, d, call, PIN_VCPU, room, bytes, flags);
 }
 
 static void get_emulator_pin(Client *c, RpcCall *call, GVariant *args)
@@ -194,7 +226,7 @@ static void get_emulator_pin(Client *c, RpcCall *call, GVariant *args)
     if (!d)
         return;
     g_variant_get(args, "(@(ssi)iu)", NULL, &bytes, &flags);
-    push(c, d, call, EMULATOR, NULL, 1, bytes, flags);
+    ask(c, d, call, PIN_EMULATOR, 1, bytes, flags);
 }
 
 const Handler pin_handlers[] = {
@@ -203,5 +235,6 @@ const Handler pin_handlers[] = {
     { "DOMAIN_GET_VCPU_PIN_INFO", get_vcpu_pins },
     { "DOMAIN_PIN_EMULATOR", pin_emulator },
     { "DOMAIN_GET_EMULATOR_PIN_INFO", get_emulator_pin },
+    { "DOMAIN_PIN_IOTHREAD", pin_iothread },
     { NULL },
 };

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "manage/daemon/agent.h"
 #include "manage/daemon/snapshot_jobs.h"
 #include "manage/hypervisor/image.h"
 
@@ -22,6 +23,8 @@ typedef struct Take {
     GPtrArray *inside;   /* Disk: of those that are kept internally */
     Domain *config;      /* with the overlays */
     guint made, marked;  /* images and marks that are to be undone */
+    char *agent;         /* the guest's, which keeps its file systems still meanwhile; or NULL */
+    int agent_seconds;
 } Take;
 
 static void take_free(void *data)
@@ -29,6 +32,7 @@ static void take_free(void *data)
     Take *k = data;
     record_free(k->snapshot);
     record_free(k->config);
+    g_free(k->agent);
     g_ptr_array_unref(k->disks);
     g_ptr_array_unref(k->overlays);
     g_ptr_array_unref(k->inside);
@@ -156,8 +160,8 @@ static bool may_take(Task *t, const Take *k, GError **err)
         return rpc_error_set(err, RPC_ERR_OPERATION_UNSUPPORTED, "snapshots with memory are not built: --disk-only takes the disks alone");
     if (k->running && k->inside->len && !d->realm->in_memory)
         return rpc_error_set(err, RPC_ERR_OPERATION_UNSUPPORTED, "domain '%s' runs, and a snapshot with its memory is not built: --disk-only takes its disks alone, or shut it down first", d->name);
-    if (k->flags & TAKE_QUIESCE)
-        return rpc_error_set(err, RPC_ERR_ARGUMENT_UNSUPPORTED, "--quiesce is not built: domfsfreeze and domfsthaw around the snapshot do it");
+    if (k->flags & TAKE_QUIESCE && (!k->running || !(k->flags & TAKE_DISK_ONLY)))
+        return rpc_error_set(err, RPC_ERR_ARGUMENT_UNSUPPORTED, "--quiesce goes with --disk-only, of a machine that runs: its guest keeps its file systems still meanwhile");
     if (snapshot_by_name(d, k->snapshot->name))
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain snapshot '%s' already exists", k->snapshot->name);
     return k->disks->len || k->inside->len || d->realm->in_memory || rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' has no disk that could be kept", d->name);
@@ -179,6 +183,9 @@ static bool take_begin(Task *t, GError **err)
             return false;
     if (!may_take(t, k, err))
         return false;
+    if (k->flags & TAKE_QUIESCE && !(k->agent = g_strdup(agent_path(d, err))))
+        return false;
+    k->agent_seconds = d->agent_seconds;
     const Snapshot *current = snapshot_current(d);
     g_free(s->state);
     s->state = g_strdup(!k->running ? "shutoff" : k->flags & TAKE_DISK_ONLY || !d->realm->in_memory ? "disk-snapshot" : k->paused ? "paused" : "running");
@@ -210,6 +217,28 @@ static void undo(const Task *t, Take *k)
         image_run(t->domain->realm->daemon->image_tool, NULL, NULL, "snapshot", "-q", "-d", k->snapshot->name, image_path(k->inside->pdata[k->marked - 1]), NULL);
 }
 
+static bool freeze(const Task *t, const Take *k, bool freeze, GError **err)
+{
+    Agent *a = agent_open(k->agent, k->agent_seconds, task_cancel(t), err);
+    g_autofree char *command = agent_command(freeze ? "guest-fsfreeze-freeze" : "guest-fsfreeze-thaw", NULL);
+    g_autoptr(JsonNode) answer = a ? agent_ask(a, command, err) : NULL;
+    if (a)
+        agent_close(a);
+    return answer;
+}
+
+/* Frozen file systems hold up a whole guest: they are so only while images are put above, and thawed also where freezing failed halfway. */
+static bool put_above(const Task *t, const Take *k, GError **err)
+{
+    g_autoptr(GError) thaw = NULL;
+    if (!t->driver->overlay)
+        return task_unsupported(t, "put an image above a disk", err);
+    bool ok = (!k->agent || freeze(t, k, true, err)) && t->driver->overlay(t->hv, k->disks, k->overlays, err);
+    if (k->agent && !freeze(t, k, false, &thaw) && ok)
+        g_warning("domain '%s': the guest's file systems stay frozen until domfsthaw: %s", t->domain->name, thaw->message);
+    return ok;
+}
+
 static bool take_run(Task *t, GError **err)
 {
     Take *k = t->data;
@@ -221,7 +250,7 @@ static bool take_run(Task *t, GError **err)
     for (; ok && k->marked < k->inside->len; k->marked += ok)
         ok = image_run(t->domain->realm->daemon->image_tool, NULL, err, "snapshot", "-q", "-c", k->snapshot->name, image_path(k->inside->pdata[k->marked]), NULL);
     if (ok && k->running && k->disks->len)
-        ok = t->driver->overlay ? t->driver->overlay(t->hv, k->disks, k->overlays, err) : task_unsupported(t, "put an image above a disk", err);
+        ok = put_above(t, k, err);
     if (!ok)
         undo(t, k);
     return ok;

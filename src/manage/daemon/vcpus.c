@@ -9,20 +9,24 @@
 #include "manage/daemon/figures.h"
 #include "manage/hypervisor/qmp.h"
 
-JsonNode *task_monitor(Task *t, const char *command, GError **err)
+JsonNode *machine_monitor(const HvDriver *v, HvDomain *hv, const char *name, const char *command, GError **err)
 {
     g_autofree char *text = NULL;
-    if (!t->driver->monitor) {
-        task_unsupported(t, "be asked by a monitor", err);
-        return NULL;
-    }
-    if (!t->driver->monitor(t->hv, command, false, &text, err))
+    if (!v->monitor(hv, command, false, &text, err))
         return NULL;
     g_autoptr(JsonNode) root = json_from_string(text, err);
     JsonNode *answer = root && JSON_NODE_HOLDS_OBJECT(root) ? json_object_get_member(json_node_get_object(root), "return") : NULL;
     if (!answer && root)
-        error_set(err, ERR_IO, "domain '%s' answers '%s' with nonsense", t->domain->name, command);
+        error_set(err, ERR_IO, "domain '%s' answers '%s' with nonsense", name, command);
     return answer ? json_node_copy(answer) : NULL;
+}
+
+JsonNode *task_monitor(Task *t, const char *command, GError **err)
+{
+    if (t->driver->monitor)
+        return machine_monitor(t->driver, t->hv, t->domain->name, command, err);
+    task_unsupported(t, "be asked by a monitor", err);
+    return NULL;
 }
 
 static char *thread_file(int64_t thread, const char *name)

@@ -312,6 +312,10 @@ char *plan_disk_device(const Domain *d, const Disk *disk, GError **err)
     place_disk(o, d, disk);
     if (disk->bus == BUS_VIRTIO)
         json_address(o, disk->address);
+    if (disk->bus == BUS_VIRTIO && disk->iothread != RECORD_NONE) {
+        g_autofree char *thread = g_strdup_printf("iothread%" G_GUINT64_FORMAT, disk->iothread);
+        json_text(o, "iothread", thread);
+    }
     json_text(o, "serial", disk->serial);
     json_number(o, "bootindex", disk->boot);
     if (disk->queues != RECORD_NONE)
@@ -554,8 +558,19 @@ static void add_rest(const Domain *d, LaunchPlan *p)
         launch_plan_add(p, "-device", "{\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\"}", NULL);
 }
 
+static void add_iothreads(const Domain *d, LaunchPlan *p)
+{
+    FOR_EACH(IoThreadConfig, t, d->iothread_ids) {
+        Json *o = json_with("qom-type", "iothread");
+        g_autofree char *id = g_strdup_printf("iothread%" G_GUINT64_FORMAT, t->id);
+        json_text(o, "id", id);
+        add_json(p, "-object", json_end(o));
+    }
+}
+
 bool plan_devices(const HvHost *h, const Domain *d, LaunchPlan *p, GError **err)
 {
+    add_iothreads(d, p);
     if (!add_disks(h, d, p, err) || !add_interfaces(d, p, err) || !add_lines(d, p, err) || !add_graphics(d, p, err))
         return false;
     add_videos(d, p);
