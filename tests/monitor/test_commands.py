@@ -60,7 +60,23 @@ class Queries(unittest.TestCase):
             return self.qmp.run("query-cpu-model-expansion", type="static", model={"name": "max", "props": props})["model"]["props"]
         self.assertTrue(expand()["sse2"])
         self.assertFalse(expand(sse2=False)["sse2"])
-        self.assertIn("max", [model["name"] for model in self.qmp.run("query-cpu-definitions")])
+        models = {model["name"]: model for model in self.qmp.run("query-cpu-definitions")}
+        self.assertEqual([models[name].get("alias-of") for name in ("Nehalem", "Nehalem-IBRS", "Nehalem-v2", "max")], ["Nehalem-v1", "Nehalem-v2", None, None])
+        self.assertEqual([name for name, model in models.items() if model["static"]], ["base"])
+        self.assertEqual([name for name, model in models.items() if not model["migration-safe"]], ["max", "host"])
+        self.assertEqual((models["kvm64"]["unavailable-features"], models["Haswell-v1"]["unavailable-features"]), ([], ["hle", "rtm"]))
+        model = self.qmp.run("query-cpu-model-expansion", type="full", model={"name": "Haswell", "props": {"family": 15, "model-id": "a, b", "sse4-1": False}})["model"]
+        self.assertEqual([model["name"], *(model["props"][key] for key in ("family", "model-id", "sse4.1", "hle"))], ["Haswell", 15, "a, b", False, True])
+        with self.assertRaisesRegex(qmp.Refused, "no CPU model 'Haswel'"):
+            self.qmp.run("query-cpu-model-expansion", type="full", model={"name": "Haswel"})
+
+    def test_chosen_model(self):
+        """A machine's processor says what it is and what it lacks; what was asked for in vain is named once."""
+        with qmp.Machine("-accel", "interp", "-cpu", "Haswell,hv-relaxed=on,hv_time,-aes") as machine:
+            get = lambda name: machine.qmp.run("qom-get", path="/machine/unattached/device[0]", property=name)
+            self.assertEqual([get(name) for name in ("type", "unavailable-features", "hle", "aes", "movbe", "model-id")],
+                             ["Haswell-x86_64-cpu", ["hle", "rtm"], False, False, True, "Intel Core Processor (Haswell)"])
+            machine.guest.expect("warning: -cpu Haswell: this accelerator and host lack hle, rtm, left out; without effect: hv-relaxed, hv_time")
 
     def test_types_of_devices(self):
         names = {entry["name"] for entry in self.qmp.run("qom-list-types", implements="device")}

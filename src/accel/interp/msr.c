@@ -162,9 +162,9 @@ static void write_misc_enable(InterpVcpu *v, uint32_t msr, uint64_t value)
 static uint64_t read_microcode(InterpVcpu *v, uint32_t msr) { return v->s.microcode_version; }
 
 /* What a guest's own countermeasures would not change: an interpreter does not speculate on its behalf, and in translated code
- * page tables, IBRS and retpolines are software and constrain no speculation (docs/dbt.md).  RDCL_NO, IBRS_ALL, SKIP_L1DFL,
- * SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. */
-#define ARCH_CAPABILITIES 0x0d10e17bull
+ * page tables, IBRS and retpolines are software and constrain no speculation (docs/dbt.md).  So RDCL_NO, IBRS_ALL, SSB_NO, MDS_NO,
+ * TAA_NO and their kin are among what these accelerators can give (cpu_features_own); a model may have fewer. */
+static uint64_t read_arch_capabilities(InterpVcpu *v, uint32_t msr) { return cpu_model_msr(interp_model(v), msr); }
 
 /* In order of use. */
 static const MsrRow rows[] = {
@@ -191,7 +191,7 @@ static const MsrRow rows[] = {
     { MSR_PLATFORM_INFO, MSR_PLATFORM_INFO, FEAT_ALWAYS, .read_only = true },
     { MSR_PERF_STATUS, MSR_PERF_STATUS, FEAT_ALWAYS, .read_only = true },
     { MSR_ARCH_CAPABILITIES, MSR_ARCH_CAPABILITIES, FEAT_ARCH_CAPABILITIES, .read_only = true,
-      .constant = ARCH_CAPABILITIES },
+      .read = read_arch_capabilities },
     { MSR_MISC_ENABLE, MSR_MISC_ENABLE, FEAT_ALWAYS, .write = write_misc_enable },
     { MSR_DEBUGCTL, MSR_DEBUGCTL, FEAT_ALWAYS, .writable = 0 },
     { MSR_XSS, MSR_XSS, FEAT_XSAVES, .writable = 0 },

@@ -22,6 +22,7 @@ typedef struct KvmAccel {
     GMutex lock;     /* of slots */
     KvmSlot slots[KVM_MAX_SLOTS];
     struct kvm_cpuid2 *supported;
+    uint64_t arch_capabilities; /* what the kernel would show of the MSR */
     GArray *msrs;    /* uint32_t: which MSRs this host saves and restores */
     char *map_error; /* a slot that the kernel refused: run() reports it */
 } KvmAccel;
@@ -41,6 +42,7 @@ bool kvm_dirty_log(Accel *a, RamBlock *ram, GError **err);
 bool kvm_dirty_fetch(Accel *a, RamBlock *ram, GError **err); /* into its PAGE_DIRTY */
 /* kvm_cpuid.c */
 bool kvm_load_supported_cpuid(KvmAccel *k, GError **err);
+void kvm_cpu_limit(CpuModel *ret);
 bool kvm_set_cpuid(KvmVcpu *v, GError **err);
 /* kvm_state.c */
 bool kvm_load_msr_list(KvmAccel *k, GError **err);

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-REGISTERS = {"eax": 0, "ebx": 1, "ecx": 2, "edx": 3}
+REGISTERS = {"eax": 0, "ebx": 1, "ecx": 2, "edx": 3, "msr": 4}
 
 
 def identifier(name):

@@ -138,16 +138,14 @@ static void list_device(const Device *d, JsonArray *a)
         add_property(a, balloon_properties[i], balloon_properties[i + 1]);
 }
 
-static void list_vcpu(const Vcpu *v, JsonArray *a)
+static void add_cpu_property(const char *name, const char *type, void *opaque) { add_property(opaque, name, type); }
+
+static void list_vcpu(JsonArray *a)
 {
     list_common(a);
-    add_property(a, "family", "int");
-    add_property(a, "model", "int");
-    add_property(a, "stepping", "int");
-    add_property(a, "vendor", "string");
     add_property(a, "apic-id", "uint32");
-    for (unsigned f = 1; f < FEAT_COUNT; f++)
-        add_property(a, cpu_feature_table[f].name, "bool");
+    add_property(a, "unavailable-features", "strList");
+    cpu_each_property(add_cpu_property, a);
 }
 
 static bool qom_list(MonitorCall *call, GError **err)
@@ -161,7 +159,7 @@ static bool qom_list(MonitorCall *call, GError **err)
     else if (node.device)
         list_device(node.device, a);
     else
-        list_vcpu(node.vcpu, a);
+        list_vcpu(a);
     return return_array(call, a);
 }
 
@@ -203,16 +201,7 @@ static JsonNode *vcpu_value(const Vcpu *v, const char *name)
         return truth(true);
     if (g_str_equal(name, "hotplugged") || g_str_equal(name, "hotpluggable"))
         return truth(false);
-    if (g_str_equal(name, "vendor"))
-        return text(m->vendor);
-    if (g_str_equal(name, "family") || g_str_equal(name, "model") || g_str_equal(name, "stepping"))
-        return number(*name == 'f' ? m->family : *name == 'm' ? m->model : m->stepping);
-    if (g_str_equal(name, "apic-id"))
-        return number(v->apic_id);
-    for (unsigned f = 1; f < FEAT_COUNT; f++)
-        if (g_str_equal(cpu_feature_table[f].name, name))
-            return truth(cpu_has(m, f));
-    return NULL;
+    return g_str_equal(name, "apic-id") ? number(v->apic_id) : cpu_property(m, name);
 }
 
 static bool qom_get(MonitorCall *call, GError **err)
@@ -290,8 +279,8 @@ static bool qom_list_properties(MonitorCall *call, GError **err)
         add_property(a, member.name, member.type);
     if (is_cpu_type(name)) {
         add_property(a, "migratable", "bool");
-        for (unsigned f = 1; f < FEAT_COUNT; f++)
-            add_property(a, cpu_feature_table[f].name, "bool");
+        add_property(a, "unavailable-features", "strList");
+        cpu_each_property(add_cpu_property, a);
     } else if (!*members && !g_str_has_suffix(name, "-machine") && !g_str_has_prefix(name, "memory-backend-")) {
         /* libvirt 9.0 asks for every kind of memory unconditionally, and crashes on an error */
         json_array_unref(a);

@@ -17,3 +17,7 @@ char *qom_vcpu_path(const Vcpu *v);
 
 /* Properties, as ObjectPropertyInfo: name, type and default. */
 JsonArray *qom_type_properties(const DeviceType *t);
+
+/* Of a processor.  NULL: there is no such property. */
+JsonNode *cpu_property(const CpuModel *m, const char *name);
+void cpu_each_property(void (*each)(const char *name, const char *type, void *opaque), void *opaque);
