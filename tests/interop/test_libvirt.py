@@ -113,6 +113,30 @@ class Libvirt(unittest.TestCase):
     def test_capabilities(self):
         text = self.virsh("domcapabilities", "--emulatorbin", self.emulator, "--arch", "x86_64", "--machine", "pc", "--virttype", "qemu")
         self.assertIn("<mode name='maximum' supported='yes'>", text)
+        usable = {name: word for word, name in re.findall(r"<model usable='(yes|no)'[^>]*>([^<]+)</model>", text)}
+        self.assertEqual([usable.get(name) for name in ("Nehalem", "kvm64", "Icelake-Server", "EPYC")], ["yes", "yes", "no", "no"]) # no AVX-512, no SVM
+        self.assertIn("<mode name='host-model' supported='yes'>", text)
+
+    def started_cpu(self, cpu):
+        """A machine with that <cpu>, destroyed again: its <cpu> while it ran, and its command line's -cpu."""
+        self.define(cpu=cpu)
+        self.virsh("start", "t1")
+        text = self.virsh("dumpxml", "t1")
+        with open(f"{self.folder}/home/.cache/libvirt/qemu/log/t1.log", encoding="utf-8") as log:
+            line = re.findall(r"^-cpu (\S+)", log.read(), re.M)[-1]
+        self.virsh("destroy", "t1")
+        return re.search(r"<cpu.*</cpu>", text, re.S).group(0), line
+
+    def test_named_cpu(self):
+        live, line = self.started_cpu("<cpu mode='custom' match='exact' check='full'><model fallback='forbid'>Nehalem</model>"
+                                      "<feature policy='require' name='rdseed'/><feature policy='disable' name='vme'/></cpu>")
+        self.assertEqual(line, "Nehalem,rdseed=on,vme=off")
+        self.assertIn("<model fallback='forbid'>Nehalem</model>", live)
+
+    def test_host_model(self):
+        live, line = self.started_cpu("<cpu mode='host-model'/>")
+        self.assertIn("<cpu mode='custom' match='exact'", live) # what the host's model came to
+        self.assertEqual(re.search(r"<model [^>]*>([^<]+)", live).group(1), line.split(",")[0])
 
     def test_life(self):
         self.define()
