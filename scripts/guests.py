@@ -43,6 +43,7 @@ echo
 echo "ATOLL-GUEST kernel: $(uname -a)"
 echo "ATOLL-GUEST cpus: $(grep -c ^processor /proc/cpuinfo)"
 echo "ATOLL-GUEST model: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+echo "ATOLL-GUEST flags: $(sed -n 's/^flags[^:]*: //p' /proc/cpuinfo | head -n 1)"
 echo "ATOLL-GUEST memory: $(sed -n 's/^MemTotal: *//p' /proc/meminfo)"
 for disk in /sys/block/[hsv]d* /sys/block/sr*; do
     [ -e $disk/size ] && echo "ATOLL-GUEST disk: ${disk##*/} $(($(cat $disk/size) / 2)) KiB"
