@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/cpu_models.h"
 
 static const char *const machines[] = { "pc", "q35", "microvm", NULL };
 
@@ -110,17 +110,32 @@ static void append_os(GString *s)
     g_string_append(s, "    </loader>\n  </os>\n");
 }
 
-static void append_cpu_modes(GString *s)
+static void append_custom(GString *s, const GPtrArray *models)
+{
+    if (!models) {
+        g_string_append(s, "    <mode name='custom' supported='no'/>\n");
+        return;
+    }
+    g_string_append(s, "    <mode name='custom' supported='yes'>\n");
+    for (guint i = 0; i < models->len; i++) {
+        const CpuModelName *m = models->pdata[i];
+        g_string_append_printf(s, "      <model usable='%s' vendor='unknown'>%s</model>\n", m->usable ? "yes" : "no", m->name);
+    }
+    g_string_append(s, "    </mode>\n");
+}
+
+static void append_cpu_modes(GString *s, const GPtrArray *models)
 {
     g_string_append(s, "  <cpu>\n    <mode name='host-passthrough' supported='yes'>\n");
     append_enum(s, "hostPassthroughMigratable", "on off");
     g_string_append(s, "    </mode>\n    <mode name='maximum' supported='yes'>\n");
     append_enum(s, "maximumMigratable", "on off");
-    g_string_append(s, "    </mode>\n    <mode name='host-model' supported='no'/>\n    <mode name='custom' supported='yes'>\n      <model usable='yes' vendor='unknown'>qemu64</model>\n"
-                       "    </mode>\n  </cpu>\n");
+    g_string_append(s, "    </mode>\n    <mode name='host-model' supported='no'/>\n");
+    append_custom(s, models);
+    g_string_append(s, "  </cpu>\n");
 }
 
-char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, const char *machine, const char *type, GError **err)
+char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, const char *machine, const char *type, const GPtrArray *cpu_models, GError **err)
 {
     const char *kind = type ? type : r->in_memory ? "test" : d->host.kvm ? "kvm" : "qemu", *board = machine ? machine : "pc";
     if (!record_word_value(domain_types, kind)) {
@@ -136,7 +151,7 @@ char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, c
     g_string_append_printf(s, "<domainCapabilities>\n  <path>%s</path>\n  <domain>%s</domain>\n  <machine>%s</machine>\n  <arch>x86_64</arch>\n  <vcpu max='255'/>\n"
                               "  <iothreads supported='yes'/>\n", path, kind, name);
     append_os(s);
-    append_cpu_modes(s);
+    append_cpu_modes(s, cpu_models);
     g_string_append(s, "  <memoryBacking supported='no'/>\n  <devices>\n");
     append_devices(s);
     g_string_append(s, "  </devices>\n  <features>\n    <gic supported='no'/>\n    <vmcoreinfo supported='no'/>\n    <genid supported='no'/>\n    <backingStoreInput supported='yes'/>\n"

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "manage/daemon/cpu_models.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
 #include "manage/daemon/secret.h"
@@ -206,6 +207,8 @@ void daemon_free(Daemon *d)
     realm_free(d->test);
     lanes_free(d->lanes);
     g_hash_table_unref(d->clients);
+    for (unsigned i = 0; i < G_N_ELEMENTS(d->cpu_models); i++)
+        cpu_models_free(d->cpu_models[i]);
     g_free(d->config_dir);
     g_free(d->state_dir);
     g_free(d->runtime_dir);

@@ -48,6 +48,7 @@ struct Daemon {
     Realm *machines, *test;
     Lanes *lanes;        /* of all its objects */
     unsigned transfers;  /* whose threads are at work */
+    GPtrArray *cpu_models[2]; /* CpuModelName (cpu_models.h), translated and with KVM; NULL: not asked yet */
     GHashTable *clients; /* Client */
     char *uuid;          /* of the host */
 };
@@ -172,4 +173,4 @@ bool store_remove_file(const char *folder, const char *file, GError **err);
 void store_each(const char *folder, void (*f)(const char *name, const char *text, void *opaque), void *opaque);
 
 char *capabilities_xml(Daemon *d, const Realm *r);
-char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, const char *machine, const char *type, GError **err);
+char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, const char *machine, const char *type, const GPtrArray *cpu_models, GError **err);

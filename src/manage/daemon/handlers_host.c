@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "manage/daemon/daemon_inside.h"
+#include "manage/daemon/cpu_models.h"
 
 /* A value of "NAME:   NUMBER" in a file of /proc; 0: it is not there. */
 static uint64_t proc_number(const char *path, const char *name)
@@ -85,18 +85,71 @@ static void get_capabilities(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(s)", xml));
 }
 
+/* The emulator is asked for its models meanwhile: the call, and what it wants. */
+typedef struct ModelsWanted {
+    Realm *realm;
+    RpcCall *call;
+} ModelsWanted;
+
+static void ask_models(Client *c, RpcCall *call, bool kvm, CpuModelsReady *ready)
+{
+    ModelsWanted *w = g_new0(ModelsWanted, 1);
+    *w = (ModelsWanted){ c->realm, call };
+    if (c->realm->in_memory)
+        ready(NULL, NULL, w);
+    else
+        cpu_models_ask(c->daemon, kvm, ready, w);
+}
+
+/* Without models the rest is still true. */
+static void answer_domain_capabilities(GPtrArray *models, const GError *unused, void *opaque)
+{
+    g_autofree ModelsWanted *w = opaque;
+    const char *emulator, *machine, *type;
+    g_autoptr(GError) err = NULL;
+    g_variant_get(rpc_call_args(w->call), "(m&sm&sm&sm&su)", &emulator, NULL, &machine, &type, NULL);
+    g_autofree char *xml = domain_capabilities_xml(w->realm->daemon, w->realm, emulator, machine, type, models, &err);
+    if (xml)
+        rpc_reply(w->call, g_variant_new("(s)", xml));
+    else
+        rpc_fail_error(w->call, err);
+}
+
 static void get_domain_capabilities(Client *c, RpcCall *call, GVariant *args)
 {
-    const char *emulator, *arch, *machine, *type;
-    g_autoptr(GError) err = NULL;
-    g_variant_get(args, "(m&sm&sm&sm&su)", &emulator, &arch, &machine, &type, NULL);
-    g_autofree char *xml = NULL;
+    const char *arch, *type;
+    bool can_kvm = c->daemon->host.kvm;
+    g_variant_get(args, "(m&sm&sm&sm&su)", NULL, &arch, NULL, &type, NULL);
     if (arch && strcmp(arch, "x86_64"))
         rpc_fail(call, RPC_ERR_INVALID_ARG, "no emulator for the architecture '%s': x86_64 is what there is", arch);
-    else if (!(xml = domain_capabilities_xml(c->daemon, c->realm, emulator, machine, type, &err)))
-        rpc_fail_error(call, err);
     else
-        rpc_reply(call, g_variant_new("(s)", xml));
+        ask_models(c, call, can_kvm && (!type || !strcmp(type, "kvm")), answer_domain_capabilities);
+}
+
+static void answer_cpu_models(GPtrArray *models, const GError *err, void *opaque)
+{
+    g_autofree ModelsWanted *w = opaque;
+    int wanted;
+    g_variant_get(rpc_call_args(w->call), "(&siu)", NULL, &wanted, NULL);
+    if (err) {
+        rpc_fail_error(w->call, err);
+        return;
+    }
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
+    for (guint i = 0; wanted && models && i < models->len; i++)
+        g_variant_builder_add(&b, "s", ((CpuModelName *)models->pdata[i])->name);
+    rpc_reply(w->call, g_variant_new("(asi)", &b, models ? (int)models->len : 0));
+}
+
+static void get_cpu_model_names(Client *c, RpcCall *call, GVariant *args)
+{
+    const char *arch;
+    g_variant_get(args, "(&siu)", &arch, NULL, NULL);
+    if (strcmp(arch, "x86_64") && strcmp(arch, "i686"))
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "no CPU models for the architecture '%s': x86_64 and i686 are what there is", arch);
+    else
+        ask_models(c, call, false, answer_cpu_models);
 }
 
 static void get_security_model(Client *c, RpcCall *call, GVariant *args)
@@ -116,6 +169,7 @@ const Handler host_handlers[] = {
     { "NODE_GET_CPU_MAP", get_cpu_map },
     { "CONNECT_GET_CAPABILITIES", get_capabilities },
     { "CONNECT_GET_DOMAIN_CAPABILITIES", get_domain_capabilities },
+    { "CONNECT_GET_CPU_MODEL_NAMES", get_cpu_model_names },
     { "NODE_GET_SECURITY_MODEL", get_security_model },
     { "CONNECT_GET_SYSINFO", get_sysinfo },
     { NULL },

@@ -36,12 +36,16 @@ static void add_cpu(const PlanFlavour *f, const Domain *d, LaunchPlan *p)
     if (!c || (!c->model && !mode))
         return;
     GString *s = g_string_new(c->model ? c->model : !strcmp(mode, "maximum") || !kvm ? "max" : "host");
+    bool all = g_strcmp0(record_word(c, "check"), "full") == 0; /* to the last feature, unless one may be missing */
     for (guint i = 0; c->features && i < c->features->len; i++) {
         const Feature *feature = c->features->pdata[i];
         const char *policy = record_word(feature, "policy");
         bool off = policy && (!strcmp(policy, "disable") || !strcmp(policy, "forbid"));
+        all = all && g_strcmp0(policy, "optional");
         g_string_append_printf(s, ",%s=%s", feature->name, off ? "off" : "on");
     }
+    if (all)
+        g_string_append(s, ",enforce=on");
     launch_plan_add(p, "-cpu", s->str, NULL);
     g_string_free(s, TRUE);
 }
