@@ -164,7 +164,11 @@ static uint64_t read_microcode(InterpVcpu *v, uint32_t msr) { return v->s.microc
 /* What a guest's own countermeasures would not change: an interpreter does not speculate on its behalf, and in translated code
  * page tables, IBRS and retpolines are software and constrain no speculation (docs/dbt.md).  So RDCL_NO, IBRS_ALL, SSB_NO, MDS_NO,
  * TAA_NO and their kin are among what these accelerators can give (cpu_features_own); a model may have fewer. */
-static uint64_t read_arch_capabilities(InterpVcpu *v, uint32_t msr) { return cpu_model_msr(interp_model(v), msr); }
+static uint64_t read_arch_capabilities(InterpVcpu *v, uint32_t msr)
+{
+    interp_save_fpu(v);
+    return cpu_model_msr(interp_model(v), msr);
+}
 
 /* In order of use. */
 static const MsrRow rows[] = {
