@@ -24,10 +24,16 @@ JsonObject *arg_object(const MonitorCall *call, const char *name)
     return json_object_has_member(call->args, name) ? json_object_get_object_member(call->args, name) : NULL;
 }
 
+JsonNode *json_node_of(JsonObject *o)
+{
+    JsonNode *node = json_node_init_object(json_node_alloc(), o); /* which takes a reference of its own */
+    json_object_unref(o);
+    return node;
+}
+
 bool return_object(MonitorCall *call, JsonObject *o)
 {
-    call->ret = json_node_init_object(json_node_alloc(), o);
-    json_object_unref(o);
+    call->ret = json_node_of(o);
     return true;
 }
 

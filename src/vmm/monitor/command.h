@@ -42,6 +42,7 @@ bool arg_bool(const MonitorCall *call, const char *name, bool def);
 JsonObject *arg_object(const MonitorCall *call, const char *name);
 
 /* Results. */
+JsonNode *json_node_of(JsonObject *o); /* takes it over */
 bool return_object(MonitorCall *call, JsonObject *o); /* takes it over; true */
 bool return_array(MonitorCall *call, JsonArray *a);
 bool return_text(MonitorCall *call, const char *text);

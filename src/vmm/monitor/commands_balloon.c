@@ -66,10 +66,7 @@ static JsonNode *stats(Device *d)
         json_object_set_int_member(values, balloon_stat_names[i], s.value[i]);
     json_object_set_object_member(all, "stats", values);
     json_object_set_int_member(all, "last-update", s.last_update);
-    JsonNode *n = json_node_alloc();
-    json_node_init_object(n, all);
-    json_object_unref(all);
-    return n;
+    return json_node_of(all);
 }
 
 JsonNode *balloon_value(Device *d, const char *property)

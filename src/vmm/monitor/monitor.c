@@ -123,7 +123,7 @@ static JsonNode *event_node(const char *name, JsonObject *data)
     json_object_set_string_member(o, "event", name);
     if (data)
         json_object_set_object_member(o, "data", json_object_ref(data));
-    return json_node_init_object(json_node_alloc(), o);
+    return json_node_of(o);
 }
 
 void monitors_event(Vm *vm, const char *name, JsonObject *data)

@@ -5,13 +5,6 @@
 #include "schema/events.h"
 #include "vmm/monitor/inside.h"
 
-static JsonNode *node_of(JsonObject *o)
-{
-    JsonNode *node = json_node_init_object(json_node_alloc(), o);
-    json_object_unref(o);
-    return node;
-}
-
 static JsonObject *version(void)
 {
     JsonObject *triple = json_object_new(), *o = json_object_new();
@@ -29,7 +22,7 @@ void qmp_open(Monitor *m)
     json_object_set_object_member(greeting, "version", version());
     json_object_set_array_member(greeting, "capabilities", json_array_new());
     json_object_set_object_member(o, "QMP", greeting);
-    monitor_send(m, node_of(o));
+    monitor_send(m, json_node_of(o));
 }
 
 /* ---- answers */
@@ -40,7 +33,7 @@ static void answer(Monitor *m, JsonNode *id, const char *key, JsonNode *value)
     json_object_set_member(o, key, value);
     if (id)
         json_object_set_member(o, "id", json_node_copy(id));
-    monitor_send(m, node_of(o));
+    monitor_send(m, json_node_of(o));
 }
 
 static void answer_error(Monitor *m, JsonNode *id, const char *class, const char *text)
@@ -49,7 +42,7 @@ static void answer_error(Monitor *m, JsonNode *id, const char *class, const char
     g_autofree char *valid = g_utf8_make_valid(text, -1);
     json_object_set_string_member(o, "class", class);
     json_object_set_string_member(o, "desc", valid);
-    answer(m, id, "error", node_of(o));
+    answer(m, id, "error", json_node_of(o));
 }
 
 /* ---- requests */
@@ -79,7 +72,7 @@ bool qmp_run(Monitor *m, const MonitorCommand *c, JsonObject *args, JsonNode **r
         explain(all->vm, err);
         return false;
     }
-    *ret = call.ret ? call.ret : node_of(json_object_new());
+    *ret = call.ret ? call.ret : json_node_of(json_object_new());
     if (c->ret && !qapi_check_value(all->schema, c->ret, *ret, err)) {
         g_clear_pointer(ret, json_node_unref);
         g_prefix_error(err, "%s: the answer is not what the schema says (a mistake of this program): ", c->name);
