@@ -29,7 +29,7 @@ static void exclusive_destroy(Exclusive *ex)
 
 Machine *machine_create(const MachineConfig *config, GError **err)
 {
-    RamBlock *ram = config->ram_size ? ram_create_private("ram", config->ram_size, err) : NULL;
+    RamBlock *ram = config->ram_size ? ram_create_from("ram", config->ram_size, &config->ram_source, err) : NULL;
     if (config->ram_size && !ram)
         return NULL;
     Machine *m = g_new0(Machine, 1);
@@ -166,7 +166,7 @@ RamBlock *machine_create_ram(Machine *m, const char *name, uint64_t size, GError
 void machine_release_ram(RamBlock *ram)
 {
     if (ram)
-        ram_release(ram);
+        ram_discard(ram, 0, ram->size); /* a failure costs memory, no more */
 }
 
 /* What was written before the log began is not known: all of it counts as written. */

@@ -31,6 +31,7 @@ typedef struct MachineListener {
 
 typedef struct MachineConfig {
     uint64_t ram_size;
+    RamSource ram_source; /* its path lives at least until machine_create() has returned */
     unsigned cpus, sockets, cores, threads, max_cpus;
     const char *name;
     CpuModel cpu_model;

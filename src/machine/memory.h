@@ -23,7 +23,8 @@ enum {
 /* Guest RAM or ROM contents. */
 typedef struct RamBlock {
     char *name;
-    int fd; /* of the memory file, which may be mapped elsewhere too; -1: private memory */
+    int fd; /* of the memory file, which may be mapped elsewhere too; -1: none */
+    bool shared; /* what is written there others see, in the memory file or a file of the user's */
     uint8_t *host;
     uint64_t size; /* multiple of 4096 */
     _Atomic uint8_t *page_flags;
@@ -31,10 +32,16 @@ typedef struct RamBlock {
 } RamBlock;
 
 RamBlock *ram_create(const char *name, uint64_t size, GError **err); /* a memory file */
-RamBlock *ram_create_private(const char *name, uint64_t size, GError **err);
-/* For an accelerator that wants private RAM elsewhere (NULL: anywhere else): only while nobody uses it. */
+/* Where the machine's own RAM comes from. */
+typedef struct RamSource {
+    const char *path; /* a file, made where there is none, or a folder, where it gets a file without a name (hugetlbfs, /dev/shm); NULL: private memory */
+    bool shared;      /* what the guest writes is in the file */
+    bool populated;   /* all pages now, rather than as they are touched */
+} RamSource;
+RamBlock *ram_create_from(const char *name, uint64_t size, const RamSource *source, GError **err);
+/* For an accelerator that wants RAM without `fd` elsewhere (NULL: anywhere else): only while nobody uses it. */
 bool ram_move(RamBlock *ram, uint8_t *to);
-void ram_release(RamBlock *ram); /* reads as 0 from now on, and costs nothing */
+int ram_discard(RamBlock *ram, uint64_t off, uint64_t n); /* whole pages: they read as 0 from now on, and cost nothing; 0, or -errno */
 void ram_destroy(RamBlock *ram);
 bool ram_any_dirty(const RamBlock *ram, uint64_t first_page, uint64_t n_pages);
 /* Sets bit n of bitmap where page first_page + n is dirty, and clears PAGE_DIRTY.  For an accelerator: machine_take_dirty(). */

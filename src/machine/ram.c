@@ -1,14 +1,16 @@
 /*
  * ram.c - blocks of RAM: where they stand in our memory, and which pages of them are dirty.
  *
- * The machine's own RAM is private memory, whose pages cost the host half of those of a memory file.  We do not ask for huge pages:
+ * The machine's own RAM is private memory, whose pages cost the host half of those of a memory file, unless the user names a file.  We do not ask for huge pages:
  * a boot touches a part of each, and where the host is a guest itself, to clear them took longer than all the faults that they
  * saved.  Blocks of devices are memory files, which an accelerator may map a second time.
  */
 #include "machine/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -16,7 +18,7 @@
 static RamBlock *wrap(const char *name, uint64_t size, int fd, void *host)
 {
     RamBlock *ram = g_new0(RamBlock, 1);
-    *ram = (RamBlock){ .name = g_strdup(name), .fd = fd, .host = host, .size = size };
+    *ram = (RamBlock){ .name = g_strdup(name), .fd = fd, .shared = fd >= 0, .host = host, .size = size };
     ram->page_flags = (_Atomic uint8_t *)g_malloc0((size + 4095) / 4096);
     return ram;
 }
@@ -41,15 +43,95 @@ RamBlock *ram_create(const char *name, uint64_t size, GError **err)
     return wrap(name, size, fd, host);
 }
 
-/* ---- private RAM */
+/* ---- the machine's own */
 
-RamBlock *ram_create_private(const char *name, uint64_t size, GError **err)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+/* A file that this has made is removed again on failure. */
+static int open_named(const char *path, bool *ret_made)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    *ret_made = fd < 0 && errno == ENOENT && (fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) >= 0;
+    return fd;
+}
+
+static int open_unnamed(const char *folder)
+{
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || errno != EOPNOTSUPP)
+        return fd;
+    g_autofree char *path = g_build_filename(folder, "atoll-ram-XXXXXX", NULL); /* hugetlbfs has no O_TMPFILE */
+    if ((fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600)) >= 0)
+        unlink(path);
+    return fd;
+}
+
+/* An empty file becomes as large as the memory; another one has to be large enough: it is somebody's. */
+static bool fit(int fd, const char *path, uint64_t size, GError **err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || (st.st_size == 0 && S_ISREG(st.st_mode) && ftruncate(fd, size) < 0))
+        return error_set_errno(err, errno, "cannot make file '%s' %" G_GUINT64_FORMAT " bytes large for memory", path, size);
+    return !S_ISREG(st.st_mode) || !st.st_size || (uint64_t)st.st_size >= size ||
+           error_set(err, ERR_INVALID, "file '%s' has %" G_GINT64_FORMAT " bytes and the memory %" G_GUINT64_FORMAT "; give both the same size, or name a file that is not there yet",
+                     path, (gint64)st.st_size, size);
+}
+
+static void *map_fd(int fd, uint64_t size, const RamSource *source, GError **err)
+{
+    if (!fit(fd, source->path, size, err))
+        return NULL;
+    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, (source->shared ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE, fd, 0);
+    if (host == MAP_FAILED)
+        error_set_errno(err, errno, "cannot map file '%s' as memory", source->path);
+    return host == MAP_FAILED ? NULL : host;
+}
+
+static void *map_file(uint64_t size, const RamSource *source, GError **err)
+{
+    bool made = false;
+    int fd = g_file_test(source->path, G_FILE_TEST_IS_DIR) ? open_unnamed(source->path) : open_named(source->path, &made);
+    if (fd < 0) {
+        error_set_errno(err, errno, "cannot open '%s' as memory", source->path);
+        return NULL;
+    }
+    void *host = map_fd(fd, size, source, err);
+    if (!host && made)
+        unlink(source->path);
+    close(fd);
+    return host;
+}
+
+static void *map_private(const char *name, uint64_t size, GError **err)
 {
     void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host == MAP_FAILED)
         return fail(err, "get", name, size, -1);
+    return host;
+}
+
+/* Older kernels cannot be asked to fill a mapping: then it fills as it is touched. */
+static bool populate(void *host, const char *name, uint64_t size, GError **err)
+{
+    return madvise(host, size, MADV_POPULATE_WRITE) == 0 || errno == EINVAL ||
+           error_set_errno(err, errno, "this host has no %" G_GUINT64_FORMAT " MiB for '%s' at once; give less memory, or leave prealloc out", size >> 20, name);
+}
+
+RamBlock *ram_create_from(const char *name, uint64_t size, const RamSource *source, GError **err)
+{
+    void *host = source->path ? map_file(size, source, err) : map_private(name, size, err);
+    if (!host)
+        return NULL;
+    if (source->populated && !populate(host, name, size, err)) {
+        munmap(host, size);
+        return NULL;
+    }
     madvise(host, size, MADV_DONTFORK); /* no business of a child's, and it would make us copy what we write */
-    return wrap(name, size, -1, host);
+    RamBlock *ram = wrap(name, size, -1, host);
+    ram->shared = source->path && source->shared;
+    return ram;
 }
 
 bool ram_move(RamBlock *ram, uint8_t *to)
@@ -63,9 +145,9 @@ bool ram_move(RamBlock *ram, uint8_t *to)
     return true;
 }
 
-void ram_release(RamBlock *ram)
+int ram_discard(RamBlock *ram, uint64_t off, uint64_t n)
 {
-    madvise(ram->host, ram->size, ram->fd < 0 ? MADV_DONTNEED : MADV_REMOVE); /* a failure costs memory, no more */
+    return madvise(ram->host + off, n, ram->shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
 void ram_destroy(RamBlock *ram)

@@ -51,10 +51,10 @@ const QapiType qapi_types[] = {
     OBJECT("CpuModelInfo", "name: str, ?props: any"),
     OBJECT("CpuModelExpansionInfo", "model: CpuModelInfo"),
 
-    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd rng-random rng-builtin iothread throttle-group"),
+    ENUM("ObjectType", "secret tls-creds-x509 tls-creds-psk tls-creds-anon memory-backend-ram memory-backend-memfd memory-backend-file rng-random rng-builtin iothread throttle-group"),
     UNION("ObjectOptions", "qom-type: ObjectType, id: str", "qom-type",
           "secret: SecretProperties, tls-creds-x509: TlsCredsX509Properties, tls-creds-psk: TlsCredsPskProperties, tls-creds-anon: TlsCredsProperties, "
-          "memory-backend-ram: MemoryBackendProperties, memory-backend-memfd: MemoryBackendMemfdProperties, rng-random: RngRandomProperties, "
+          "memory-backend-ram: MemoryBackendProperties, memory-backend-memfd: MemoryBackendMemfdProperties, memory-backend-file: MemoryBackendFileProperties, rng-random: RngRandomProperties, "
           "rng-builtin: RngProperties, iothread: IothreadProperties, throttle-group: ThrottleGroupProperties"),
     ENUM("QCryptoSecretFormat", "raw base64"),
     OBJECT("SecretProperties", "?data: str, ?file: str, ?format: QCryptoSecretFormat"),
@@ -64,6 +64,7 @@ const QapiType qapi_types[] = {
     OBJECT("TlsCredsPskProperties", "?verify-peer: bool, ?dir: str, ?endpoint: QCryptoTLSCredsEndpoint, ?priority: str, ?username: str"),
     OBJECT("MemoryBackendProperties", "size: int, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool"),
     OBJECT("MemoryBackendMemfdProperties", "size: int, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool, ?seal: bool"),
+    OBJECT("MemoryBackendFileProperties", "size: int, mem-path: str, ?discard-data: bool, ?dump: bool, ?merge: bool, ?prealloc: bool, ?share: bool"),
     OBJECT("RngProperties", "?opened: bool"),
     OBJECT("RngRandomProperties", "?filename: str, ?opened: bool"),
     OBJECT("ThrottleLimits", "?iops-total: int, ?iops-total-max: int, ?iops-total-max-length: int, ?iops-read: int, ?iops-read-max: int, ?iops-read-max-length: int, "

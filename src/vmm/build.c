@@ -98,7 +98,7 @@ static bool choose_cpu(const VmConfig *c, const AccelOps *ops, CpuModel *ret, GE
 static bool make_machine(Vm *vm, GError **err)
 {
     const VmConfig *c = vm->config;
-    MachineConfig mc = { .ram_size = c->no_board ? 0 : c->ram_bytes, .cpus = c->no_board ? 0 : c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
+    MachineConfig mc = { .ram_size = c->no_board ? 0 : c->ram_bytes, .ram_source = config_ram_source(c), .cpus = c->no_board ? 0 : c->cpus, .sockets = c->sockets, .cores = c->cores, .threads = c->threads,
                          .max_cpus = c->cpus, .name = c->name, .data_dirs = (const char *const *)c->firmware_dirs->pdata, .accel_options = c->accel_options, .tsc_since = c->begun };
     const AccelOps *ops = choose_accel(c, err);
     mc.manual_clock = ops && ops->manual_clock;

@@ -107,7 +107,7 @@ void config_free(VmConfig *c)
     for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
     char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once, c->boot_splash,
-                      c->pidfile, c->log_categories, c->memory_backend, c->gdb, c->qtest, c->qtest_log, c->log_path };
+                      c->pidfile, c->log_categories, c->memory_backend, c->mem_path, c->gdb, c->qtest, c->qtest_log, c->log_path };
     for (unsigned i = 0; i < FLASH_CHIPS; i++)
         g_free(c->pflash[i]);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
@@ -205,11 +205,21 @@ static bool check_memory_backend(const VmConfig *c, GError **err)
     const ObjectConfig *o = c->memory_backend ? object_find(c, c->memory_backend) : NULL;
     if (!c->memory_backend)
         return true;
+    if (c->mem_path)
+        return error_set(err, ERR_INVALID, "-mem-path and -machine memory-backend=%s both say where RAM is; give one of them", c->memory_backend);
     if (!o || !o->size)
         return error_set(err, ERR_NOT_FOUND, "-machine memory-backend=%s: there is no memory of that name; define it with -object memory-backend-ram,id=%s,size=...",
                          c->memory_backend, c->memory_backend);
     return o->size == c->ram_bytes || error_set(err, ERR_INVALID, "-m says %" G_GUINT64_FORMAT " bytes, but memory '%s' has %" G_GUINT64_FORMAT "; give both the same size",
                                                 c->ram_bytes, c->memory_backend, o->size);
+}
+
+RamSource config_ram_source(const VmConfig *c)
+{
+    const ObjectConfig *o = c->memory_backend ? object_find(c, c->memory_backend) : NULL;
+    if (o)
+        return (RamSource){ .path = o->mem_path, .shared = o->share, .populated = o->prealloc || c->mem_prealloc };
+    return (RamSource){ .path = c->mem_path, .populated = c->mem_prealloc };
 }
 
 static bool check_start(const VmConfig *c, GError **err)

@@ -37,6 +37,8 @@ typedef struct ObjectConfig { /* -object: objects.h */
     const struct ObjectType *type;
     char *id, *filename;
     uint64_t size; /* of memory */
+    char *mem_path;
+    bool share, prealloc;
     uint64_t poll_max_ns; /* of an iothread */
 } ObjectConfig;
 
@@ -101,6 +103,8 @@ typedef struct VmConfig {
     GArray *objects;  /* ObjectConfig */
     GArray *globals;  /* GlobalConfig */
     char *memory_backend; /* id of an object that is the machine's RAM, or NULL */
+    char *mem_path; /* -mem-path: instead of one; or NULL */
+    bool mem_prealloc;
     bool message_times;
     SandboxConfig sandbox;
     GArray *fds;      /* FdConfig */
@@ -125,6 +129,8 @@ typedef struct VmConfig {
 VmConfig *config_new(void);
 void config_free(VmConfig *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmConfig, config_free)
+
+RamSource config_ram_source(const VmConfig *c); /* borrows from c */
 
 /* Gives drives their slots, adds default devices, and refuses what contradicts itself. */
 bool config_finish(VmConfig *c, GError **err);

@@ -12,7 +12,12 @@
 
 static bool check_memory(const ObjectConfig *o, GError **err)
 {
-    return o->size >= 4096 || error_set(err, ERR_INVALID, "object '%s' needs size=, at least 4096 bytes", o->id);
+    return (o->size >= 4096 && o->size % 4096 == 0) || error_set(err, ERR_INVALID, "object '%s' needs size=, a multiple of 4096 bytes", o->id);
+}
+
+static bool check_memory_file(const ObjectConfig *o, GError **err)
+{
+    return check_memory(o, err) && (o->mem_path || error_set(err, ERR_INVALID, "object '%s' needs mem-path=, a file or a folder", o->id));
 }
 
 /* The device draws from getrandom(2), whose numbers these are. */
@@ -27,8 +32,9 @@ const ObjectType object_types[] = {
     { "tls-creds-x509", "certificates: dir=, endpoint=client|server, verify-peer=", .in_env = true },
     { "tls-creds-psk", "pre-shared keys: dir=, endpoint=, username=", .in_env = true },
     { "tls-creds-anon", "encryption without identity: endpoint=", .in_env = true },
-    { "memory-backend-ram", "guest memory: size=", .check = check_memory },
-    { "memory-backend-memfd", "guest memory that others can map: size=", .check = check_memory },
+    { "memory-backend-ram", "guest memory: size=, prealloc=on|off", .check = check_memory },
+    { "memory-backend-memfd", "the same: nobody maps it from outside yet", .check = check_memory },
+    { "memory-backend-file", "guest memory in a file: size=, mem-path=, share=on|off, prealloc=on|off", .check = check_memory_file },
     { "rng-random", "random numbers of this host: filename=/dev/urandom", .check = check_rng },
     { "rng-builtin", "random numbers of this host", .check = check_rng },
     { "throttle-group", "limits that images share: limits.iops-total=, limits.bps-read= and so on", .in_env = true },
@@ -75,18 +81,35 @@ const char *object_members(const char *type)
     return "";
 }
 
+/* Where properties go.  Those that are in the schema and not here are as they are: memory is in no core dump, and may be merged. */
+static const struct { const char *name; size_t flag, text; } places[] = {
+    { "share", .flag = offsetof(ObjectConfig, share) },
+    { "prealloc", .flag = offsetof(ObjectConfig, prealloc) },
+    { "mem-path", .text = offsetof(ObjectConfig, mem_path) },
+    { "filename", .text = offsetof(ObjectConfig, filename) },
+};
+
+static void *place_of(const char *name, bool flag, ObjectConfig *o)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++)
+        if (g_str_equal(places[i].name, name))
+            return (char *)o + (flag ? places[i].flag : places[i].text);
+    return NULL;
+}
+
 static bool take_property(KeyVals *kv, const QapiMember *m, ObjectConfig *o, GError **err)
 {
-    bool flag = false;
+    bool ignored = false, *flag = place_of(m->name, true, o);
     if (g_str_equal(m->type, "bool"))
-        return keyvals_take_bool(kv, m->name, &flag, err);
+        return keyvals_take_bool(kv, m->name, flag ? flag : &ignored, err);
     if (g_str_equal(m->name, "poll-max-ns"))
         return keyvals_take_number(kv, m->name, 0, 1000000000, &o->poll_max_ns, err);
     const char *text = keyvals_take(kv, m->name);
+    char **to = place_of(m->name, false, o);
     if (text && g_str_equal(m->name, "size") && !parse_size(text, 1, &o->size))
         return error_set(err, ERR_INVALID, "object '%s': size '%s' is no number of bytes", o->id, text);
-    if (text && g_str_equal(m->name, "filename"))
-        o->filename = g_strdup(text);
+    if (text && to)
+        *to = g_strdup(text);
     return true;
 }
 
@@ -106,6 +129,7 @@ void object_clear(void *object_config)
     ObjectConfig *o = object_config;
     g_free(o->id);
     g_free(o->filename);
+    g_free(o->mem_path);
 }
 
 const ObjectConfig *object_find(const VmConfig *c, const char *id)

@@ -21,6 +21,8 @@ const VmOption vm_options[] = {
     { "enable-kvm", NULL, NULL, "the same as -accel kvm", config_enable_kvm },
     { "cpu", NULL, "MODEL[,+FEATURE][,-FEATURE]", "processor model; help lists models and features", config_cpu },
     { "m", NULL, "[size=]BYTES", "RAM, in MiB or with a suffix k, M, G, T (default 128M)", config_ram },
+    { "mem-path", NULL, "PATH", "RAM is a file, made where there is none, or, where PATH is a folder (hugetlbfs), a file there without a name", TEXT(mem_path) },
+    { "mem-prealloc", NULL, NULL, "the host has to have all RAM at the start", FLAG(mem_prealloc) },
     { "smp", NULL, "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]", "number of virtual CPUs and how they are grouped (default 1)", config_smp },
     { "name", NULL, "NAME", "name of the machine, for messages", config_name },
     { "uuid", NULL, "UUID", "identity of the machine that firmware tables show", config_uuid },

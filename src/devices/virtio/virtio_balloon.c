@@ -57,8 +57,9 @@ static void discard(VirtioBalloon *b, uint64_t gpa, uint64_t bytes)
             break;
         if (ram) {
             dma_written(m, gpa, len); /* code that was translated from there is gone too */
-            if (madvise(host, len, m->ram->fd >= 0 ? MADV_REMOVE : MADV_DONTNEED) < 0)
-                guest_error(&b->base.pci.dev, "%s: the host keeps the memory at %" G_GINT64_MODIFIER "x: %s", b->base.pci.dev.path, gpa, g_strerror(errno));
+            int result = ram_discard(m->ram, host - m->ram->host, len);
+            if (result < 0)
+                guest_error(&b->base.pci.dev, "%s: the host keeps the memory at %" G_GINT64_MODIFIER "x: %s", b->base.pci.dev.path, gpa, g_strerror(-result));
         }
         gpa += len;
     }
