@@ -3,11 +3,17 @@
 
 #include "boards/board_inside.h"
 
+static bool is_named(const BoardType *t, const char *name)
+{
+    return g_str_equal(t->name, name) || g_strcmp0(t->alias, name) == 0 ||
+           (t->versioned && g_str_has_prefix(name, t->versioned) && g_strv_contains(board_versions, name + strlen(t->versioned)));
+}
+
 const BoardType *board_find(const char *name, GError **err)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (const BoardType *const *t = board_types; *t; t++) {
-        if (g_str_equal((*t)->name, name) || g_strcmp0((*t)->alias, name) == 0)
+        if (is_named(*t, name))
             return *t;
         g_ptr_array_add(names, (void *)(*t)->name);
         if ((*t)->alias)

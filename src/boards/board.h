@@ -44,12 +44,15 @@ typedef struct BoardConfig {
 
 typedef struct BoardType {
     const char *name, *alias, *summary;
+    const char *versioned; /* "pc-q35-": with one of board_versions behind it a name of this board, too; NULL: none */
     unsigned max_cpus;
     bool bare; /* no PCI and no firmware: virtio devices are memory-mapped, and a start is board_start_direct() */
     Board *(*create)(Machine *m, const BoardConfig *config, GError **err);
 } BoardType;
 
 extern const BoardType *const board_types[]; /* table.c; NULL-terminated */
+/* Versions in the names that QEMU's machines have had: what was defined for one of them starts here, on the board as it is. */
+extern const char *const board_versions[]; /* table.c; NULL-terminated */
 const BoardType *board_find(const char *name, GError **err); /* by name or alias; an error names the nearest */
 
 /* Puts every device of the board into m, which has its accelerator already, and RAM into the memory map.  On failure

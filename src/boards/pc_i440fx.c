@@ -99,6 +99,7 @@ static Board *create(Machine *m, const BoardConfig *c, GError **err) { return pc
 const BoardType board_pc = {
     .name = "pc",
     .alias = "pc-i440fx",
+    .versioned = "pc-i440fx-",
     .summary = "classic PC (i440FX + PIIX3)",
     .max_cpus = 255,
     .create = create,

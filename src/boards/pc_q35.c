@@ -98,6 +98,7 @@ static Board *create(Machine *m, const BoardConfig *c, GError **err) { return pc
 const BoardType board_q35 = {
     .name = "q35",
     .alias = "pc-q35",
+    .versioned = "pc-q35-",
     .summary = "PC with PCI Express (Q35 + ICH9)",
     .max_cpus = 255,
     .create = create,

@@ -245,11 +245,18 @@ char *device_type_help(const DeviceType *t)
     return g_string_free(text, FALSE);
 }
 
+/* "virtio-blk" is short for "virtio-blk-pci". */
+static bool is_named(const DeviceType *t, const char *name)
+{
+    size_t n = strlen(name);
+    return g_str_equal(t->name, name) || (g_str_has_prefix(name, "virtio-") && strncmp(t->name, name, n) == 0 && g_str_equal(t->name + n, "-pci"));
+}
+
 const DeviceType *device_type_find(const DeviceType *const *table, const char *name, GError **err)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (; *table; table++) {
-        if (g_str_equal((*table)->name, name))
+        if (is_named(*table, name))
             return *table;
         if (!(*table)->internal)
             g_ptr_array_add(names, (void *)(*table)->name);

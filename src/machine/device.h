@@ -116,7 +116,7 @@ Log *device_log(Device *d);
 /* For help and manual: text of a type with its properties.  Caller frees. */
 char *device_type_help(const DeviceType *t);
 
-/* The tables that every device type stands in: devices/table.c.  NULL-terminated. */
+/* The tables that every device type stands in: devices/table.c.  NULL-terminated.  Of a virtio device's name "-pci" may be left out. */
 const DeviceType *device_type_find(const DeviceType *const *table, const char *name, GError **err);
 
 #define DEVICE_FIELDS_END { .name = NULL }

@@ -121,7 +121,7 @@ typedef struct VmConfig {
     const char *vga;       /* the device of -vga; NULL: none */
     bool usb;              /* -usb: there shall be a controller */
     bool vga_chosen, graphics; /* graphics: there is a display adapter */
-    bool nographic, display_none, nodefaults, snapshot;
+    bool nographic, nodefaults, snapshot;
     bool start_paused, no_reboot, no_shutdown, daemonize;
     char *pidfile, *log_categories, *log_path;
 } VmConfig;
@@ -154,7 +154,7 @@ OptionHandler config_netdev, config_nic, config_net; /* config_net.c */
 OptionHandler config_usbdevice; /* config_usb.c */
 bool config_add_usb(VmConfig *c, GError **err);
 OptionHandler config_display, config_vga, config_vnc; /* config_display.c */
-OptionHandler config_overcommit, config_msg, config_audiodev, config_global, config_add_fd; /* config_compat.c */
+OptionHandler config_parallel, config_overcommit, config_msg, config_audiodev, config_global, config_add_fd; /* config_compat.c */
 /* Properties that -global takes for a type without being the device's: what they say is how we are anyway. */
 void config_each_known_global(const char *driver, void (*fn)(const char *property, void *arg), void *arg);
 /* The text with /dev/fdset/N as a path to the descriptor that -add-fd put into set N; caller frees. */

@@ -74,6 +74,12 @@ bool config_audiodev(VmConfig *c, const char *arg, GError **err)
     return keyvals_end(kv, err);
 }
 
+bool config_parallel(VmConfig *c, const char *arg, GError **err)
+{
+    return g_str_equal(arg, "none") || g_str_equal(arg, "null") ||
+           error_set(err, ERR_UNSUPPORTED, "-parallel %s: parallel ports are not built; -parallel none is what there is", arg);
+}
+
 /* ---- -global: what a property of every device of a type is, unless -device says otherwise */
 
 /* Types that are no devices of ours, and what they would have to be. */
@@ -86,6 +92,7 @@ static const GlobalRow known_globals[] = {
     { "ICH9-LPC", "disable_s3", "1 on" },
     { "ICH9-LPC", "disable_s4", "1 on" },
     { "virtio-mmio", "force-legacy", "false off" },
+    { "cfi.pflash01", "secure", "off false" }, /* there is no SMM to keep it for */
     { "kvm-pit", "lost_tick_policy", "delay" }, /* the PIT's ticks come late, but all of them come */
     { NULL },
 };
@@ -110,13 +117,28 @@ void config_each_known_global(const char *driver, void (*fn)(const char *propert
             fn(row->property, arg);
 }
 
-bool config_global(VmConfig *c, const char *arg, GError **err)
+/* DRIVER.PROPERTY=VALUE, or driver=,property=,value= for names with dots. */
+static bool read_global(const char *arg, GlobalConfig *ret, GError **err)
 {
     const char *equal = strchr(arg, '='), *dot = equal ? g_strrstr_len(arg, equal - arg, ".") : NULL;
+    if (dot && !g_str_has_prefix(arg, "driver=")) {
+        *ret = (GlobalConfig){ g_strndup(arg, dot - arg), g_strndup(dot + 1, equal - dot - 1), g_strdup(equal + 1) };
+        return true;
+    }
+    g_autoptr(KeyVals) kv = keyvals_parse(arg, NULL, "-global", NULL);
+    const char *driver = kv ? keyvals_take(kv, "driver") : NULL, *property = kv ? keyvals_take(kv, "property") : NULL, *value = kv ? keyvals_take(kv, "value") : NULL;
+    if (!driver || !property || !value || !keyvals_end(kv, NULL))
+        return error_set(err, ERR_INVALID, "-global: '%s' is not of the form DRIVER.PROPERTY=VALUE, nor driver=DRIVER,property=PROPERTY,value=VALUE", arg);
+    *ret = (GlobalConfig){ g_strdup(driver), g_strdup(property), g_strdup(value) };
+    return true;
+}
+
+bool config_global(VmConfig *c, const char *arg, GError **err)
+{
     bool known = false;
-    if (!dot)
-        return error_set(err, ERR_INVALID, "-global: '%s' is not of the form DRIVER.PROPERTY=VALUE", arg);
-    GlobalConfig g = { g_strndup(arg, dot - arg), g_strndup(dot + 1, equal - dot - 1), g_strdup(equal + 1) };
+    GlobalConfig g;
+    if (!read_global(arg, &g, err))
+        return false;
     g_array_append_val(c->globals, g);
     if (!known_global(g.driver, g.property, g.value, &known, err))
         return false;

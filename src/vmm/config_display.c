@@ -27,14 +27,21 @@ bool config_vga(VmConfig *c, const char *arg, GError **err)
         c->vga_chosen = true;
         return true;
     }
-    return unknown("-vga", arg, all->str, err);
+    if (!g_str_equal(arg, "help"))
+        return unknown("-vga", arg, all->str, err);
+    c->answer = g_strdup_printf("Display adapters: %s\n", all->str);
+    return true;
 }
 
 bool config_display(VmConfig *c, const char *arg, GError **err)
 {
-    if (!g_str_equal(arg, "none"))
-        return unknown("-display", arg, "none (and -vnc, whose screens any number of viewers see)", err);
-    c->display_none = true;
+    static const char words[] = "none and vnc=ADDRESS (as -vnc has it: any number of viewers see the screen)";
+    if (g_str_has_prefix(arg, "vnc="))
+        return config_vnc(c, arg + strlen("vnc="), err);
+    if (g_str_equal(arg, "help"))
+        c->answer = g_strdup_printf("Displays: %s\n", words);
+    else if (!g_str_equal(arg, "none"))
+        return unknown("-display", arg, words, err);
     return true;
 }
 

@@ -43,13 +43,32 @@ static bool append_tree(GString *to, const char *prefix, const char *tree, GErro
     return kv;
 }
 
+/* -drive's older names of limits, with what follows throttling. */
+static const char *const limit_names[][2] = {
+    { "iops", "iops-total" }, { "iops_rd", "iops-read" }, { "iops_wr", "iops-write" }, { "bps", "bps-total" }, { "bps_rd", "bps-read" }, { "bps_wr", "bps-write" },
+    { "iops_max", "iops-total-max" }, { "iops_rd_max", "iops-read-max" }, { "iops_wr_max", "iops-write-max" }, { "bps_max", "bps-total-max" },
+    { "bps_rd_max", "bps-read-max" }, { "bps_wr_max", "bps-write-max" }, { "iops_max_length", "iops-total-max-length" }, { "bps_max_length", "bps-total-max-length" },
+    { "iops_size", "iops-size" },
+};
+
+static char *take_limits(KeyVals *kv)
+{
+    g_autoptr(GString) limits = g_string_new(NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(limit_names); i++) {
+        const char *value = keyvals_take(kv, limit_names[i][0]);
+        if (value)
+            append_pair(limits, "throttling", limit_names[i][1], value);
+    }
+    return limits->len ? g_string_free(g_steal_pointer(&limits), FALSE) : NULL;
+}
+
 /* What is left is the image layer's, which knows each driver's options: with file=, or as a stack of nodes. */
 static bool take_image(KeyVals *kv, DriveConfig *d, GError **err)
 {
-    g_autofree char *below = d->file ? NULL : keyvals_take_tree(kv, "file");
+    g_autofree char *below = d->file ? NULL : keyvals_take_tree(kv, "file"), *limits = take_limits(kv);
     if (!d->file && !below)
         return keyvals_end(kv, err) && (d->cdrom || error_set(err, ERR_INVALID, "-drive: a disk needs file=IMAGE"));
-    g_autofree char *rest = keyvals_rest_text(kv);
+    g_autofree char *others = keyvals_rest_text(kv), *rest = limits && others ? g_strconcat(others, ",", limits, NULL) : g_strdup(limits ? limits : others);
     if (d->file) {
         d->options = g_steal_pointer(&rest);
         return true;

@@ -10,11 +10,13 @@
 
 static char *board_list(void)
 {
+    g_autofree char *versions = g_strjoinv(" ", (char **)board_versions);
     GString *s = g_string_new("Machines:\n");
     for (unsigned i = 0; board_types[i]; i++)
         g_string_append_printf(s, "%-10s %s%s%s%s, up to %u CPUs\n", board_types[i]->name, board_types[i]->summary,
                                board_types[i]->alias ? " (also " : "", board_types[i]->alias ? board_types[i]->alias : "",
                                board_types[i]->alias ? ")" : "", board_types[i]->max_cpus);
+    g_string_append_printf(s, "QEMU's versions of these names, pc-i440fx-N and pc-q35-N, mean the same boards; N: %s\n", versions);
     return g_string_free(s, FALSE);
 }
 

@@ -43,6 +43,35 @@ class Help(unittest.TestCase):
         self.assertIn("isa\\-debug\\-exit", text)
 
 
+class Spellings(unittest.TestCase):
+    """Command lines that people have for QEMU."""
+
+    def test_taken(self):
+        with guest.temporary_folder() as folder:
+            disk = os.path.join(folder, "disk")
+            with open(disk, "wb") as file:
+                file.truncate(1 << 20)
+            for args in ("-M pc-i440fx-7.2", "-M pc-q35-6.2,usb=on", "-M pc -accel tcg,thread=multi,tb-size=256", "-parallel none", "-display vnc=unix:%s/vnc" % folder,
+                         "-device virtio-serial -device virtio-balloon -device virtio-gpu -device virtio-rng -device virtio-keyboard -device virtio-scsi",
+                         f"-blockdev driver=file,filename={disk},node-name=f -device virtio-blk,drive=f -netdev user,id=n -device virtio-net,netdev=n",
+                         "-global PIIX4_PM.disable_s3=1 -global driver=cfi.pflash01,property=secure,value=off",
+                         f"-drive file={disk},format=raw,iops=100,iops_max=200,bps_rd=1000000", f"-drive file={disk},format=raw,if=virtio,copy-on-read=on,throttling.bps-total=5000"):
+                with self.subTest(args), guest.Guest("-S", "-m", "64", "-monitor", "stdio", *args.split(), *([] if "display" in args else ["-display", "none"])) as vm:
+                    vm.send("info status\n")
+                    vm.expect("paused")
+                    vm.send("quit\n")
+                    self.assertEqual(vm.wait(), 0)
+
+    def test_refused(self):
+        for args, why in (("-M pc-i440fx-7.7", "no machine type"), ("-accel dbt,thread=single", "thread of its own"), ("-parallel /dev/lp0", "not built"),
+                          ("-global rubbish", "DRIVER.PROPERTY=VALUE"), ("-global driver=cfi.pflash01,property=secure,value=on", "only off is built"),
+                          ("-device virtio", "there is no device"), ("-drive file=/etc/hostname,format=raw,readonly=on,iops=many,if=none,id=a", "many")):
+            with self.subTest(args):
+                status, text = guest.run("-S", "-display", "none", *args.split())
+                self.assertEqual(status, 1, text)
+                self.assertIn(why, text)
+
+
 class Consoles(unittest.TestCase):
     def test_pidfile_and_signal(self):
         with guest.temporary_folder() as folder:

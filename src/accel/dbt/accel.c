@@ -18,10 +18,17 @@ static bool dbt_probe(GError **err)
 enum { TLB_AUTO, TLB_TAG, TLB_FLAT };
 static const char *const tlb_names[] = { "auto", "tag", "flat", NULL };
 
+/* thread and tb-size are QEMU's: each vCPU has a thread of its own, and room for translated code that is only used as needed. */
 static bool read_options(const char *text, unsigned *ret_tlb, GError **err)
 {
+    static const char *const threads[] = { "multi", "single", NULL };
+    unsigned thread = 0;
+    uint64_t size = 0;
     g_autoptr(KeyVals) kv = keyvals_parse(text ? text : "", NULL, "-accel dbt", err);
-    return kv && keyvals_take_choice(kv, "tlb", tlb_names, ret_tlb, err) && keyvals_end(kv, err);
+    if (!kv || !keyvals_take_choice(kv, "tlb", tlb_names, ret_tlb, err) || !keyvals_take_choice(kv, "thread", threads, &thread, err) ||
+        !keyvals_take_number(kv, "tb-size", 0, UINT32_MAX, &size, err) || !keyvals_end(kv, err))
+        return false;
+    return !thread || error_set(err, ERR_UNSUPPORTED, "-accel dbt: thread=single: each processor has a thread of its own here; leave it out, or give -smp 1");
 }
 
 /* Auto: what this host cannot do is done the slower way. */

@@ -141,6 +141,7 @@ static bool open_chain(BlkNode *n, GError **err);
 /* The words of an image, taken apart: what belongs to its file and to its backing file. */
 typedef struct Words {
     char *file, *backing, *limits; /* NULL: nothing */
+    bool copy_on_read;
     Place place;          /* with what the words say of it */
     const char *name;
 } Words;
@@ -159,6 +160,8 @@ static bool take_words(Words *w, KeyVals *kv, const Place *p, GError **err)
     w->file = keyvals_take_tree(kv, "file");
     w->backing = keyvals_take_tree(kv, "backing");
     w->limits = keyvals_take_tree(kv, "throttling");
+    if (!keyvals_take_bool(kv, "copy-on-read", &w->copy_on_read, err))
+        return false;
     const char *backing = keyvals_take(kv, "backing");
     if (backing && *backing)
         return error_set(err, ERR_UNSUPPORTED, "backing=%s: say backing.driver=..., or backing= (nothing) for none", backing);
@@ -179,16 +182,16 @@ static bool open_backing(BlkNode *n, const Words *w, GError **err)
     return n->backing;
 }
 
-/* Takes the image over. */
-static BlkNode *limit(BlkNode *n, const char *limits, GError **err)
+/* A filter over the image, which this takes over. */
+static BlkNode *filter(const BlkDriver *driver, BlkNode *n, const char *words, GError **err)
 {
-    g_autoptr(KeyVals) kv = keyvals_parse(limits, NULL, "throttling", err);
+    g_autoptr(KeyVals) kv = keyvals_parse(words, NULL, driver == &throttle_driver ? "throttling" : driver->name, err);
     if (!kv) {
         blk_close(n);
         return NULL;
     }
     bool writethrough = n->mode.writethrough;
-    if ((n = blk_stack(&throttle_driver, n, kv, err)))
+    if ((n = blk_stack(driver, n, kv, err)))
         n->mode = (BlkMode){ .writethrough = writethrough }; /* the rest is the image's own */
     return n && nothing_left(n, kv, err) ? n : NULL;
 }
@@ -209,7 +212,9 @@ static BlkNode *finish_image(const BlkDriver *format, BlkNode *file, KeyVals *kv
         return NULL;
     if (n->driver->kind == BLK_FORMAT && !open_backing(n, w, err))
         g_clear_pointer(&n, blk_close);
-    return n && w->limits ? limit(n, w->limits, err) : n;
+    if (n && w->copy_on_read && !n->read_only)
+        n = filter(&copy_on_read_driver, n, "", err);
+    return n && w->limits ? filter(&throttle_driver, n, w->limits, err) : n;
 }
 
 static KeyVals *parse(const char *text, const char *owner, GError **err) { return keyvals_parse(text ? text : "", NULL, owner, err); }

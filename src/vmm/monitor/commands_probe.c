@@ -24,12 +24,21 @@ static JsonObject *machine_info(const char *name, const char *alias, unsigned cp
     return o;
 }
 
+static void add_versions(JsonArray *a, const BoardType *b)
+{
+    for (const char *const *version = board_versions; b->versioned && *version; version++) {
+        g_autofree char *name = g_strconcat(b->versioned, *version, NULL);
+        json_array_add_object_element(a, machine_info(name, NULL, b->max_cpus, false));
+    }
+}
+
 static bool query_machines(MonitorCall *call, GError **err)
 {
     JsonArray *a = json_array_new();
     for (unsigned i = 0; board_types[i]; i++) {
         const BoardType *b = board_types[i];
         json_array_add_object_element(a, machine_info(b->name, b->alias, b->max_cpus, g_str_equal(b->name, "pc")));
+        add_versions(a, b);
     }
     json_array_add_object_element(a, machine_info("none", NULL, 1, false));
     return return_array(call, a);
