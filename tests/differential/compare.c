@@ -1,5 +1,6 @@
 /* compare.c - see compare.h. */
 #include "compare.h"
+#include "habits.h"
 
 #include <string.h>
 
@@ -90,26 +91,37 @@ static uint32_t unknown_flags(const Case *c, const XsaveImage *host)
     return unmasked & 0x18 ? 0x20 : 0;
 }
 
-static bool same_fpu(const Case *c, const XsaveImage *a, const XsaveImage *b, GString *text)
+static bool same_vectors(const Case *c, const XsaveImage *a, const XsaveImage *b, GString *text)
+{
+    bool equal = true;
+    for (unsigned n = 0; n < (c->size == CODE64 ? 16 : 8); n++) {
+        equal &= same_bytes(text, "xmm", n, a->xmm[n].bytes, b->xmm[n].bytes, 16);
+        equal &= same_bytes(text, "ymmh", n, a->ymm_high[n].bytes, b->ymm_high[n].bytes, 16);
+    }
+    return equal;
+}
+
+static bool same_x87(const XsaveImage *a, const XsaveImage *b, GString *text)
+{
+    bool equal = same(text, "fsw", a->fsw, b->fsw, ~0ull);
+    for (unsigned n = 0; n < 8; n++)
+        equal &= same_bytes(text, "st", n, a->st[n].bytes, b->st[n].bytes, 10);
+    return equal;
+}
+
+static bool same_fpu(const Case *c, const XsaveImage *a, const XsaveImage *b, unsigned free, GString *text)
 {
     uint64_t pointer = c->size == CODE64 ? 0xffffffffffff : 0xffffffff; /* canonical; this host keeps no selectors */
-    unsigned registers = c->size == CODE64 ? 16 : 8;
     bool equal = same(text, "fcw", a->fcw, b->fcw, ~0ull);
-    equal &= same(text, "fsw", a->fsw, b->fsw, ~0ull);
-    equal &= same(text, "ftw", a->ftw, b->ftw, ~0ull);
-    if (!c->translated) { /* it shows 0 rather than addresses of its own code, as AMD's processors do without #MF */
+    equal &= free & FREE_X87 || same_x87(a, b, text);
+    equal &= same(text, "ftw", a->ftw, b->ftw, free & FREE_X87 ? 0 : ~0ull);
+    if (!c->translated && !(free & FREE_POINTERS)) { /* it shows 0 rather than addresses of its own code, as AMD's processors do without #MF */
         equal &= same(text, "fop", a->fop, b->fop, 0x7ff);
         equal &= same(text, "fip", a->fip, b->fip, pointer);
         equal &= same(text, "fdp", a->fdp, b->fdp, pointer);
     }
     equal &= same(text, "mxcsr", a->mxcsr, b->mxcsr, ~(uint64_t)unknown_flags(c, a));
-    for (unsigned n = 0; n < 8; n++)
-        equal &= same_bytes(text, "st", n, a->st[n].bytes, b->st[n].bytes, 10);
-    for (unsigned n = 0; n < registers; n++) {
-        equal &= same_bytes(text, "xmm", n, a->xmm[n].bytes, b->xmm[n].bytes, 16);
-        equal &= same_bytes(text, "ymmh", n, a->ymm_high[n].bytes, b->ymm_high[n].bytes, 16);
-    }
-    return equal;
+    return (free & FREE_VECTORS || same_vectors(c, a, b, text)) && equal;
 }
 
 /* A near branch to an address that is not canonical: Intel's processors fault at the branch, the translator, like AMD's,
@@ -122,17 +134,19 @@ static bool faults_at_target(const Case *c, const Outcome *a, const Outcome *b)
 
 bool outcome_equal(const Case *c, const Outcome *a, const Outcome *b, GString *text)
 {
-    if (faults_are_its_own(c, a, b) || faults_at_target(c, a, b))
+    unsigned free = habits_of(c, a, b);
+    if (faults_are_its_own(c, a, b) || faults_at_target(c, a, b) || free & FREE_ALL)
         return true;
-    uint64_t width = a->cs == USER_CS64 ? ~0ull : 0xffffffff; /* upper halves are undefined outside 64-bit mode */
+    bool whole = a->cs == USER_CS64 && c->size == CODE64 && !(free & FREE_UPPER); /* upper halves are undefined outside 64-bit mode */
+    uint64_t width = whole ? ~0ull : 0xffffffff;
     bool equal = same_fault(c, a, b, text);
     for (unsigned n = 0; n < (c->size == CODE64 ? 16 : 8); n++)
         equal &= same(text, gpr_names[n], a->gpr[n], b->gpr[n], width);
     equal &= same(text, "rip", a->rip, b->rip, width);
     equal &= same(text, "cs", a->cs, b->cs, ~0ull);
     equal &= same(text, "gs base", a->gs_base, b->gs_base, ~0ull);
-    equal &= same(text, "rflags", a->rflags, b->rflags, ~(uint64_t)(c->row->flags_undefined | RFLAGS_TF | RFLAGS_RF));
-    return same_fpu(c, &a->fpu, &b->fpu, text) && equal;
+    equal &= same(text, "rflags", a->rflags, b->rflags, free & FREE_FLAGS ? 0 : ~(uint64_t)(c->row->flags_undefined | RFLAGS_TF | RFLAGS_RF));
+    return same_fpu(c, &a->fpu, &b->fpu, free, text) && equal;
 }
 
 /* FSTP m80 and FBSTP are two stores to the host, areas and masked moves many: the first may have been made when the

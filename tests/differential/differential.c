@@ -17,6 +17,7 @@
 #include "compare.h"
 #include "generate.h"
 #include "guest.h"
+#include "habits.h"
 #include "native.h"
 
 enum { DEFAULT_CASES = 100 /* a row and mode */, SHOWN_A_ROW = 1, SHOWN_IN_ALL = 60, MOST_ITERATIONS = 64 };
@@ -68,7 +69,8 @@ static bool run_side(StepFn *step, void *side, const Case *first, Outcome *ret)
 /* The host runs with the trap flag set, and PUSHF shows it. */
 static void hide_trap_flag(const Case *c, const SubjectMemory *m, const Outcome *o)
 {
-    uint64_t at = o->gpr[GPR_RSP] + selector_base(c->ss) + 1 - STACK_AT;
+    uint64_t rsp = c->size == CODE64 ? o->gpr[GPR_RSP] : (uint32_t)o->gpr[GPR_RSP]; /* Linux leaves its own above a 16-bit stack pointer */
+    uint64_t at = rsp + selector_base(c->ss) + 1 - STACK_AT;
     if (c->row->op == OP_PUSHF && o->vector == NO_VECTOR && at < PAGE)
         m->stack[at] &= ~(RFLAGS_TF >> 8);
 }
@@ -118,7 +120,7 @@ static bool run_case(Run *run, unsigned row, CodeSize size, unsigned number, boo
     hide_trap_flag(&c, &run->host_memory, &host);
     run->done++;
     if (outcome_equal(&c, &host, &guest, NULL) &&
-        (stores_in_parts(&c, &host) || memory_equal(&run->host_memory, &run->guest_memory, NULL)))
+        (stores_in_parts(&c, &host) || habits_of(&c, &host, &guest) & (FREE_MEMORY | FREE_ALL) || memory_equal(&run->host_memory, &run->guest_memory, NULL)))
         return true;
     if (may_show)
         show(run, &c, number, &host, &guest);

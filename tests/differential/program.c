@@ -17,8 +17,13 @@ static const uint16_t unwanted[] = {
     OP_LGS,  OP_INT,    OP_INT3,    OP_INTO,   OP_WRGSBASE, OP_XRSTOR, OP_FXRSTOR,  OP_ENTER,
 };
 
+/* The translator leaves their alignment to the host, and AMD's processors do not mind (habits.c). */
+static bool minds_no_alignment(const InsnRow *row) { return row->op >= OP_SHA1MSG1 && row->op <= OP_SHA256RNDS2 && __builtin_cpu_is("amd"); }
+
 static bool is_wanted(const InsnRow *row)
 {
+    if (minds_no_alignment(row))
+        return false;
     for (unsigned n = 0; n < G_N_ELEMENTS(unwanted); n++)
         if (row->op == unwanted[n])
             return false;

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "compare.h"
 #include "guest.h"
+#include "habits.h"
 #include "native.h"
 #include "program.h"
 
@@ -149,7 +150,7 @@ static bool runs_on_host(const Program *p)
         case OP_MASKMOVQ: case OP_MASKMOVDQU: case OP_VMASKMOVDQU: case OP_LAR: case OP_LSL: case OP_VERR: case OP_VERW:
             return false;
         }
-        if (p->size != CODE64 && i->seg >= SEG_FS)
+        if ((p->size != CODE64 && i->seg >= SEG_FS) || habit_is_quiet(i))
             return false;
     }
     return true;
@@ -183,13 +184,14 @@ static bool differs_from_host(const Program *p, const Side *host, const Side *db
     if (a.vector < 0 || faults_at_target(&a, &b) || hit_our_memory(&a, &b) || wrote_over_itself(p, host))
         return false;
     Case c = last_case(p, &a);
-    if (faults_are_its_own(&c, &a, &b) || stores_in_parts(&c, &a))
+    unsigned free = habits_of(&c, &a, &b);
+    if (faults_are_its_own(&c, &a, &b) || stores_in_parts(&c, &a) || free & FREE_ALL)
         return false;
     uint64_t flags = ~(uint64_t)RFLAGS_STATUS | (is_foreign(p, a.rip) ? 0 : program_flags_at(p, a.rip));
     a.rflags &= flags, b.rflags &= flags;
     if (t)
         g_string_append(t, "    (guest: dbt)\n");
-    bool equal = outcome_equal(&c, &a, &b, t) & memory_equal(&host->memory, &dbt->memory, t);
+    bool equal = outcome_equal(&c, &a, &b, t) & (free & FREE_MEMORY || memory_equal(&host->memory, &dbt->memory, t));
     return !equal || bytes_differ(t, "code", -1, host->code, dbt->code, SEQUENCE_BYTES);
 }
 

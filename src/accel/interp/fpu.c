@@ -44,12 +44,33 @@ static bool store_suppressed(const XsaveImage *f, uint32_t attrs)
     return !(attrs & ROW_NO_WAIT) && f->fsw & ~f->fcw & (FSW_IE | FSW_DE | FSW_ZE | FSW_OE | FSW_UE);
 }
 
+/* FOP, FIP and FDP, as they were. */
+typedef struct Pointers {
+    uint16_t fop;
+    uint64_t fip, fdp;
+} Pointers;
+
+/* AMD's processors neither keep these three nor take them from us unless an exception is pending: then they are ours to keep.  All
+ * but the control instructions set them (SDM 1, 8.1.8). */
+static void keep_pointers(InterpVcpu *v, const Insn *i, const HostStub *stub, const StubFrame *f, const Pointers *before)
+{
+    XsaveImage *x = &v->s.fpu;
+    if (x->fip || x->fdp)
+        return;
+    bool sets = stub->attrs & ROW_FPU && !(stub->attrs & ROW_NO_WAIT) && i->op != OP_FLDCW;
+    x->fip = sets ? (uintptr_t)stub->insn : before->fip;
+    x->fdp = sets && i->has_mem ? (uintptr_t)f->mem : before->fdp;
+    x->fop = sets ? (i->opcode & 7) << 8 | (i->has_mem ? (i->modrm & 0x38) | 6 : i->modrm) : before->fop;
+}
+
 /* The host left its own addresses where the instruction updates FIP, FDP and FOP; put the guest's in their place.
  * Selectors stand above the 32-bit offsets, as FXSAVE has them outside 64-bit mode. */
-static void set_pointers(InterpVcpu *v, const Insn *i, const HostStub *stub, const StubFrame *f, uint64_t offset)
+static void set_pointers(InterpVcpu *v, const Insn *i, const HostStub *stub, const StubFrame *f, uint64_t offset, const Pointers *before)
 {
     XsaveImage *x = &v->s.fpu;
     bool selectors = v->code_size != CODE64;
+    if (__builtin_cpu_is("amd"))
+        keep_pointers(v, i, stub, f, before);
     if (x->fip == (uintptr_t)stub->insn)
         x->fip = selectors ? (uint32_t)v->s.rip | (uint64_t)v->s.seg[SEG_CS].selector << 32 : v->s.rip;
     if (!i->has_mem)
@@ -112,8 +133,9 @@ void fpu_exec(InterpVcpu *v, const Insn *i, const HostStub *stub)
     uint8_t before[X87_BYTES];
     if (stub->mem_write)
         memcpy(before, &v->s.fpu, X87_BYTES);
+    const Pointers pointers = { v->s.fpu.fop, v->s.fpu.fip, v->s.fpu.fdp };
     uint64_t flags = fpu_run_stub(&v->s, stub, &f, i->op == OP_FLDCW);
-    set_pointers(v, i, stub, &f, offset);
+    set_pointers(v, i, stub, &f, offset, &pointers);
     if (stub->writes_flags)
         v->s.rflags = (v->s.rflags & ~(uint64_t)RFLAGS_STATUS) | (flags & RFLAGS_STATUS);
     if (stub->mem_write)

@@ -83,9 +83,7 @@ static void load_null(InterpVcpu *v, unsigned seg, uint16_t selector)
         v->s.seg[seg] = null_segment(selector, v->cpl);
         return;
     }
-    uint64_t base = vendor_is_amd(v) && v->long_mode ? v->s.seg[seg].base : 0; /* APM 2, 4.5.3: kept */
-    v->s.seg[seg] = null_segment(selector, 0);
-    v->s.seg[seg].base = base;
+    v->s.seg[seg] = null_segment(selector, 0); /* base 0 as well: Intel's do that, and AMD's since Zen 2 (CPUID 80000021h, NullSelectorClearsBase) */
 }
 
 static void load_descriptor(InterpVcpu *v, unsigned seg, uint16_t selector)
