@@ -156,6 +156,15 @@ static void smp_complete(Smp *s)
         s->threads = MAX(s->max_cpus / (s->sockets * s->cores), 1);
 }
 
+/* libvirt names them wherever a topology is asked for.  A die or a cluster of its own would show nowhere: leaf 0xb has no level for it. */
+static bool take_single(KeyVals *kv, const char *name, GError **err)
+{
+    uint64_t number = 1;
+    if (!keyvals_take_number(kv, name, 1, 4096, &number, err))
+        return false;
+    return number == 1 || error_set(err, ERR_UNSUPPORTED, "-smp: %s=%" G_GUINT64_FORMAT ": a socket has one here; multiply cores= instead", name, number);
+}
+
 bool config_smp(VmConfig *c, const char *arg, GError **err)
 {
     enum { MOST = 4096 };
@@ -163,7 +172,8 @@ bool config_smp(VmConfig *c, const char *arg, GError **err)
     g_autoptr(KeyVals) kv = keyvals_parse(arg, "cpus", "-smp", err);
     if (!kv || !keyvals_take_number(kv, "cpus", 1, MOST, &s.cpus, err) || !keyvals_take_number(kv, "sockets", 1, MOST, &s.sockets, err) ||
         !keyvals_take_number(kv, "cores", 1, MOST, &s.cores, err) || !keyvals_take_number(kv, "threads", 1, MOST, &s.threads, err) ||
-        !keyvals_take_number(kv, "maxcpus", 1, MOST, &s.max_cpus, err) || !keyvals_end(kv, err))
+        !keyvals_take_number(kv, "maxcpus", 1, MOST, &s.max_cpus, err) || !take_single(kv, "dies", err) || !take_single(kv, "clusters", err) ||
+        !keyvals_end(kv, err))
         return false;
     smp_complete(&s);
     if (s.sockets * s.cores * s.threads != s.max_cpus)

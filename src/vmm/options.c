@@ -23,7 +23,7 @@ const VmOption vm_options[] = {
     { "m", NULL, "[size=]BYTES", "RAM, in MiB or with a suffix k, M, G, T (default 128M)", config_ram },
     { "mem-path", NULL, "PATH", "RAM is a file, made where there is none, or, where PATH is a folder (hugetlbfs), a file there without a name", TEXT(mem_path) },
     { "mem-prealloc", NULL, NULL, "the host has to have all RAM at the start", FLAG(mem_prealloc) },
-    { "smp", NULL, "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]", "number of virtual CPUs and how they are grouped (default 1)", config_smp },
+    { "smp", NULL, "[cpus=]N[,sockets=N][,dies=1][,clusters=1][,cores=N][,threads=N][,maxcpus=N]", "number of virtual CPUs and how they are grouped (default 1)", config_smp },
     { "name", NULL, "NAME", "name of the machine, for messages", config_name },
     { "uuid", NULL, "UUID", "identity of the machine that firmware tables show", config_uuid },
     { "smbios", NULL, "type=0|1|2|3|4|11|17,KEY=TEXT[,...] | file=FILE", "what SMBIOS tables say: vendor, version, date of the firmware (0); manufacturer, product, version, serial, uuid, sku, family of the system (1); the board (2), chassis (3), processors (4), memory (17); value= of OEM strings (11); file= is a whole structure", config_smbios },

@@ -50,6 +50,7 @@ class Options(Case):
 
     def test_smp(self):
         self.refused(["-smp", "3,sockets=2,cores=2"], r"-smp: 2 sockets of 2 cores .* are \d+ CPUs, not 3")
+        self.refused(["-smp", "4,dies=2,cores=2"], r"-smp: dies=2: a socket has one here; multiply cores= instead")
         self.refused(["-smp", "0"], r"-smp: cpus is a number from 1")
         self.refused(["-smp", "two"], r"-smp: cpus is a number .* not 'two'")
         self.refused(["-smp", "4000"], r"takes up to \d+ CPUs, not 4000")

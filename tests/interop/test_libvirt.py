@@ -133,6 +133,20 @@ class Libvirt(unittest.TestCase):
         self.assertEqual(line, "Nehalem,rdseed=on,vme=off")
         self.assertIn("<model fallback='forbid'>Nehalem</model>", live)
 
+    def test_properties(self):
+        """What libvirt writes for a topology, caches and the width of addresses."""
+        _, line = self.started_cpu("<cpu mode='custom' match='exact'><model>EPYC</model><topology sockets='1' dies='1' cores='1' threads='2'/>"
+                                   "<cache mode='disable'/><maxphysaddr mode='emulate' bits='42'/></cpu>")
+        self.assertRegex(line, "^EPYC,.*l3-cache=off,phys-bits=42$")
+
+    def test_enlightenments(self):
+        """What domains of Windows guests have."""
+        self.define_text(DOMAIN.format(kind="qemu", emulator=self.emulator, folder=self.folder, disk="", cpu="").replace(
+            "<acpi/>", "<acpi/><hyperv mode='custom'><relaxed state='on'/><spinlocks state='on' retries='8191'/></hyperv>"))
+        self.virsh("start", "t1")
+        self.assertIn("without effect: hv-relaxed, hv-spinlocks", self.log())
+        self.virsh("destroy", "t1")
+
     def test_host_model(self):
         live, line = self.started_cpu("<cpu mode='host-model'/>")
         self.assertIn("<cpu mode='custom' match='exact'", live) # what the host's model came to
