@@ -33,6 +33,8 @@ static const Handler *const tables[] = {
     memory_handlers,
     tune_handlers,
     pin_handlers,
+    native_handlers,
+    none_handlers,
     power_handlers,
     iothread_handlers,
     nodedev_handlers,
@@ -55,6 +57,24 @@ static bool is_early(const char *procedure)
            !strcmp(procedure, "CONNECT_SUPPORTS_FEATURE");
 }
 
+/* Why a procedure is refused, by what its name holds; the first that fits. */
+static const char *why_refused(const char *procedure)
+{
+    static const struct {
+        const char *piece, *why;
+    } reasons[] = {
+        { "MIGRATE", "live migration comes in a later issue" }, { "CHECKPOINT", "checkpoints come with backups, in a later issue" }, { "BACKUP", "backups come in a later issue" },
+        { "NWFILTER", "there are no network filters: rules are those of networks" }, { "SAVE", "machines with their memory are not written yet" },
+        { "RESTORE", "machines with their memory are not written yet" }, { "CORE_DUMP", "machines with their memory are not written yet" }, { "_CPU", "models of processors are not compared here" }, { "SASL", "clients are known by their socket" },
+        { "POLKIT", "rights are those of the socket" }, { "INTERFACE_", "the host's interfaces are the host's own" }, { "IFACE", "the host's interfaces are the host's own" },
+        { "NODE_DEVICE", "the host's devices are not changed here" }, { "LAUNCH_SECURITY", "no confidential guests" }, { "SET_NUMA", "memory is taken from the host as it comes" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(reasons); i++)
+        if (strstr(procedure, reasons[i].piece))
+            return reasons[i].why;
+    return "not built yet";
+}
+
 static void on_call(RpcCall *call, void *opaque)
 {
     Client *c = rpc_data(rpc_call_connection(call));
@@ -62,7 +82,7 @@ static void on_call(RpcCall *call, void *opaque)
     const Handler *h = handler_for(name);
     g_debug("call %s", name);
     if (!h)
-        rpc_fail(call, RPC_ERR_NO_SUPPORT, "this function is not supported by the connection driver: %s", name);
+        rpc_fail(call, RPC_ERR_NO_SUPPORT, "this function is not supported by the connection driver: %s: %s", name, why_refused(name));
     else if (!c->realm && !is_early(name))
         rpc_fail(call, RPC_ERR_OPERATION_INVALID, "the connection is not open: CONNECT_OPEN comes first");
     else
@@ -177,6 +197,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     d->machine_user = g_strdup(o->machine_user);
     d->session = o->session;
     d->lanes = lanes_new();
+    d->lane = lane_new(d->lanes);
     d->clients = g_hash_table_new(NULL, NULL);
     d->image_tool = find_program(NULL, "atoll-img");
     find_host(d);
@@ -205,6 +226,7 @@ void daemon_free(Daemon *d)
         g_main_context_iteration(NULL, TRUE);
     realm_free(d->machines);
     realm_free(d->test);
+    lane_free(d->lane);
     lanes_free(d->lanes);
     g_hash_table_unref(d->clients);
     for (unsigned i = 0; i < G_N_ELEMENTS(d->cpu_models); i++)
@@ -254,23 +276,6 @@ bool daemon_is_idle(const Daemon *d)
         if (domain_active(m) || lane_current(((ManagedDomain *)m)->lane))
             return false;
     return !g_hash_table_size(d->clients);
-}
-
-/* Why a procedure is refused, by what its name holds; the first that fits. */
-static const char *why_refused(const char *procedure)
-{
-    static const struct {
-        const char *piece, *why;
-    } reasons[] = {
-        { "MIGRATE", "live migration comes in a later issue" }, { "CHECKPOINT", "checkpoints come with backups, in a later issue" }, { "BACKUP", "backups come in a later issue" },
-        { "NWFILTER", "there are no network filters: rules are those of networks" }, { "SASL", "clients are known by their socket" },
-        { "POLKIT", "rights are those of the socket" }, { "INTERFACE_", "the host's interfaces are the host's own" }, { "IFACE", "the host's interfaces are the host's own" },
-        { "NODE_DEVICE", "the host's devices are not changed here" }, { "LAUNCH_SECURITY", "no confidential guests" }, { "SET_NUMA", "memory is taken from the host as it comes" },
-    };
-    for (unsigned i = 0; i < G_N_ELEMENTS(reasons); i++)
-        if (strstr(procedure, reasons[i].piece))
-            return reasons[i].why;
-    return "not built yet";
 }
 
 static void append_coverage(GString *s, const Procedure *table, unsigned *answered, unsigned *all)

@@ -47,6 +47,7 @@ struct Daemon {
     bool session;
     Realm *machines, *test;
     Lanes *lanes;        /* of all its objects */
+    Lane *lane;          /* of what belongs to no object */
     unsigned transfers;  /* whose threads are at work */
     GPtrArray *cpu_models[2]; /* CpuModelName (cpu_models.h), translated and with KVM; NULL: not asked yet */
     GHashTable *clients; /* Client */
@@ -98,6 +99,8 @@ extern const Handler
     memory_handlers[],
     tune_handlers[],
     pin_handlers[],
+    native_handlers[],
+    none_handlers[],
     power_handlers[],
     iothread_handlers[],
     nodedev_handlers[],

@@ -244,12 +244,6 @@ static void get_control_info(Client *c, RpcCall *call, GVariant *args)
         rpc_reply(call, g_variant_new("(uut)", job ? 1 : 0, 0, job ? (guint64)(g_get_monotonic_time() - job->started_us) / 1000 : (guint64)0));
 }
 
-static void job_stats(Client *c, RpcCall *call, GVariant *args)
-{
-    if (domain_of_call(c, call, args))
-        rpc_reply(call, g_variant_new("(i@a(sv))", 0, g_variant_new_array(G_VARIANT_TYPE("(sv)"), NULL, 0)));
-}
-
 const Handler domain_handlers[] = {
     { "CONNECT_LIST_ALL_DOMAINS", list_all },
     { "CONNECT_LIST_DOMAINS", list_ids },
@@ -274,6 +268,5 @@ const Handler domain_handlers[] = {
     { "DOMAIN_GET_SECURITY_LABEL", get_security_label },
     { "DOMAIN_GET_MESSAGES", get_messages },
     { "DOMAIN_GET_CONTROL_INFO", get_control_info },
-    { "DOMAIN_GET_JOB_STATS", job_stats },
     { NULL },
 };

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "manage/daemon/cpu_models.h"
+#include "manage/daemon/host_devices.h"
 
 /* A value of "NAME:   NUMBER" in a file of /proc; 0: it is not there. */
 static uint64_t proc_number(const char *path, const char *name)
@@ -157,7 +158,44 @@ static void get_security_model(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(@ai@ai)", g_variant_new_array(G_VARIANT_TYPE_INT32, NULL, 0), g_variant_new_array(G_VARIANT_TYPE_INT32, NULL, 0)));
 }
 
-static void get_sysinfo(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(s)", "<sysinfo type='smbios'/>\n")); }
+static void get_sysinfo(Client *c, RpcCall *call, GVariant *args)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *xml = host_sysinfo("/sys/class/dmi/id", &err);
+    if (xml)
+        rpc_reply(call, g_variant_new("(s)", xml));
+    else
+        rpc_fail_error(call, err);
+}
+
+/* Of one node, which is all there is: those of the usual size, or huge ones. */
+static void get_free_pages(Client *c, RpcCall *call, GVariant *args)
+{
+    enum { USUAL_KIB = 4, CELLS = 1 };
+    int first;
+    guint cells;
+    GVariantBuilder b;
+    g_autoptr(GVariant) sizes = NULL;
+    g_variant_get(args, "(@auiuu)", &sizes, &first, &cells, NULL);
+    if (first > 0 || cells > CELLS || first < -1) {
+        rpc_fail(call, RPC_ERR_INVALID_ARG, "the host has node 0 only");
+        return;
+    }
+    g_variant_builder_init(&b, G_VARIANT_TYPE("at"));
+    for (gsize i = 0; i < g_variant_n_children(sizes); i++) {
+        guint kib;
+        g_variant_get_child(sizes, i, "u", &kib);
+        g_autofree char *path = g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%ukB/free_hugepages", kib), *text = NULL;
+        bool huge = kib != USUAL_KIB && g_file_get_contents(path, &text, NULL, NULL);
+        if (kib != USUAL_KIB && !huge) {
+            g_variant_builder_clear(&b);
+            rpc_fail(call, RPC_ERR_INVALID_ARG, "the host has no pages of %u KiB", kib);
+            return;
+        }
+        g_variant_builder_add(&b, "t", (guint64)(huge ? g_ascii_strtoull(text, NULL, 10) : proc_number("/proc/meminfo", "MemFree:") / USUAL_KIB));
+    }
+    rpc_reply(call, g_variant_new("(at)", &b));
+}
 
 const Handler host_handlers[] = {
     { "NODE_GET_INFO", get_info },
@@ -172,5 +210,6 @@ const Handler host_handlers[] = {
     { "CONNECT_GET_CPU_MODEL_NAMES", get_cpu_model_names },
     { "NODE_GET_SECURITY_MODEL", get_security_model },
     { "CONNECT_GET_SYSINFO", get_sysinfo },
+    { "NODE_GET_FREE_PAGES", get_free_pages },
     { NULL },
 };

@@ -496,7 +496,7 @@ bool disk_job_wait(Task *t, const char *target, bool ready, GError **err)
 {
     for (int ms = 0; ms < WAIT_MOST_S * 1000; ms += WAIT_MS) {
         HvJobInfo info;
-        if (!t->driver->job_find(t->hv, target, &info, err))
+        if (g_cancellable_set_error_if_cancelled(task_cancel(t), err) || !t->driver->job_find(t->hv, target, &info, err))
             return false;
         g_free(info.id);
         if (info.type == HV_JOB_NONE || (ready && info.ready))

@@ -1,4 +1,4 @@
-/* handlers_nodedev.c - the host's devices and interfaces, as they are; filters, of which there are none. */
+/* handlers_nodedev.c - the host's devices and interfaces, as they are. */
 #include <string.h>
 
 #include "manage/daemon/daemon_inside.h"
@@ -130,6 +130,31 @@ static void list_interfaces(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(a(ss)u)", &b, found));
 }
 
+/* Those that are up: others are in no configuration that is known here. */
+static void count_interfaces(Client *c, RpcCall *call, GVariant *args)
+{
+    g_autoptr(GPtrArray) all = host_interfaces();
+    int n = 0;
+    for (guint i = 0; i < all->len && !c->realm->in_memory; i++)
+        n += interface_up(all->pdata[i]);
+    rpc_reply(call, g_variant_new("(i)", n));
+}
+
+static void name_interfaces(Client *c, RpcCall *call, GVariant *args)
+{
+    int most;
+    g_variant_get(args, "(i)", &most);
+    g_autoptr(GPtrArray) all = host_interfaces();
+    GVariantBuilder b;
+    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
+    for (guint i = 0; i < all->len && !c->realm->in_memory && most > 0; i++)
+        if (interface_up(all->pdata[i])) {
+            g_variant_builder_add(&b, "s", ((HostInterface *)all->pdata[i])->name);
+            most--;
+        }
+    rpc_reply(call, g_variant_new("(as)", &b));
+}
+
 static const HostInterface *find_interface(const GPtrArray *all, const char *key, bool by_mac)
 {
     for (guint i = 0; i < all->len; i++) {
@@ -161,12 +186,6 @@ static void interface_question(Client *c, RpcCall *call, GVariant *args)
         rpc_reply(call, g_variant_new("((ss))", n->name, n->mac ? n->mac : ""));
 }
 
-/* ---- what there is none of: nobody can define one */
-static void no_filters(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(@a(ss)u)", g_variant_new_array(G_VARIANT_TYPE("(ss)"), NULL, 0), 0)); }
-static void none(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(i)", 0)); }
-
-static void no_such(Client *c, RpcCall *call, GVariant *args) { rpc_fail(call, RPC_ERR_NO_NWFILTER, "there are no network filters here"); }
-
 const Handler nodedev_handlers[] = {
     { "CONNECT_LIST_ALL_NODE_DEVICES", list_all },
     { "NODE_NUM_OF_DEVICES", count },
@@ -180,14 +199,11 @@ const Handler nodedev_handlers[] = {
     { "NODE_DEVICE_IS_PERSISTENT", device_question },
     { "NODE_DEVICE_GET_AUTOSTART", device_question },
     { "CONNECT_LIST_ALL_INTERFACES", list_interfaces },
+    { "CONNECT_NUM_OF_INTERFACES", count_interfaces },
+    { "CONNECT_LIST_INTERFACES", name_interfaces },
     { "INTERFACE_LOOKUP_BY_NAME", interface_question },
     { "INTERFACE_LOOKUP_BY_MAC_STRING", interface_question },
     { "INTERFACE_GET_XML_DESC", interface_question },
     { "INTERFACE_IS_ACTIVE", interface_question },
-    { "CONNECT_LIST_ALL_NWFILTERS", no_filters },
-    { "CONNECT_LIST_ALL_NWFILTER_BINDINGS", no_filters },
-    { "CONNECT_NUM_OF_NWFILTERS", none },
-    { "NWFILTER_LOOKUP_BY_NAME", no_such },
-    { "NWFILTER_LOOKUP_BY_UUID", no_such },
     { NULL },
 };

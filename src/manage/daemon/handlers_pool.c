@@ -239,7 +239,33 @@ static void set_autostart(Client *c, RpcCall *call, GVariant *args)
     end(call, err);
 }
 
+static void append_volume_formats(GString *s)
+{
+    static const char *const formats[] = { "none", "raw", "qcow2", "qed", "vmdk", "vdi", "vpc", "vhdx", NULL };
+    g_string_append(s, "    <volOptions>\n      <defaultFormat type='raw'/>\n      <enum name='targetFormatType'>\n");
+    for (unsigned i = 0; formats[i]; i++)
+        g_string_append_printf(s, "        <value>%s</value>\n", formats[i]);
+    g_string_append(s, "      </enum>\n    </volOptions>\n");
+}
+
+static void pool_capabilities(Client *c, RpcCall *call, GVariant *args)
+{
+    g_autoptr(GString) s = g_string_new("<storagepoolCapabilities>\n");
+    for (unsigned i = 0; pool_types[i]; i++) {
+        PoolType type = i + 1;
+        bool known = store_driver(type);
+        g_string_append_printf(s, "  <pool type='%s' supported='%s'%s>\n", pool_types[i], known ? "yes" : "no", known && type <= POOL_NETFS ? "" : "/");
+        if (known && type <= POOL_NETFS) {
+            append_volume_formats(s);
+            g_string_append(s, "  </pool>\n");
+        }
+    }
+    g_string_append(s, "</storagepoolCapabilities>\n");
+    rpc_reply(call, g_variant_new("(s)", s->str));
+}
+
 const Handler pool_handlers[] = {
+    { "CONNECT_GET_STORAGE_POOL_CAPABILITIES", pool_capabilities },
     { "CONNECT_LIST_ALL_STORAGE_POOLS", list_all },
     { "CONNECT_LIST_STORAGE_POOLS", names_active },
     { "CONNECT_LIST_DEFINED_STORAGE_POOLS", names_inactive },
