@@ -100,6 +100,27 @@ class Storage(unittest.TestCase):
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("no run of", refused.stdout)
         self.assertEqual(self.volumes("d"), ["disk2"])
+        self.copies()
+
+    def copies(self):
+        """An image becomes a partition; the kernel makes no device for partitions of a file, so one is put there."""
+        os.mkdir(self.path("pool"))
+        self.virsh("pool-create-as", "p", "dir", "--target", self.path("pool"))
+        self.virsh("vol-create-as", "p", "a.qcow2", "2M", "--format", "qcow2")
+        with open(self.path("data"), "wb") as out:
+            out.write(b"here" * 1000)
+        run("qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", self.path("data"), self.path("pool/a.qcow2"))
+        with open(self.path("to.xml"), "w", encoding="utf-8") as out:
+            out.write("<volume><name>any</name><capacity>0</capacity></volume>")
+        refused = self.virsh("vol-create-from", "d", self.path("to.xml"), "a.qcow2", "p", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertEqual(self.volumes("d"), ["disk2"])
+        with open(self.path("disk1"), "wb") as out:
+            out.truncate(2 << 20)
+        self.virsh("vol-create-from", "d", self.path("to.xml"), "a.qcow2", "p")
+        self.assertEqual(self.volumes("d"), ["disk1", "disk2"])
+        with open(self.path("disk1"), "rb") as file:
+            self.assertEqual(file.read(4000), b"here" * 1000)
 
     @unittest.skipUnless(not os.geteuid() and has("losetup", "mkfs.ext4"), "needs root, losetup and mkfs.ext4")
     def test_file_system(self):

@@ -68,11 +68,26 @@ static JsonNode *answer(const char *text, GError **err)
     return NULL;
 }
 
-static bool no_more(const Pool *p, const Volume *v, const Volume *from, GError **err)
+/* Copies are as large as what they are made of, at least. */
+static bool may_create(const Pool *p, Volume *v, const Volume *from, GError **err)
 {
     if (v->encryption)
         return error_set(err, ERR_UNSUPPORTED, "pool '%s': volumes are encrypted in folders only; a guest can encrypt what it has of this one", p->name);
-    return !from || error_set(err, ERR_UNSUPPORTED, "pool '%s': volumes are copied between folders only; make the volume, and upload into it", p->name);
+    if (from && from->encryption)
+        return error_set(err, ERR_UNSUPPORTED, "volume '%s' is encrypted: `atoll-img convert` copies it, with --object secret", from->name);
+    if (from && (v->capacity == RECORD_NONE || v->capacity < from->capacity))
+        v->capacity = from->capacity;
+    return true;
+}
+
+/* Devices hold bytes as they are, whatever format those come from. */
+static bool fill(const Pool *p, const char *tool, const Volume *v, const Volume *from, GCancellable *cancel, GError **err)
+{
+    const char *const argv[] = { tool, "convert", "-q", "-n", "-f", from ? from->format : "raw", "-O", "raw", from ? from->path : "", v->path, NULL };
+    if (!from || tool_run(argv, NULL, NULL, cancel, err))
+        return true;
+    tool_step(p, STORE_REMOVE, v, 0, NULL, NULL, NULL);
+    return false;
 }
 
 static bool step_of_pool(const Pool *p, StoreStep step, GError **err) { return tool_step(p, step, NULL, 0, NULL, NULL, err); }
@@ -113,7 +128,7 @@ static bool logical_create(const Pool *p, const char *tool, Volume *v, const Vol
     g_free(v->key);
     v->path = g_build_filename(target, v->name, NULL);
     v->key = g_strdup(v->path);
-    return no_more(p, v, from, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err);
+    return may_create(p, v, from, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err) && fill(p, tool, v, from, cancel, err);
 }
 
 /* ---- partitions: {"partitiontable": {"sectorsize": 512, "partitions": [{"node": .., "start": .., "size": ..}]}} */
@@ -167,7 +182,7 @@ static bool disk_create(const Pool *p, const char *tool, Volume *v, const Volume
 {
     g_autoptr(GPtrArray) before = NULL, after = NULL;
     Pool *copy = record_copy(p);
-    bool ok = no_more(p, v, from, err) && disk_refresh(copy, tool, &before, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err) &&
+    bool ok = may_create(p, v, from, err) && disk_refresh(copy, tool, &before, err) && tool_step(p, STORE_CREATE, v, v->capacity, NULL, cancel, err) &&
               disk_refresh(copy, tool, &after, err);
     record_free(copy);
     for (guint i = 0; ok && i < after->len; i++) {
@@ -184,7 +199,7 @@ static bool disk_create(const Pool *p, const char *tool, Volume *v, const Volume
         v->name = g_strdup(found->name);
         v->path = g_strdup(found->path);
         v->key = g_strdup(found->path);
-        return true;
+        return fill(p, tool, v, from, cancel, err);
     }
     return ok && error_set(err, ERR_IO, "sfdisk said yes and made no partition");
 }
