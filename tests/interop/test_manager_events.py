@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Events of atolld: of one object and of all, by stock virsh; and for clients that know of no callbacks, byte by byte."""
+import os
+import re
 import shutil
 import socket
 import struct
@@ -90,6 +92,28 @@ class Events(managed.Managed):
         self.virsh("pool-destroy", "a")
         self.virsh("pool-destroy", "b")
         self.assertRegex(events.readline(), r"pool b: Stopped")
+
+    @unittest.skipUnless(not os.geteuid() and shutil.which("ip"), "needs root and ip")
+    def test_devices_of_the_host(self):
+        bridge = f"atd{os.getpid() % 10000}"
+        process = subprocess.Popen(["virsh", "-q", "-c", self.daemon.uri("qemu:///session"), "nodedev-event", "--event", "lifecycle", "--loop", "--timeout", "120"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close()))
+        self.until(lambda: "call CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY" in self.daemon.said(), "virsh has not registered")
+        done = subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            self.skipTest(f"no bridge can be made: {done.stdout}")
+        self.addCleanup(subprocess.run, ["ip", "link", "del", bridge], stderr=subprocess.DEVNULL, check=False)
+        self.told(process, rf"net_{bridge}_.*Created")
+        subprocess.run(["ip", "link", "del", bridge], check=True)
+        self.told(process, rf"net_{bridge}_.*Deleted")
+
+    def told(self, process, pattern):
+        """Others may make devices too."""
+        line = process.stdout.readline()
+        while line and not re.search(pattern, line):
+            line = process.stdout.readline()
+        self.assertRegex(line, pattern)
 
     def test_one_network(self):
         for name, bridge in (("a", "vb7"), ("b", "vb8")):

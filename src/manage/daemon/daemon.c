@@ -224,6 +224,7 @@ void daemon_free(Daemon *d)
     lanes_end(d->lanes);
     while (d->transfers)
         g_main_context_iteration(NULL, TRUE);
+    host_watch_end(d);
     realm_free(d->machines);
     realm_free(d->test);
     lane_free(d->lane);

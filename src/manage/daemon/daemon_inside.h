@@ -19,6 +19,8 @@ typedef struct Realm {
     int next_id;
 } Realm;
 
+typedef struct HostWatch HostWatch;
+
 typedef struct ManagedDomain {
     gatomicrefcount refs;
     Realm *realm;
@@ -49,6 +51,7 @@ struct Daemon {
     Lanes *lanes;        /* of all its objects */
     Lane *lane;          /* of what belongs to no object */
     unsigned transfers;  /* whose threads are at work */
+    struct HostWatch *watch; /* of the host's devices, once a client wants to know; or NULL */
     GPtrArray *cpu_models[2]; /* CpuModelName (cpu_models.h), translated and with KVM; NULL: not asked yet */
     GHashTable *clients; /* Client */
     char *uuid;          /* of the host */
@@ -175,5 +178,7 @@ bool store_remove_file(const char *folder, const char *file, GError **err);
 /* Every "NAME.xml" in a folder; a folder that is not there is empty. */
 void store_each(const char *folder, void (*f)(const char *name, const char *text, void *opaque), void *opaque);
 
+void host_watch(Daemon *d); /* from now on clients are told which devices come and go */
+void host_watch_end(Daemon *d);
 char *capabilities_xml(Daemon *d, const Realm *r);
 char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, const char *machine, const char *type, const GPtrArray *cpu_models, GError **err);

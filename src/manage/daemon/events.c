@@ -247,7 +247,12 @@ static void register_other(Client *c, RpcCall *call, GVariant *args, Subscriptio
 
 static void register_network(Client *c, RpcCall *call, GVariant *args) { register_other(c, call, args, SUBSCRIBE_NETWORK); }
 static void register_pool(Client *c, RpcCall *call, GVariant *args) { register_other(c, call, args, SUBSCRIBE_POOL); }
-static void register_node_device(Client *c, RpcCall *call, GVariant *args) { register_other(c, call, args, SUBSCRIBE_NODE_DEVICE); }
+static void register_node_device(Client *c, RpcCall *call, GVariant *args)
+{
+    if (!c->realm->in_memory)
+        host_watch(c->daemon);
+    register_other(c, call, args, SUBSCRIBE_NODE_DEVICE);
+}
 static void register_secret(Client *c, RpcCall *call, GVariant *args) { register_other(c, call, args, SUBSCRIBE_SECRET); }
 
 const Handler event_handlers[] = {
