@@ -66,6 +66,14 @@ static int serve(const Command *c, GError **err)
     return !ok;
 }
 
+static void clear(Command *c)
+{
+    char *const texts[] = { c->config_dir, c->state_dir, c->runtime_dir, c->log_dir, c->emulator, c->socket, c->user, c->tls, c->pki };
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+    g_strfreev(c->tls_allow);
+}
+
 int main(int argc, char **argv)
 {
     Command c = { 0 };
@@ -107,5 +115,6 @@ int main(int argc, char **argv)
     int status = serve(&c, &err);
     if (err)
         fprintf(stderr, "atolld: %s\n", err->message);
+    clear(&c);
     return status;
 }

@@ -70,7 +70,7 @@ class Manager(unittest.TestCase):
         self.assertIn("no", re.search(r"Persistent: +(\w+)", self.virsh("dominfo", "test", **on)).group(1))
         self.virsh("destroy", "test", **on)
         self.refused("failed to get domain", "dominfo", "test", **on)
-        for words in ("nodeinfo", "domstats", "nodecpustats", "nodememstats", "nodecpumap", "capabilities", "domcapabilities", "version", "hostname", "sysinfo", "freecell"):
+        for words in ("nodeinfo", "domstats", "nodecpustats", "nodememstats", "nodecpumap", "capabilities", "domcapabilities", "version", "hostname", "freecell"):
             self.virsh(words, **on)
 
     def test_definitions_outlive_the_daemon(self):
