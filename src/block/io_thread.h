@@ -27,6 +27,13 @@ struct IoWork {
     IoWork *next;
 };
 
+/* run() after each time that somebody wrote to the eventfd (EFD_NONBLOCK).  The owner's memory. */
+typedef struct IoWatch {
+    int fd;
+    void (*run)(void *opaque); /* no lock is held */
+    void *opaque;
+} IoWatch;
+
 enum { IO_THREAD_POLL_NS = 32768 };
 
 IoThread *io_thread_new(const char *name, uint64_t poll_max_ns, GError **err);
@@ -40,4 +47,6 @@ void io_thread_wake(IoThread *t); /* for who waits for what was posted */
 void io_thread_help(IoThread *t);
 /* Returns when all that was posted until now has run.  From another thread, with no lock held that it takes. */
 void io_thread_settle(IoThread *t);
+bool io_thread_watch(IoThread *t, IoWatch *w, GError **err); /* any thread */
+void io_thread_unwatch(IoThread *t, IoWatch *w);              /* it may still run until io_thread_settle() is back */
 int io_thread_id(const IoThread *t); /* of the kernel */

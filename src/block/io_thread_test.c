@@ -1,6 +1,7 @@
 /* io_thread_test.c - I/O threads and who stands in for them: every request is answered once, on the thread that may, with its data. */
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "block/block.h"
@@ -179,12 +180,60 @@ static void test_settle(Fixture *f, const void *options)
     f->lender[0] = NULL;
 }
 
+/* ---- eventfds */
+
+typedef struct Watched {
+    IoWatch watch;
+    IoThread *thread;
+    _Atomic unsigned runs, elsewhere;
+} Watched;
+
+static void count_run(void *watched)
+{
+    Watched *w = watched;
+    w->elsewhere += !io_thread_is_self(w->thread);
+    w->runs++;
+}
+
+static void signal_and_wait(Watched *w, unsigned wanted)
+{
+    eventfd_write(w->watch.fd, 3);
+    for (unsigned n = 0; n < 100000 && w->runs < wanted; n++)
+        g_usleep(100);
+    g_assert_cmpuint(w->runs, ==, wanted);
+}
+
+static void test_watch(Fixture *f, const void *options)
+{
+    Watched w[2];
+    for (unsigned i = 0; i < 2; i++) {
+        w[i] = (Watched){ .watch = { eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), count_run, &w[i] }, .thread = f->thread };
+        g_assert_true(io_thread_watch(f->thread, &w[i].watch, NULL));
+    }
+    for (unsigned n = 1; n <= 3; n++) {
+        signal_and_wait(&w[0], n);
+        signal_and_wait(&w[1], n);
+    }
+    io_thread_unwatch(f->thread, &w[0].watch);
+    io_thread_settle(f->thread);
+    eventfd_write(w[0].watch.fd, 1);
+    signal_and_wait(&w[1], 4);
+    io_thread_settle(f->thread);
+    g_assert_cmpuint(w[0].runs, ==, 3);
+    g_assert_cmpuint(w[0].elsewhere + w[1].elsewhere, ==, 0);
+    io_thread_unwatch(f->thread, &w[1].watch);
+    io_thread_settle(f->thread);
+    for (unsigned i = 0; i < 2; i++)
+        close(w[i].watch.fd);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/io-thread/many", Fixture, NULL, set_up, test_many, tear_down);
     g_test_add("/io-thread/many/direct", Fixture, "cache=none", set_up, test_many, tear_down);
     g_test_add("/io-thread/here", Fixture, NULL, set_up, test_here, tear_down);
+    g_test_add("/io-thread/watch", Fixture, NULL, set_up, test_watch, tear_down);
     g_test_add("/io-thread/settle", Fixture, NULL, set_up, test_settle, tear_down);
     return g_test_run();
 }

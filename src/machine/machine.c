@@ -137,6 +137,13 @@ bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err)
     return true;
 }
 
+bool machine_has_ioeventfd(const Machine *m) { return m->accel && m->accel->ops->ioeventfd; }
+
+bool machine_ioeventfd(Machine *m, int fd, const IoEvent *e, bool assign)
+{
+    return machine_has_ioeventfd(m) && m->accel->ops->ioeventfd(m->accel, fd, e, assign, NULL);
+}
+
 bool machine_on_vcpu(const Machine *m)
 {
     for (unsigned i = 0; i < m->vcpus->len; i++)

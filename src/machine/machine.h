@@ -74,6 +74,10 @@ void machine_destroy(Machine *m); /* stops, destroys vCPUs, devices in reverse o
 /* Makes the accelerator and its vCPUs (threads wait).  apic_id of vCPU n is n unless topology says otherwise. */
 bool machine_add_accel(Machine *m, const AccelOps *ops, GError **err);
 Vcpu *machine_vcpu(Machine *m, unsigned id); /* NULL if none */
+/* A guest's write at e signals eventfd fd instead of leaving the guest, or no longer does.  False: the accelerator cannot, or not
+ * there; the write then comes to the device's window as ever. */
+bool machine_ioeventfd(Machine *m, int fd, const IoEvent *e, bool assign);
+bool machine_has_ioeventfd(const Machine *m);
 bool machine_on_vcpu(const Machine *m); /* is the calling thread a vCPU's? */
 
 /* Sets bit n of bitmap where page first_page + n was written since the last call, and forgets it.  The machine may run; from

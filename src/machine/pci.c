@@ -254,6 +254,8 @@ static bool bar_address(const PciDevice *p, const Window *w, uint64_t *ret)
     return decoded && base && bar_size(w) - 1 <= limit && base <= limit - (bar_size(w) - 1);
 }
 
+bool pci_bar_address(const PciDevice *p, unsigned window, uint64_t *ret) { return bar_address(p, &p->dev.windows[window], ret); }
+
 static void map_bar(PciDevice *p, Window *w)
 {
     uint64_t base;

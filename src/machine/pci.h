@@ -100,6 +100,7 @@ void pci_set_writable(PciDevice *p, unsigned off, unsigned size, uint32_t mask);
 uint8_t pci_add_capability(PciDevice *p, uint8_t id, uint8_t size); /* zeroed body; returns its offset */
 /* The BAR of that window shows ram, which is the device's, and has its size, a power of 2; in realize. */
 void pci_set_bar_ram(PciDevice *p, unsigned window, RamBlock *ram);
+bool pci_bar_address(const PciDevice *p, unsigned window, uint64_t *ret); /* where the guest has put it; false: nowhere */
 bool pci_bus_master(const PciDevice *p); /* DMA allowed by the command register */
 void pci_set_intx(PciDevice *p, bool level);
 /* MSI-X: sends the vector if enabled and unmasked, else remembers it as pending.  false: MSI-X is off, use INTx. */

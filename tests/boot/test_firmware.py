@@ -50,6 +50,17 @@ class BootSector(unittest.TestCase):
     def test_kvm(self):
         self.hello("-accel", "kvm")
 
+    @unittest.skipUnless(guest.have_kvm(), "no /dev/kvm, or no right to it")
+    def test_kvm_virtio_disk(self):
+        """Notified by eventfd, at a modern and a legacy doorbell."""
+        with guest.temporary_folder() as folder:
+            disk = guest.boot_sector(guest.HELLO, folder)
+            for interface in "disable-legacy=on", "disable-modern=on":
+                with guest.Guest("-nographic", "-accel", "kvm", "-drive", f"if=none,id=d,file={disk},format=raw", "-device", f"virtio-blk-pci,drive=d,{interface}",
+                                 *guest.DEBUG_EXIT) as vm:
+                    vm.expect("hello from the boot sector", 60)
+                    self.assertEqual(vm.wait(), 7)
+
     def test_cdrom(self):
         with guest.temporary_folder() as folder:
             iso = boot_cd(guest.boot_sector(guest.HELLO, folder, 512), folder)

@@ -25,7 +25,7 @@ DOMAIN = """<domain type='{kind}'><name>t1</name><memory unit='MiB'>128</memory>
 WHOLE = """<domain type='qemu'><name>t1</name><memory unit='MiB'>{memory}</memory><vcpu>2</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os><features><acpi/><apic/></features>
 <devices><emulator>{emulator}</emulator>
-<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' io='native'/><source file='{folder}/disk.qcow2'/><target dev='vda' bus='virtio'/>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' io='native' ioeventfd='on' event_idx='on'/><source file='{folder}/disk.qcow2'/><target dev='vda' bus='virtio'/>
 <serial>S123</serial></disk>
 <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='{folder}/a.iso'/><target dev='hda' bus='ide'/><readonly/></disk>
 <interface type='user'><mac address='52:54:00:11:22:33'/><model type='virtio'/></interface>

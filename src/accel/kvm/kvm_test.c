@@ -3,6 +3,8 @@
  * Skipped, with the reason, where /dev/kvm cannot be used.
  */
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "accel/accel.h"
 #include "machine/machine.h"
@@ -241,10 +243,56 @@ static void test_dirty_log(void)
     machine_destroy(r.machine);
 }
 
+/* ---- ioeventfd */
+
+static unsigned signalled(int fd)
+{
+    uint64_t count = 0;
+    return read(fd, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+/* What matches signals and does not come to the device; what does not match comes. */
+static void test_ioeventfd(void)
+{
+    static const uint8_t code[] = {
+        0xb8, 0x34, 0x12, 0xe7, PORT,       /* mov ax, 1234h; out PORT, ax: matches */
+        0xb8, 0x02, 0x00, 0xe7, PORT,       /* another value */
+        0xb8, 0x00, 0x30, 0x8e, 0xd8,       /* mov ds, 3000h */
+        0xc7, 0x06, 0x04, 0x00, 0xcd, 0xab, /* mov word [4], abcdh: any value matches */
+        0xc7, 0x06, 0x08, 0x00, 0xef, 0xbe, /* mov word [8], beefh */
+        0x31, 0xc0, 0x8e, 0xd8,             /* mov ds, 0 */
+        0xc6, 0x06, 0x00, 0xa0, 0x77,       /* mov byte [a000h], 77h */
+        0xeb, 0xfe,
+    };
+    static const IoEvent port = { .addr = PORT, .size = 2, .pio = true, .match = 0x1234 };
+    static const IoEvent mmio = { .addr = 0x30004, .size = 2, .any_value = true };
+    int fd[] = { eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+    Rig r = { 0 };
+    if (rig_create(&r, code, sizeof(code))) {
+        g_assert_true(machine_ioeventfd(r.machine, fd[0], &port, true));
+        g_assert_true(machine_ioeventfd(r.machine, fd[1], &mmio, true));
+        g_assert_false(machine_ioeventfd(r.machine, fd[1], &mmio, true)); /* taken */
+        run_until(&r, 0x77);
+        g_assert_cmphex(r.probe->port, ==, 2);
+        g_assert_cmphex(r.probe->mmio, ==, 0xbeef);
+        g_assert_cmpuint(signalled(fd[0]), ==, 1);
+        g_assert_cmpuint(signalled(fd[1]), ==, 1);
+        g_assert_true(machine_ioeventfd(r.machine, fd[0], &port, false));
+        g_assert_true(machine_ioeventfd(r.machine, fd[1], &mmio, false));
+        r.machine->ram->host[0xa000] = 0;
+        run_until(&r, 0x77);
+        g_assert_cmpuint(signalled(fd[0]) + signalled(fd[1]), ==, 0);
+        machine_destroy(r.machine);
+    }
+    close(fd[0]);
+    close(fd[1]);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/kvm/ports-and-mmio", test_ports_and_mmio);
+    g_test_add_func("/kvm/ioeventfd", test_ioeventfd);
     g_test_add_func("/kvm/rom", test_rom);
     g_test_add_func("/kvm/triple-fault", test_triple_fault);
     g_test_add_func("/kvm/state", test_state_round_trip);

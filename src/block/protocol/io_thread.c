@@ -5,6 +5,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@
 #include "block/driver.h"
 #include "block/protocol/uring.h"
 
-enum { ENTRIES = 256, POLL_MIN_NS = 4000, POLL_LOOKS = 32, RETRY_MS = 1 };
+enum { ENTRIES = 256, POLL_MIN_NS = 4000, POLL_LOOKS = 32, RETRY_MS = 1, WATCHES = 32 };
 /* A helper takes that many requests a time, and after one that the kernel did not answer at once, none for a while. */
 enum { HELP_REQUESTS = 4, HELP_BYTES = 32768, HELP_ROUNDS = 4, HELP_PAUSE = 64 };
 /* A write into the host's page cache copies memory, until the kernel makes who writes too much wait. */
@@ -29,7 +30,8 @@ struct IoThread {
     _Atomic(IoWork *) posted;      /* the last one first */
     _Atomic bool asleep, quit;
     _Atomic unsigned no_help;      /* that many times it is woken and not helped */
-    int wake_fd;
+    int wake_fd, watch_fd;         /* watch_fd: epoll, of what is watched */
+    _Atomic unsigned n_watches;
     GMutex round;                  /* held by who does what has come, */
     _Atomic(GThread *) owner;      /* which is this one */
     /* The owner's. */
@@ -143,6 +145,55 @@ void io_thread_settle(IoThread *t)
     g_cond_clear(&b.changed);
 }
 
+/* ---- eventfds that others write to, as the kernel does for a guest that rings a doorbell */
+
+static bool take_event(int fd)
+{
+    uint64_t value;
+    ssize_t n;
+    while ((n = read(fd, &value, sizeof(value))) < 0 && errno == EINTR)
+        ;
+    return n > 0;
+}
+
+bool io_thread_watch(IoThread *t, IoWatch *w, GError **err)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = w };
+    if (epoll_ctl(t->watch_fd, EPOLL_CTL_ADD, w->fd, &event) < 0)
+        return error_set_errno(err, errno, "I/O thread '%s' cannot watch an eventfd", t->name);
+    atomic_fetch_add(&t->n_watches, 1);
+    return true;
+}
+
+void io_thread_unwatch(IoThread *t, IoWatch *w)
+{
+    epoll_ctl(t->watch_fd, EPOLL_CTL_DEL, w->fd, NULL);
+    atomic_fetch_sub(&t->n_watches, 1);
+}
+
+static int look_at_watched(IoThread *t, struct epoll_event *ret)
+{
+    return atomic_load_explicit(&t->n_watches, memory_order_relaxed) ? epoll_wait(t->watch_fd, ret, WATCHES, 0) : 0;
+}
+
+static bool run_watched(IoThread *t)
+{
+    struct epoll_event event[WATCHES];
+    int n = look_at_watched(t, event);
+    for (int i = 0; i < n; i++) {
+        IoWatch *w = event[i].data.ptr;
+        if (take_event(w->fd))
+            w->run(w->opaque);
+    }
+    return n > 0;
+}
+
+static bool any_watched(IoThread *t)
+{
+    struct epoll_event event[WATCHES];
+    return look_at_watched(t, event) > 0;
+}
+
 /* ---- the ring */
 
 bool io_thread_take(IoThread *t, int fd, BlkReq *r)
@@ -243,40 +294,41 @@ static bool has_news(IoThread *t)
            (t->has_ring && io_uring_cq_ready(&t->ring));
 }
 
+static bool look(IoThread *t)
+{
+    for (unsigned i = 0; i < POLL_LOOKS; i++) {
+        if (has_news(t))
+            return true;
+        __builtin_ia32_pause();
+    }
+    return any_watched(t);
+}
+
 /* Waking a thread costs more than looking for what comes at once.  Where that is in vain it looks for less long. */
 static bool poll_news(IoThread *t)
 {
     uint64_t end = t->poll_ns ? now_ns() + t->poll_ns : 0;
     while (end && now_ns() < end)
-        for (unsigned i = 0; i < POLL_LOOKS; i++) {
-            if (has_news(t)) {
-                t->poll_ns = MIN(t->poll_max_ns, t->poll_ns * 2);
-                return true;
-            }
-            __builtin_ia32_pause();
+        if (look(t)) {
+            t->poll_ns = MIN(t->poll_max_ns, t->poll_ns * 2);
+            return true;
         }
     t->poll_ns = t->poll_max_ns ? MAX(MIN(POLL_MIN_NS, t->poll_max_ns), t->poll_ns / 2) : 0;
     return false;
-}
-
-static void clear_wake(IoThread *t)
-{
-    uint64_t value;
-    while (read(t->wake_fd, &value, sizeof(value)) < 0 && errno == EINTR)
-        ;
 }
 
 /* The ring is looked at only where something is under way, so that who helps can have what is answered at once for itself. */
 static void sleep_until_woken(IoThread *t)
 {
     bool waits = t->available < ENTRIES;
-    struct pollfd fds[] = { { .fd = t->wake_fd, .events = POLLIN }, { .fd = waits ? t->ring.ring_fd : -1, .events = POLLIN } };
+    struct pollfd fds[] = { { .fd = t->wake_fd, .events = POLLIN }, { .fd = waits ? t->ring.ring_fd : -1, .events = POLLIN },
+                            { .fd = t->watch_fd, .events = POLLIN } };
     atomic_store(&t->asleep, true);
     if (!has_news(t)) {
         int timeout = waits && io_uring_sq_ready(&t->ring) ? RETRY_MS : -1;
         leave(t);
         if (poll(fds, G_N_ELEMENTS(fds), timeout) > 0 && fds[0].revents)
-            clear_wake(t);
+            take_event(t->wake_fd);
         enter(t);
     }
     atomic_store(&t->asleep, false);
@@ -288,7 +340,8 @@ static void *io_thread(void *thread)
     t->id = gettid();
     enter(t);
     while (!t->quit) {
-        bool any = run_posted(t);
+        bool any = run_watched(t);
+        any |= run_posted(t);
         any |= answer(t);
         if (!any && !poll_news(t))
             sleep_until_woken(t);
@@ -352,17 +405,28 @@ static GThread *start(IoThread *t)
     return thread;
 }
 
+static void discard(IoThread *t)
+{
+    if (t->wake_fd >= 0)
+        close(t->wake_fd);
+    if (t->watch_fd >= 0)
+        close(t->watch_fd);
+    g_mutex_clear(&t->round);
+    g_free(t->name);
+    g_free(t);
+}
+
 IoThread *io_thread_new(const char *name, uint64_t poll_max_ns, GError **err)
 {
     IoThread *t = g_new0(IoThread, 1);
     t->name = g_strdup(name);
     t->poll_max_ns = t->poll_ns = poll_max_ns;
     t->wake_fd = eventfd(0, EFD_CLOEXEC);
+    t->watch_fd = epoll_create1(EPOLL_CLOEXEC);
     g_mutex_init(&t->round);
-    if (t->wake_fd < 0) {
+    if (t->wake_fd < 0 || t->watch_fd < 0) {
         error_set_errno(err, errno, "cannot make I/O thread '%s'", name);
-        g_free(t->name);
-        g_free(t);
+        discard(t);
         return NULL;
     }
     t->has_ring = io_uring_queue_init(2 * ENTRIES, &t->ring, 0) == 0;
@@ -383,8 +447,5 @@ void io_thread_free(IoThread *t)
     g_thread_join(t->thread);
     if (t->has_ring)
         io_uring_queue_exit(&t->ring);
-    close(t->wake_fd);
-    g_mutex_clear(&t->round);
-    g_free(t->name);
-    g_free(t);
+    discard(t);
 }

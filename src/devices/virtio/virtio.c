@@ -24,6 +24,7 @@ const Field virtio_fields[] = {
     { FO(Virtio, type), .role = FIELD_HOST },
     { FO(Virtio, dev), .role = FIELD_HOST },
     { FO(Virtio, interrupt), .role = FIELD_HOST },
+    { FO(Virtio, doorbell), .role = FIELD_HOST },
     { F(Virtio, n_queues), .role = FIELD_HOST },
     { F(Virtio, queue_size), .role = FIELD_HOST },
     { F(Virtio, offered), .role = FIELD_HOST },
@@ -40,6 +41,7 @@ const Field virtio_fields[] = {
     { FO(Virtio, rung), .role = FIELD_HOST },
     { F(Virtio, to_signal), .role = FIELD_HOST },
     { F(Virtio, batch), .role = FIELD_HOST },
+    { FO(Virtio, doorbells), .role = FIELD_HOST },
     DEVICE_FIELDS_END,
 };
 
@@ -72,6 +74,7 @@ void virtio_reset_queue(Virtio *v, Virtqueue *q)
     if (used)
         quiesce(v);
     clear_queue(v, q);
+    virtio_sync_doorbells(v);
 }
 
 void virtio_reset(Virtio *v)
@@ -87,6 +90,7 @@ void virtio_reset(Virtio *v)
     if (v->type->reset)
         v->type->reset(v);
     v->interrupt(v, VIRTIO_NO_VECTOR); /* takes the line down */
+    virtio_sync_doorbells(v);
 }
 
 /* Fixed once FEATURES_OK (or, for a legacy driver, DRIVER_OK) is set: 3.1.1. */
@@ -113,6 +117,7 @@ void virtio_set_status(Virtio *v, uint8_t value)
         return;
     }
     v->status = value | (old & VIRTIO_NEEDS_RESET);
+    virtio_sync_doorbells(v);
     if (~old & value & VIRTIO_DRIVER_OK)
         start(v);
 }
@@ -142,6 +147,7 @@ void virtio_enable_queue(Virtio *v, Virtqueue *q)
     else
         virtio_fail(v, "queue areas at %" G_GINT64_MODIFIER "x, %" G_GINT64_MODIFIER "x, %" G_GINT64_MODIFIER
                     "x are misaligned", q->desc, q->avail, q->used);
+    virtio_sync_doorbells(v);
 }
 
 bool virtq_ready(const Virtio *v, unsigned n)
@@ -194,6 +200,7 @@ bool virtio_ring(Virtio *v, unsigned n)
 
 void virtio_settle(Virtio *v)
 {
+    virtio_take_doorbells(v);
     if (v->thread)
         work_off(v);
 }
@@ -206,6 +213,7 @@ void virtio_set_thread(Virtio *v, IoThread *t)
 
 void virtio_clear_thread(Virtio *v)
 {
+    virtio_free_doorbells(v);
     if (v->thread)
         io_thread_settle(v->thread);
     v->thread = NULL;

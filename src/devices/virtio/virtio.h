@@ -1,6 +1,7 @@
 #pragma once
 #include "block/io_thread.h"
 #include "devices/dma_map.h"
+#include "machine/accel.h"
 #include "machine/device.h"
 /*
  * virtio.h - what all virtio devices share: features, status, queues.  Virtio 1.2 (OASIS), legacy interface included.
@@ -46,6 +47,8 @@ typedef struct VirtioType {
     void (*config_written)(Virtio *v, unsigned off, unsigned size); /* NULL: the driver cannot write v->config */
 } VirtioType;
 
+typedef struct VirtioDoorbell VirtioDoorbell;
+
 typedef struct Virtqueue {
     uint64_t desc, avail, used; /* guest-physical: descriptor, driver and device area */
     uint16_t size, vector;
@@ -60,6 +63,8 @@ struct Virtio {
     const VirtioType *type;
     Device *dev;
     void (*interrupt)(Virtio *v, uint16_t vector); /* the transport's; isr is set already */
+    /* The transport's, optional: the write that notifies queue n, for an accelerator that can signal an eventfd instead. */
+    bool (*doorbell)(const Virtio *v, unsigned n, IoEvent *ret);
     unsigned n_queues;   /* as the type has them; a device with properties of its own changes them, and what it */
     uint16_t queue_size; /* offers, between virtio_pci_prepare() and virtio_pci_realize() */
     uint64_t offered, features;                    /* features is what the driver has accepted */
@@ -74,6 +79,7 @@ struct Virtio {
     _Atomic uint64_t rung;  /* queues that the thread has yet to look at */
     uint64_t to_signal;     /* queues with answers that the driver has not been told of */
     bool batch;             /* it is told at the end of what is going on */
+    VirtioDoorbell *doorbells; /* n_queues of them; NULL: none was ever wanted */
 };
 
 extern const Field virtio_fields[];
@@ -88,6 +94,7 @@ void virtio_enable_queue(Virtio *v, Virtqueue *q);
 void virtio_reset_queue(Virtio *v, Virtqueue *q);
 void virtio_queue_notify(Virtio *v, unsigned n);
 bool virtio_ring(Virtio *v, unsigned n); /* without the lock: leaves it to the thread; false: virtio_queue_notify() */
+void virtio_sync_doorbells(Virtio *v);   /* doorbell() says something else now; with the lock */
 void virtio_settle(Virtio *v);           /* nothing of what was rung or is to be signalled is left to the thread */
 void virtio_write_config(Virtio *v, unsigned off, unsigned size, uint64_t value);
 uint64_t virtio_read_config(const Virtio *v, unsigned off, unsigned size);
@@ -112,3 +119,7 @@ void virtq_push(Virtio *v, unsigned n, VirtqChain *c, uint32_t written); /* give
 void virtq_drop(VirtqChain *c);                          /* lets go of a chain without giving it back: reset */
 void virtq_signal(Virtio *v, unsigned n);                /* after pushes: interrupts, now or soon, if the driver wants it */
 void virtq_signal_all(Virtio *v);                        /* those that wait */
+
+/* doorbell.c: for virtio.c. */
+void virtio_take_doorbells(Virtio *v); /* what may have been signalled stands in v->rung */
+void virtio_free_doorbells(Virtio *v); /* without the lock */

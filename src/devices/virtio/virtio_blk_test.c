@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "block/block.h"
@@ -299,6 +300,104 @@ static void test_ignore(Fixture *f, const void *props)
     g_assert_cmpuint(run(f, OUT, 4, (VtBuffer[]){ { BUFFER, 512, false } }, 1, NULL), ==, 0);
 }
 
+/* ---- doorbells: an accelerator that takes eventfds, and a guest whose write it would have signalled */
+
+enum { BELLS = 4 };
+
+typedef struct BellAccel {
+    Accel accel;
+    struct { int fd; IoEvent at; } bell[BELLS];
+    unsigned n;
+} BellAccel;
+
+static bool take_bell(Accel *a, int fd, const IoEvent *e, bool assign, GError **err)
+{
+    BellAccel *b = (BellAccel *)a;
+    unsigned n = 0;
+    while (n < b->n && !(b->bell[n].at.addr == e->addr && b->bell[n].at.match == e->match))
+        n++;
+    if (assign) {
+        if (n < b->n || n == BELLS)
+            return false;
+        b->bell[b->n].fd = fd;
+        b->bell[b->n++].at = *e;
+        return true;
+    }
+    g_assert_cmpuint(n, <, b->n);
+    g_assert_cmpint(b->bell[n].fd, ==, fd);
+    b->bell[n] = b->bell[--b->n];
+    return true;
+}
+
+static const AccelOps bell_ops = { .name = "bells", .ioeventfd = take_bell };
+
+/* A request that no register write but the eventfd tells the device of. */
+static void assert_rings(Fixture *f, BellAccel *b, const IoEvent *at)
+{
+    g_assert_cmpuint(b->n, ==, 1);
+    g_assert_cmphex(b->bell[0].at.addr, ==, at->addr);
+    g_assert_cmpuint(b->bell[0].at.size, ==, at->size);
+    g_assert_true(b->bell[0].at.any_value == at->any_value && b->bell[0].at.pio == at->pio);
+    add(f, 0, IN, 3, &(VtBuffer){ BUFFER, 1024, true }, 1);
+    g_assert_cmpint(eventfd_write(b->bell[0].fd, 1), ==, 0);
+    vt_wait(&f->t, 0, NULL);
+    g_assert_cmpuint(status(f, 0), ==, 0);
+    assert_pattern(f, BUFFER, 3 * 512, 1024);
+}
+
+static void move_bar(Fixture *f, uint32_t to) { pci_config_write(f->t.bus, VT_DEVFN, PCI_BAR0 + 16, 4, to); }
+
+static void test_doorbell(Fixture *f, const void *props)
+{
+    BellAccel b = { .accel = { .ops = &bell_ops } };
+    IoEvent at = { .addr = VT_MODERN + MODERN_NOTIFY, .size = 2, .any_value = true };
+    f->t.machine->accel = &b.accel;
+    vt_start(&f->t, 0, 1);
+    assert_rings(f, &b, &at);
+    move_bar(f, VT_MODERN + 0x100000);
+    at.addr += 0x100000;
+    assert_rings(f, &b, &at);
+    pci_config_write(f->t.bus, VT_DEVFN, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+    g_assert_cmpuint(b.n, ==, 0);
+    pci_config_write(f->t.bus, VT_DEVFN, PCI_COMMAND, 2, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+    assert_rings(f, &b, &at);
+    move_bar(f, VT_MODERN);
+    vt_set(&f->t, 0x14, 1, 0);
+    g_assert_cmpuint(b.n, ==, 0);
+    vt_start(&f->t, 0, 1);
+    g_assert_cmpuint(b.n, ==, 1);
+    device_reset(f->t.device, RESET_WARM);
+    g_assert_cmpuint(b.n, ==, 0);
+    f->t.machine->accel = NULL; /* it was this function's */
+}
+
+/* What was signalled while nobody looked is in the saved state: its answer is. */
+static void test_doorbell_saved(Fixture *f, const void *props)
+{
+    BellAccel b = { .accel = { .ops = &bell_ops } };
+    f->t.machine->accel = &b.accel;
+    vt_start(&f->t, 0, 1);
+    g_mutex_lock(&f->t.device->lock); /* the thread can do nothing */
+    add(f, 0, IN, 3, &(VtBuffer){ BUFFER, 512, true }, 1);
+    eventfd_write(b.bell[0].fd, 1);
+    virtio_pci_pre_save(f->t.device);
+    g_mutex_unlock(&f->t.device->lock);
+    g_assert_true(vt_poll(&f->t, 0));
+    device_reset(f->t.device, RESET_WARM);
+    f->t.machine->accel = NULL;
+}
+
+/* The accelerator has it in vain: the user says no, or there is no thread that would listen. */
+static void test_no_doorbell(Fixture *f, const void *props)
+{
+    BellAccel b = { .accel = { .ops = &bell_ops } };
+    f->t.machine->accel = &b.accel;
+    vt_start(&f->t, 0, 1);
+    g_assert_cmpuint(b.n, ==, 0);
+    g_assert_cmpuint(run(f, FLUSH, 0, NULL, 0, NULL), ==, 0);
+    f->t.machine->accel = NULL;
+}
+
 static void test_bad_properties(void)
 {
     static const char *const bad[][2] = { { "werror", "never" }, { "logical_block_size", "777" }, { "logical_block_size", "1024" },
@@ -334,6 +433,9 @@ static const struct {
     { "ignore", test_ignore, { "!thread", "!fail", "drive", "d0", "werror", "ignore" } },
 };
 
+static const char *const with_thread[] = { "!thread", "drive", "d0", NULL };
+static const char *const without_doorbell[] = { "!thread", "drive", "d0", "ioeventfd", "off", NULL };
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -342,6 +444,10 @@ int main(int argc, char **argv)
         g_test_add(path, Fixture, cases[i].props + 1, set_up, cases[i].run, tear_down);
         g_test_add(threaded, Fixture, cases[i].props, set_up, cases[i].run, tear_down);
     }
+    g_test_add("/virtio-blk/doorbell", Fixture, with_thread, set_up, test_doorbell, tear_down);
+    g_test_add("/virtio-blk/doorbell/saved", Fixture, with_thread, set_up, test_doorbell_saved, tear_down);
+    g_test_add("/virtio-blk/doorbell/off", Fixture, without_doorbell, set_up, test_no_doorbell, tear_down);
+    g_test_add("/virtio-blk/doorbell/no-thread", Fixture, with_thread + 1, set_up, test_no_doorbell, tear_down);
     g_test_add_func("/virtio-blk/bad-properties", test_bad_properties);
     return g_test_run();
 }

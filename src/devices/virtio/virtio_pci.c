@@ -53,6 +53,20 @@ Virtqueue *virtio_pci_queue(const VirtioPci *p)
     return p->queue_select < p->virtio.n_queues ? (Virtqueue *)&p->virtio.queue[p->queue_select] : NULL;
 }
 
+/* ---- notifications: 4.1.5.2; one's own address a queue, or for a legacy driver the queue's number in one register */
+
+bool virtio_pci_doorbell(const Virtio *v, unsigned n, IoEvent *ret)
+{
+    const VirtioPci *p = virtio_pci((Virtio *)v);
+    bool modern = virtio_has(v, VIRTIO_F_VERSION_1);
+    uint64_t base;
+    if (!p->ioeventfd || !pci_bar_address(&p->pci, modern ? WIN_MODERN : WIN_LEGACY, &base))
+        return false;
+    *ret = modern ? (IoEvent){ .addr = base + MODERN_NOTIFY + (uint64_t)n * NOTIFY_MULTIPLIER, .size = NOTIFY_BYTES, .any_value = true }
+                  : (IoEvent){ .addr = base + LEGACY_NOTIFY, .size = NOTIFY_BYTES, .pio = true, .match = n };
+    return true;
+}
+
 /* ---- capabilities */
 
 static uint8_t add_cap(VirtioPci *p, uint8_t type, uint8_t bytes, uint32_t offset, uint32_t length)
@@ -116,6 +130,7 @@ void virtio_pci_config_written(PciDevice *d, unsigned off, unsigned size, uint32
         virtio_modern_write(&d->dev, at, len, value);
     if (p->virtio.type)
         update_intx(p); /* MSI-X may have been turned on or off */
+    virtio_sync_doorbells(&p->virtio); /* a BAR may have moved */
 }
 
 /* ---- life */
@@ -160,7 +175,11 @@ static bool choose_interfaces(VirtioPci *p, bool *ret_no_legacy, bool *ret_no_mo
 
 void virtio_pci_prepare(VirtioPci *p, const VirtioType *type)
 {
-    virtio_init(&p->virtio, &p->pci.dev, type, p->pci.dev.type->pci ? interrupt : virtio_mmio_interrupt);
+    bool pci = p->pci.dev.type->pci;
+    virtio_init(&p->virtio, &p->pci.dev, type, pci ? interrupt : virtio_mmio_interrupt);
+    p->virtio.doorbell = pci ? virtio_pci_doorbell : NULL;
+    if (!p->event_idx)
+        p->virtio.offered &= ~(1ull << VIRTIO_F_EVENT_IDX);
 }
 
 bool virtio_pci_realize(VirtioPci *p, const VirtioType *type, GError **err)
@@ -204,4 +223,11 @@ void virtio_pci_pre_save(Device *d)
     virtio_settle(v); /* what was answered meanwhile is signalled too */
 }
 
-bool virtio_pci_post_load(Device *d, GError **err) { return virtio_check(&((VirtioPci *)d)->virtio, err); }
+bool virtio_pci_post_load(Device *d, GError **err)
+{
+    Virtio *v = &((VirtioPci *)d)->virtio;
+    if (!virtio_check(v, err))
+        return false;
+    virtio_sync_doorbells(v);
+    return true;
+}

@@ -17,6 +17,7 @@
 typedef struct VirtioPci {
     PciDevice pci;
     char *disable_legacy, *disable_modern; /* on, off, auto */
+    bool ioeventfd, event_idx;
     uint32_t feature_select, driver_feature_select;
     uint16_t queue_select;
     uint8_t cap_window; /* offset of the capability that gives access to the BAR from configuration space */
@@ -28,6 +29,8 @@ enum { VIRTIO_PCI_VENDOR = 0x1af4, VIRTIO_PCI_MSIX_BAR = 1 };
 #define VIRTIO_PCI_FIELDS(T, m)                                                                                        \
     { FN(T, m.disable_legacy, "disable-legacy"), .role = FIELD_PROP, .def = "auto", .doc = "no legacy interface: on, off, auto (off)" }, \
     { FN(T, m.disable_modern, "disable-modern"), .role = FIELD_PROP, .def = "off", .doc = "no modern interface: on, off" }, \
+    { FN(T, m.ioeventfd, "ioeventfd"), .role = FIELD_PROP, .reset = 1, .doc = "notifications of queues on an I/O thread by eventfd, where the accelerator can" }, \
+    { FN(T, m.event_idx, "event_idx"), .role = FIELD_PROP, .reset = 1, .doc = "the driver may say by an index when to notify it" }, \
     { FN(T, m.feature_select, "feature_select"), .doc = "which half of the offered features shows" },                  \
     { FN(T, m.driver_feature_select, "driver_feature_select"), .doc = "which half of the accepted features shows" },   \
     { FN(T, m.queue_select, "queue_select"), .doc = "queue that the registers show" },                                 \
@@ -70,11 +73,12 @@ void virtio_modern_write(Device *d, uint64_t off, unsigned size, uint64_t value)
 bool virtio_legacy_ring(Device *d, uint64_t off, unsigned size, uint64_t value); /* notifications, without the lock */
 bool virtio_modern_ring(Device *d, uint64_t off, unsigned size, uint64_t value);
 enum { MODERN_COMMON = 0, MODERN_ISR = 0x1000, MODERN_CONFIG = 0x2000, MODERN_NOTIFY = 0x3000, MODERN_BYTES = 0x4000 };
-enum { NOTIFY_MULTIPLIER = 4, COMMON_BYTES = 0x3c };
+enum { NOTIFY_MULTIPLIER = 4, NOTIFY_BYTES = 2, COMMON_BYTES = 0x3c, LEGACY_NOTIFY = 0x10 };
 Virtqueue *virtio_pci_queue(const VirtioPci *p); /* the selected one, or NULL */
 uint32_t virtio_pci_offered(const VirtioPci *p); /* the selected half of the features */
 void virtio_pci_accept(VirtioPci *p, uint32_t value);
 void virtio_pci_write_status(VirtioPci *p, uint8_t value);
 void virtio_set_half(uint64_t *to, bool high, uint32_t value);
 uint16_t virtio_pci_vector(const VirtioPci *p, uint16_t vector); /* NO_VECTOR where there is none of that number */
+bool virtio_pci_doorbell(const Virtio *v, unsigned n, IoEvent *ret);
 uint8_t virtio_pci_take_isr(VirtioPci *p);
