@@ -59,7 +59,11 @@ class Luks(unittest.TestCase):
         said = call(IMG, "convert", *self.secret(data="wrong"), "--image-opts", "-O", "raw", self.tree("a"), self.path("out"), ok=False)
         self.assertIn("passphrase", said)
         self.assertFalse(os.path.exists(self.path("out")))
-        self.assertIn("key-secret", call(IMG, "info", "--image-opts", f"driver=luks,file.driver=file,file.filename={self.path('a')}", ok=False))
+        tree = f"driver=luks,file.driver=file,file.filename={self.path('a')}"
+        self.assertRegex(call(IMG, "info", "--image-opts", tree), r"cipher alg: aes-256")  # to look at its header needs no key
+        self.assertRegex(call(IMG, "convert", "--image-opts", "-O", "raw", tree, self.path("out"), ok=False), "key-secret")
+        self.assertRegex(call(IMG, "resize", "--image-opts", tree, "+1M", ok=False), "key-secret")
+        self.assertFalse(os.path.exists(self.path("out")))
 
     @QEMU
     def test_key_slots(self):

@@ -11,6 +11,7 @@ enum { PIECE_BYTES = 1 << 20 };
 typedef struct LuksImage {
     Luks *luks;
     uint64_t payload;
+    bool locked; /* no passphrase: for looking at it */
 } LuksImage;
 
 static bool image_probe(const uint8_t *head, size_t n) { return n >= 8 && !memcmp(head, "LUKS\xba\xbe\0\1", 8); }
@@ -18,9 +19,13 @@ static bool image_probe(const uint8_t *head, size_t n) { return n >= 8 && !memcm
 static bool image_open(BlkNode *n, KeyVals *options, GError **err)
 {
     LuksImage *i = n->state;
-    i->luks = luks_open(n->file, 0, keyvals_take(options, "key-secret"), err);
+    const char *secret = keyvals_take(options, "key-secret");
+    i->locked = !secret && n->read_only;
+    i->luks = i->locked ? luks_look(n->file, 0, err) : luks_open(n->file, 0, secret, err);
     if (!i->luks)
         return false;
+    if (i->locked)
+        n->warning = g_strdup_printf("'%s' is encrypted: to read its data give key-secret=ID", n->filename);
     i->payload = luks_payload_off(i->luks);
     if (i->payload > n->file->size)
         return error_set(err, ERR_INVALID, "cannot use '%s' as a luks image: it is shorter than its header says", n->filename);
@@ -59,6 +64,8 @@ static int image_perform(BlkNode *n, BlkReq *r)
         return blk_perform(n->file, BLK_DISCARD, 0, i->payload + r->off, r->len, NULL, 0);
     if (r->op != BLK_READ && r->op != BLK_WRITE)
         return -ENOTSUP;
+    if (i->locked)
+        return -EACCES;
     g_autofree uint8_t *piece = g_malloc(MIN(r->len, PIECE_BYTES));
     for (uint64_t done = 0, len; done < r->len && !status; done += len) {
         len = MIN(r->len - done, PIECE_BYTES);

@@ -431,7 +431,7 @@ static int unlock(BlkNode *file, uint64_t off, Luks *l, const char *key_secret, 
     return slot;
 }
 
-Luks *luks_open(BlkNode *file, uint64_t off, const char *key_secret, GError **err)
+Luks *luks_look(BlkNode *file, uint64_t off, GError **err)
 {
     LuksHeader h;
     Suite s = { 0 };
@@ -445,8 +445,13 @@ Luks *luks_open(BlkNode *file, uint64_t off, const char *key_secret, GError **er
         error_set(err, ERR_INVALID, "cannot use the LUKS header of '%s': %s", file->filename, wrong);
         return NULL;
     }
-    Luks *l = new_luks(&h, &s);
-    if (unlock(file, off, l, key_secret, err) >= 0)
+    return new_luks(&h, &s);
+}
+
+Luks *luks_open(BlkNode *file, uint64_t off, const char *key_secret, GError **err)
+{
+    Luks *l = luks_look(file, off, err);
+    if (l && unlock(file, off, l, key_secret, err) >= 0)
         return l;
     luks_free(l);
     return NULL;

@@ -26,6 +26,7 @@ Luks *luks_create(BlkNode *file, uint64_t off, const LuksOptions *o, GError **er
 Luks *luks_without_header(BlkNode *file, const char *key_secret, GError **err);
 /* Finds the slot that the passphrase opens. */
 Luks *luks_open(BlkNode *file, uint64_t off, const char *key_secret, GError **err);
+Luks *luks_look(BlkNode *file, uint64_t off, GError **err); /* without the key: for luks_payload_off() and luks_facts() alone */
 void luks_free(Luks *l); /* NULL is fine */
 uint64_t luks_payload_off(const Luks *l); /* bytes behind the header's start */
 /* `sector` counts 512 bytes from where the cipher's numbers begin; bytes is a multiple of 512.  Any thread. */
