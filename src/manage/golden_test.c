@@ -10,7 +10,8 @@
 #include "manage/network/network.h"
 #include "manage/storage/plan.h"
 
-static const HvHost host = { .emulator = "/usr/bin/atoll-vm", .runtime_dir = "/run/atoll", .state_dir = "/var/lib/atoll", .log_dir = "/var/log/atoll", .kvm = true,
+static const char *const firmware_dirs[] = { MANAGE_GOLDEN "/firmware", NULL };
+static const HvHost host = { .firmware_dirs = firmware_dirs, .emulator = "/usr/bin/atoll-vm", .runtime_dir = "/run/atoll", .state_dir = "/var/lib/atoll", .log_dir = "/var/log/atoll", .kvm = true,
                              .cpus = 4, .memory = UINT64_C(8) << 30 };
 
 /* An option and its value share a line. */

@@ -25,6 +25,13 @@ static const RecordField feature_fields[] = {
 };
 static const RecordType feature_record = { .element = "feature", .size = sizeof(Feature), .fields = feature_fields };
 
+static const RecordField firmware_feature_fields[] = {
+    { RF(FirmwareFeature, enabled, RK_WORD, "@enabled"), .words = record_yes_no, .required = true, .doc = "must it be there, or not be there" },
+    { RF(FirmwareFeature, name, RK_TEXT, "@name"), .required = true, .doc = "secure-boot, enrolled-keys" },
+    END
+};
+static const RecordType firmware_feature_record = { .element = "feature", .size = sizeof(FirmwareFeature), .fields = firmware_feature_fields };
+
 static const RecordField timer_fields[] = {
     { RF(Timer, name, RK_TEXT, "@name"), .required = true, .doc = "rtc, pit, hpet, tsc, kvmclock, hypervclock" },
     { RF(Timer, present, RK_WORD, "@present"), .words = record_yes_no, .doc = "is it there" },
@@ -116,6 +123,7 @@ static const RecordField domain_fields[] = {
     { RF(Domain, arch, RK_TEXT, "os/type/@arch"), .def = "x86_64", .doc = "architecture" },
     { RF(Domain, machine, RK_TEXT, "os/type/@machine"), .doc = "board: pc, q35, microvm" },
     { RF(Domain, os_type, RK_TEXT, "os/type"), .def = "hvm", .doc = "hvm" },
+    { RF(Domain, firmware_features, RK_LIST, "os/firmware/feature"), .record = &firmware_feature_record, .doc = "what firmware that is chosen by itself can do" },
     { RF(Domain, loader_readonly, RK_TEXT, "os/loader/@readonly"), .doc = "yes: the firmware is never written" },
     { RF(Domain, loader_secure, RK_TEXT, "os/loader/@secure"), .doc = "secure boot" },
     { RF(Domain, loader_type, RK_TEXT, "os/loader/@type"), .doc = "rom, pflash" },
@@ -210,6 +218,37 @@ static bool check_iothreads(Domain *d, GError **err)
     return true;
 }
 
+typedef struct BootOrders {
+    uint64_t seen[64];
+    unsigned count;
+} BootOrders;
+
+static bool add_order(BootOrders *o, uint64_t order, GError **err)
+{
+    if (order == RECORD_NONE)
+        return true;
+    for (unsigned i = 0; i < o->count; i++)
+        if (o->seen[i] == order)
+            return error_set(err, ERR_INVALID, "boot order '%" G_GUINT64_FORMAT "' used for more than one device: give each its own number", order);
+    if (o->count < G_N_ELEMENTS(o->seen))
+        o->seen[o->count++] = order;
+    return true;
+}
+
+static bool check_boot(const Domain *d, GError **err)
+{
+    BootOrders o = { .count = 0 };
+    for (guint i = 0; d->devices->disks && i < d->devices->disks->len; i++)
+        if (!add_order(&o, ((Disk *)d->devices->disks->pdata[i])->boot, err))
+            return false;
+    for (guint i = 0; d->devices->interfaces && i < d->devices->interfaces->len; i++)
+        if (!add_order(&o, ((Interface *)d->devices->interfaces->pdata[i])->boot, err))
+            return false;
+    if (!o.count || !d->boot || !d->boot->len)
+        return true;
+    return error_set(err, ERR_INVALID, "per-device boot elements cannot be used together with os/boot elements: leave <boot order=> out of the devices, or <boot dev=> out of <os>");
+}
+
 static bool check_domain(void *record, GError **err)
 {
     Domain *d = record;
@@ -226,6 +265,6 @@ static bool check_domain(void *record, GError **err)
         return error_set(err, ERR_INVALID, "currentMemory is more than memory");
     if (d->current_vcpus != RECORD_NONE && d->current_vcpus > d->vcpus)
         return error_set(err, ERR_INVALID, "vcpu/@current (%" G_GUINT64_FORMAT ") is more than the most, %" G_GUINT64_FORMAT, d->current_vcpus, d->vcpus);
-    return check_iothreads(d, err) && two_of_a_target(d->devices->disks, err);
+    return check_iothreads(d, err) && two_of_a_target(d->devices->disks, err) && check_boot(d, err);
 }
 const RecordType domain_type = { .element = "domain", .size = sizeof(Domain), .fields = domain_fields, .check = check_domain, .doc = "a machine" };

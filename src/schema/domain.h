@@ -16,6 +16,8 @@ extern const char *const disk_devices[];
 typedef enum DiskDevice { DISK_DISK = 1, DISK_CDROM, DISK_FLOPPY, DISK_LUN } DiskDevice;
 extern const char *const disk_buses[];
 typedef enum DiskBus { BUS_IDE = 1, BUS_FDC, BUS_SCSI, BUS_VIRTIO, BUS_USB, BUS_SATA, BUS_XEN, BUS_SD } DiskBus;
+extern const char *const controller_types[];
+typedef enum ControllerType { CONTROLLER_PCI = 1, CONTROLLER_USB, CONTROLLER_SCSI, CONTROLLER_IDE, CONTROLLER_SATA, CONTROLLER_FDC, CONTROLLER_VIRTIO_SERIAL } ControllerType;
 extern const char *const interface_types[];
 typedef enum InterfaceType { IF_NETWORK = 1, IF_BRIDGE, IF_USER, IF_ETHERNET, IF_DIRECT } InterfaceType;
 extern const char *const char_types[];
@@ -147,6 +149,13 @@ typedef struct Feature {
     unsigned policy;
 } Feature;
 
+/* Of firmware that is chosen by what it can do: secure-boot, enrolled-keys. */
+typedef struct FirmwareFeature {
+    Record record;
+    char *name;
+    unsigned enabled; /* record_yes_no */
+} FirmwareFeature;
+
 typedef struct Timer {
     Record record;
     char *name, *tickpolicy;
@@ -181,6 +190,7 @@ typedef struct Domain {
     unsigned memory_source, memory_access;
     bool hugepages;
     char *os_type, *arch, *machine, *firmware, *loader, *loader_type, *loader_readonly, *loader_secure, *nvram, *nvram_template;
+    GPtrArray *firmware_features; /* FirmwareFeature */
     char *kernel, *initrd, *cmdline, *dtb;
     GPtrArray *boot; /* texts: hd, cdrom, network, fd */
     unsigned boot_menu, use_serial;
@@ -206,6 +216,7 @@ typedef struct Domain {
 
 extern const RecordType domain_type, disk_record, interface_record, graphics_record, listen_record, character_record, controller_record, input_record, video_record, devices_record,
     sound_record, rng_record, watchdog_record, balloon_record, vcpu_pin_record, iothread_pin_record, iothread_record, address_record, cpu_record, layer_record, mirror_record, iotune_record;
+bool controller_is_root(const Controller *c); /* the board's own PCI bus */
 void controllers_number(GPtrArray *list); /* gives each Controller without an index the next of its type; NULL is fine */
 /* The type whose element has that name, for <disk>, <interface> and so on alone (attach-device); NULL: none. */
 const RecordType *device_record_for(const char *element);

@@ -13,7 +13,7 @@ const char *const interface_types[] = { "network", "bridge", "user", "ethernet",
 const char *const char_types[] = { "pty", "file", "unix", "tcp", "null", "stdio", "dev", "pipe", "udp", "vc", "spicevmc", "spiceport", NULL };
 const char *const graphics_types[] = { "vnc", "spice", "sdl", NULL };
 const char *const address_types[] = { "pci", "drive", "usb", "virtio-serial", "isa", "ccw", "virtio-mmio", NULL };
-static const char *const controller_types[] = { "pci", "usb", "scsi", "ide", "sata", "fdc", "virtio-serial", "ccid", "xenbus", NULL };
+const char *const controller_types[] = { "pci", "usb", "scsi", "ide", "sata", "fdc", "virtio-serial", "ccid", "xenbus", NULL };
 static const char *const input_types[] = { "mouse", "tablet", "keyboard", "passthrough", "evdev", NULL };
 static const char *const input_buses[] = { "ps2", "usb", "virtio", "xen", "none", NULL };
 static const char *const listen_types[] = { "address", "network", "socket", "none", NULL };
@@ -330,11 +330,13 @@ static bool is_taken(const GPtrArray *list, const Controller *like, uint64_t ind
     return false;
 }
 
+bool controller_is_root(const Controller *c) { return c->type == CONTROLLER_PCI && c->model && g_str_has_suffix(c->model, "-root"); }
+
 void controllers_number(GPtrArray *list)
 {
     for (guint i = 0; list && i < list->len; i++) {
         Controller *c = list->pdata[i];
-        uint64_t next = 0;
+        uint64_t next = c->type == CONTROLLER_PCI && !controller_is_root(c); /* the root is number 0, also where it is not written down */
         while (c->index == RECORD_NONE && is_taken(list, c, next))
             next++;
         if (c->index == RECORD_NONE)

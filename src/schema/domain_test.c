@@ -18,7 +18,6 @@ static const char whole[] =
     "  <vcpu placement='static'>2</vcpu>\n"
     "  <os>\n"
     "    <type arch='x86_64' machine='q35'>hvm</type>\n"
-    "    <boot dev='hd'/>\n"
     "  </os>\n"
     "  <features>\n"
     "    <acpi/>\n"
@@ -106,6 +105,10 @@ static void test_defaults(void)
 }
 
 static const char *const wrong[][2] = {
+    { "<domain type='kvm'><name>a</name><memory>1048576</memory><os><type>hvm</type><boot dev='hd'/></os><devices><disk><target dev='vda'/><boot order='1'/></disk></devices></domain>",
+      "per-device boot elements cannot be used together with os/boot elements" },
+    { "<domain type='kvm'><name>a</name><memory>1048576</memory><os><type>hvm</type></os><devices><disk><target dev='vda'/><boot order='1'/></disk>"
+      "<interface type='user'><boot order='1'/></interface></devices></domain>", "boot order '1' used for more than one device" },
     { "<domain><name>a</name><memory>1048576</memory></domain>", "needs @type" },
     { "<domain type='kvm'><name>a/b</name><memory>1048576</memory></domain>", "no name for a machine" },
     { "<domain type='kvm'><name>..</name><memory>1048576</memory></domain>", "no name for a machine" },

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "manage/daemon/cpu_models.h"
+#include "manage/hypervisor/firmware.h"
 
 static const char *const machines[] = { "pc", "q35", "microvm", NULL };
 
@@ -87,26 +88,26 @@ static void append_devices(GString *s)
         g_string_append_printf(s, "    </%s>\n", open);
 }
 
-static const char *firmware(void)
+/* What the driver's machines cannot start is left out. */
+static void append_os(GString *s, const HvHost *h, const char *emulator, const char *machine)
 {
-    static const char *const paths[] = { "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd", NULL };
-    for (unsigned i = 0; paths[i]; i++)
-        if (g_file_test(paths[i], G_FILE_TEST_EXISTS))
-            return paths[i];
-    return NULL;
-}
-
-static void append_os(GString *s)
-{
-    const char *efi = firmware();
+    bool smm = strstr(emulator, "qemu-system-"), efi = false, secure = false;
+    g_autoptr(GPtrArray) list = firmware_list(h, "x86_64", machine);
+    g_autoptr(GString) paths = g_string_new(NULL);
+    for (guint i = 0; i < list->len; i++) {
+        const Firmware *f = list->pdata[i];
+        if (firmware_can(f, "requires-smm") && !smm)
+            continue;
+        g_string_append_printf(paths, "      <value>%s</value>\n", f->code);
+        efi = true;
+        secure |= firmware_can(f, "secure-boot");
+    }
     g_string_append(s, "  <os supported='yes'>\n");
     append_enum(s, "firmware", efi ? "efi" : "");
-    g_string_append(s, "    <loader supported='yes'>\n");
-    if (efi)
-        g_string_append_printf(s, "      <value>%s</value>\n", efi);
+    g_string_append_printf(s, "    <loader supported='yes'>\n%s", paths->str);
     append_enum(s, "type", "rom pflash");
     append_enum(s, "readonly", "yes no");
-    append_enum(s, "secure", "no");
+    append_enum(s, "secure", secure ? "yes no" : "no");
     g_string_append(s, "    </loader>\n  </os>\n");
 }
 
@@ -150,7 +151,7 @@ char *domain_capabilities_xml(Daemon *d, const Realm *r, const char *emulator, c
     g_autofree char *path = g_markup_escape_text(emulator ? emulator : d->host.emulator, -1), *name = g_markup_escape_text(board, -1);
     g_string_append_printf(s, "<domainCapabilities>\n  <path>%s</path>\n  <domain>%s</domain>\n  <machine>%s</machine>\n  <arch>x86_64</arch>\n  <vcpu max='255'/>\n"
                               "  <iothreads supported='yes'/>\n", path, kind, name);
-    append_os(s);
+    append_os(s, &d->host, emulator ? emulator : d->host.emulator, board);
     append_cpu_modes(s, cpu_models);
     g_string_append(s, "  <memoryBacking supported='no'/>\n  <devices>\n");
     append_devices(s);

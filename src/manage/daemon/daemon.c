@@ -212,7 +212,7 @@ Daemon *daemon_new(const DaemonOptions *o, GError **err)
     secrets_load(d);
     pools_load(d);
     networks_load(d);
-    domain_start(domain_add(d->test, record_read_xml(&domain_type, test_domain, 0, NULL, NULL), true), false, NULL, false);
+    domain_start(domain_add(d->test, record_read_xml(&domain_type, test_domain, 0, NULL, NULL), true), 0, NULL, false);
     return d;
 }
 
@@ -264,7 +264,7 @@ void daemon_autostart(Daemon *d)
     for (GList *l = all; l; l = l->next) {
         ManagedDomain *m = l->data;
         if (m->autostart && !domain_active(m))
-            domain_start(m, false, NULL, false);
+            domain_start(m, 0, NULL, false);
     }
 }
 

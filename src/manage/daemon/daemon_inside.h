@@ -130,6 +130,7 @@ GVariant *domain_handle(const ManagedDomain *d); /* (ssi); floating */
 ManagedDomain *domain_of_call(Client *c, RpcCall *call, GVariant *args);
 Domain *domain_read(const Realm *r, const char *xml, GError **err); /* a definition that this realm can run */
 bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new, GError **err);
+bool domain_settle(const Realm *r, Domain *def, GError **err); /* after a change: checks it, and fills in what it leaves open */
 bool domain_write(const Realm *r, const Domain *def, GError **err); /* its definition's file */
 bool domain_rename(ManagedDomain *d, const char *name, GError **err); /* one that does not run */
 /* Changes a copy of the definition, checks it, writes it, and only then takes it. */
@@ -147,9 +148,10 @@ GPtrArray *domains_listed(const Realm *r, unsigned flags);
 static inline uint64_t domain_vcpus(const Domain *d) { return d->current_vcpus != RECORD_NONE ? d->current_vcpus : d->vcpus; }
 
 /* ---- verbs that take time; each answers the call (which may be NULL) */
-void domain_start(ManagedDomain *d, bool paused, RpcCall *call, bool with_handle);
+enum { START_PAUSED = 1, START_RESET_NVRAM = 1 << 5 }; /* virDomainCreateFlags */
+void domain_start(ManagedDomain *d, unsigned flags, RpcCall *call, bool with_handle);
 /* Of a definition that is in no file (takes it); `d` goes with it when it stops, or when the start fails. */
-void domain_start_transient(ManagedDomain *d, Domain *def, bool paused, RpcCall *call);
+void domain_start_transient(ManagedDomain *d, Domain *def, unsigned flags, RpcCall *call);
 /* Takes up a machine that an earlier daemon started; takes the definition, which has its id. */
 void domain_reattach(ManagedDomain *d, Domain *live);
 void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call);

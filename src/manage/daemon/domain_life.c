@@ -6,6 +6,7 @@
 #include "manage/daemon/pins.h"
 #include "manage/daemon/secret.h"
 #include "manage/daemon/tuning.h"
+#include "manage/hypervisor/firmware.h"
 
 /* virDomain*Reason, and events' details of the same meaning. */
 enum { RUNNING_BOOTED = 1, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
@@ -15,7 +16,7 @@ typedef struct Verb {
     ManagedDomain *domain;
     RpcCall *call;
     HvStopMode mode;
-    bool paused, with_handle;
+    bool paused, with_handle, new_variables;
     Domain *live;
     HvDomain *hv; /* of a running machine: the domain's, which stays while a job of its lane is at work */
     const HvDriver *driver;
@@ -230,7 +231,8 @@ static bool start_run(Job *j, GError **err)
     const HvHost *host = &v->domain->realm->daemon->host;
     LaunchPlan *plan = launch_plan_new();
     bool in_memory = v->domain->realm->in_memory;
-    if ((!v->driver->prepare || v->driver->prepare(host, v->live, err)) && v->driver->plan(host, v->live, plan, err) && (in_memory || network_plug_cards(v->live, err)))
+    if ((!v->driver->prepare || v->driver->prepare(host, v->live, err)) && v->driver->plan(host, v->live, plan, err) &&
+        (!v->new_variables || in_memory || firmware_make_variables(host, v->live, true, err)) && (in_memory || network_plug_cards(v->live, err)))
         v->hv = v->driver->start(host, v->live, plan, notify, v->domain, err);
     launch_plan_free(plan);
     if (!v->hv && !in_memory)
@@ -281,18 +283,20 @@ static void start_done(Job *j, GError *err)
 
 static const JobType start_type = { "start", start_begin, start_run, start_done };
 
-void domain_start(ManagedDomain *d, bool paused, RpcCall *call, bool with_handle)
+void domain_start(ManagedDomain *d, unsigned flags, RpcCall *call, bool with_handle)
 {
     Verb *v = verb_new(d, call);
-    v->paused = paused;
+    v->paused = flags & START_PAUSED;
+    v->new_variables = flags & START_RESET_NVRAM;
     v->with_handle = with_handle;
     lane_push(d->lane, &start_type, v);
 }
 
-void domain_start_transient(ManagedDomain *d, Domain *def, bool paused, RpcCall *call)
+void domain_start_transient(ManagedDomain *d, Domain *def, unsigned flags, RpcCall *call)
 {
     Verb *v = verb_new(d, call);
-    v->paused = paused;
+    v->paused = flags & START_PAUSED;
+    v->new_variables = flags & START_RESET_NVRAM;
     v->with_handle = true;
     v->live = def;
     lane_push(d->lane, &start_type, v);

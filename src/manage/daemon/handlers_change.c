@@ -14,7 +14,7 @@ bool domain_edit_config(ManagedDomain *d, DomainEdit *edit, void *opaque, GError
     if (!d->config)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition to change", d->name);
     Domain *changed = record_copy(d->config);
-    if (!edit(changed, opaque, err) || !record_settle(changed, err) || !domain_write(d->realm, changed, err)) {
+    if (!edit(changed, opaque, err) || !domain_settle(d->realm, changed, err) || !domain_write(d->realm, changed, err)) {
         record_free(changed);
         return false;
     }

@@ -16,6 +16,8 @@ typedef struct Change {
     Record *device;   /* as it was given */
     Record *plugged;  /* what the machine gets, or (remove) has */
     Record *before;   /* update: as it was */
+    Controller *controller; /* add: the one that `device` needs and the machine lacked; NULL: none */
+    bool has_controller;    /* it is in */
     Domain *live, *config;
     char *alias;      /* remove: instead of `device` */
 } Change;
@@ -26,6 +28,7 @@ static void change_free(void *data)
     record_free(c->device);
     record_free(c->plugged);
     record_free(c->before);
+    record_free(c->controller);
     record_free(c->live);
     record_free(c->config);
     g_free(c->alias);
@@ -34,7 +37,22 @@ static void change_free(void *data)
 
 /* ---- lists of devices */
 
-/* What makes two devices the same: a disk's target, a card's MAC address; a screen's protocol; everything for the rest. */
+/* Where a device sits is its definition's: who names one need not say it. */
+static bool is_same_elsewhere(const Record *a, const Record *b)
+{
+    const RecordField *f = record_field(b->type, "address");
+    if (!f || *(Address **)((char *)b + f->off))
+        return false;
+    Record *there = record_copy(a);
+    Address **at = (Address **)((char *)there + f->off);
+    record_free(*at);
+    *at = NULL;
+    bool same = record_equal(there, b);
+    record_free(there);
+    return same;
+}
+
+/* What makes two devices the same: a disk's target, a card's MAC address, a controller's number, a screen's protocol; everything for the rest. */
 static bool is_same(const Record *a, const Record *b)
 {
     if (a->type == &disk_record)
@@ -43,7 +61,9 @@ static bool is_same(const Record *a, const Record *b)
         return !g_strcmp0(((const Interface *)a)->mac, ((const Interface *)b)->mac);
     if (a->type == &graphics_record)
         return ((const Graphics *)a)->type == ((const Graphics *)b)->type;
-    return record_equal(a, b);
+    if (a->type == &controller_record)
+        return ((const Controller *)a)->type == ((const Controller *)b)->type && ((const Controller *)a)->index == ((const Controller *)b)->index;
+    return record_equal(a, b) || is_same_elsewhere(a, b);
 }
 
 static GPtrArray **list_of(Devices *v, const RecordType *t)
@@ -253,6 +273,15 @@ static bool hand_out_secrets(const Realm *r, Change *c, GError **err)
     return c->plugged->type != &disk_record || secrets_hand_out(r, c->live, (Disk *)c->plugged, err);
 }
 
+static bool begin_add(Task *t, Change *c, GError **err)
+{
+    const Domain *live = t->domain->live;
+    const HvDriver *v = t->driver;
+    if (v->controller_for && (c->controller = v->controller_for(live, c->plugged)) && !v->name_device(live, c->controller, err))
+        return false;
+    return !v->name_device || v->name_device(live, c->plugged, err);
+}
+
 static bool begin_live(Task *t, Change *c, GError **err)
 {
     ManagedDomain *d = t->domain;
@@ -266,8 +295,8 @@ static bool begin_live(Task *t, Change *c, GError **err)
     if (c->kind == CHANGE_UPDATE)
         return begin_update(c, (*list)->pdata[at], err);
     c->plugged = record_copy(c->kind == CHANGE_ADD ? c->device : (*list)->pdata[at]);
-    if (c->kind == CHANGE_ADD && t->driver->name_device)
-        t->driver->name_device(d->live, c->plugged);
+    if (c->kind == CHANGE_ADD && !begin_add(t, c, err))
+        return false;
     return c->kind != CHANGE_ADD || (prepare_card(d->realm, d->live, c->plugged, err) && hand_out_secrets(d->realm, c, err));
 }
 
@@ -292,7 +321,7 @@ static bool change_begin(Task *t, GError **err)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition to change", d->name);
     if (c->where & AFFECT_CONFIG) {
         c->config = record_copy(d->config);
-        if (!apply(c->config, c->kind, c->device, err) || !record_settle(c->config, err))
+        if (!apply(c->config, c->kind, c->device, err) || !domain_settle(d->realm, c->config, err))
             return false;
     }
     return !(c->where & AFFECT_LIVE) || begin_live(t, c, err);
@@ -302,6 +331,8 @@ static bool run_add(Task *t, Change *c, GError **err)
 {
     if (!t->driver->attach)
         return task_unsupported(t, "take a device while they run", err);
+    if (c->controller && !(c->has_controller = t->driver->attach(t->hv, c->live, c->controller, err)))
+        return false;
     if (!plug_card(t->domain->realm, c->live, c->plugged, true, err))
         return false;
     bool ok = t->driver->attach(t->hv, c->live, c->plugged, err);
@@ -325,6 +356,15 @@ static bool change_run(Task *t, GError **err)
     return t->driver->detach ? t->driver->detach(t->hv, c->plugged, err) : task_unsupported(t, "give a device away while they run", err);
 }
 
+/* It stays, also where the device behind it did not come: the next one finds it. */
+static void publish_controller(ManagedDomain *d, const Change *c)
+{
+    if (!c->has_controller || !d->live || !domain_active(d) || !apply(d->live, CHANGE_ADD, &c->controller->record, NULL))
+        return;
+    domain_write_record(d, d->live, NULL);
+    domain_event(d, EVENT_DEVICE_ADDED, "(s)", c->controller->alias);
+}
+
 /* One that is removed goes when the guest has let go of it: device_removed(). */
 static void publish(ManagedDomain *d, Change *c)
 {
@@ -342,6 +382,7 @@ static bool change_done(Task *t, GError **err)
 {
     Change *c = t->data;
     ManagedDomain *d = t->domain;
+    publish_controller(d, c);
     if (c->where & AFFECT_LIVE)
         publish(d, c);
     if (!c->config)
@@ -354,7 +395,9 @@ static bool change_done(Task *t, GError **err)
     return true;
 }
 
-static const TaskType change_type = { .name = "change-device", .begin = change_begin, .run = change_run, .done = change_done, .free = change_free };
+static void change_failed(Task *t) { publish_controller(t->domain, t->data); }
+
+static const TaskType change_type = { .name = "change-device", .begin = change_begin, .run = change_run, .done = change_done, .failed = change_failed, .free = change_free };
 
 /* ---- what the guest has let go of */
 typedef struct Gone {

@@ -7,8 +7,7 @@
 #include "manage/daemon/snapshot.h"
 
 enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
-enum { START_PAUSED = 1, CREATE_VALIDATE = 1 << 4, DESTROY_GRACEFUL = 1 };
-enum { UNDEFINE_SNAPSHOTS = 2, UNDEFINE_NVRAM = 4 };
+enum { UNDEFINE_SNAPSHOTS = 2, UNDEFINE_NVRAM = 4, UNDEFINE_KEEP_NVRAM = 8 };
 
 static void define(Client *c, RpcCall *call, const char *xml)
 {
@@ -48,15 +47,22 @@ static void create_xml(Client *c, RpcCall *call, GVariant *args)
         rpc_fail(call, RPC_ERR_OPERATION_FAILED, "another domain is already defined with uuid %s", def->uuid);
         record_free(def);
     } else {
-        domain_start_transient(named ? named : domain_add(c->realm, record_copy(def), false), def, flags & START_PAUSED, call);
+        domain_start_transient(named ? named : domain_add(c->realm, record_copy(def), false), def, flags, call);
     }
 }
+
+static bool has_variables(const ManagedDomain *d) { return !d->realm->in_memory && d->config->nvram && !access(d->config->nvram, F_OK); }
 
 /* What hangs on the definition goes only where that is asked for. */
 static bool may_undefine(ManagedDomain *d, guint flags, GError **err)
 {
     if (!d->config)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition", d->name);
+    if ((flags & UNDEFINE_NVRAM) && (flags & UNDEFINE_KEEP_NVRAM))
+        return rpc_error_set(err, RPC_ERR_INVALID_ARG, "the variables of the firmware of domain '%s' cannot both go and stay: say one of --nvram and --keep-nvram", d->name);
+    if (!(flags & (UNDEFINE_NVRAM | UNDEFINE_KEEP_NVRAM)) && has_variables(d))
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "cannot undefine domain with nvram: '%s' has the variables of the firmware of domain '%s'; --nvram removes them, --keep-nvram "
+                                                             "leaves them", d->config->nvram, d->name);
     if (!snapshots_count(d) || domain_active(d))
         return true;
     if (!(flags & UNDEFINE_SNAPSHOTS))
@@ -70,7 +76,7 @@ static bool undefine(ManagedDomain *d, guint flags, GError **err)
 {
     if (!may_undefine(d, flags, err))
         return false;
-    g_autofree char *nvram = flags & UNDEFINE_NVRAM && d->config->nvram && !domain_active(d) ? g_strdup(d->config->nvram) : NULL;
+    g_autofree char *nvram = flags & UNDEFINE_NVRAM && has_variables(d) ? g_strdup(d->config->nvram) : NULL;
     if (!d->realm->in_memory) {
         g_autofree char *domains = g_build_filename(d->realm->daemon->config_dir, "domains", NULL), *autostart = g_build_filename(d->realm->daemon->config_dir, "autostart", NULL);
         if (!store_remove(autostart, d->name, err) || !store_remove(domains, d->name, err))
@@ -121,7 +127,7 @@ static void create(Client *c, RpcCall *call, GVariant *args)
 {
     ManagedDomain *d = domain_of_call(c, call, args);
     if (d)
-        domain_start(d, false, call, false);
+        domain_start(d, 0, call, false);
 }
 
 static void create_flags(Client *c, RpcCall *call, GVariant *args)
@@ -131,7 +137,7 @@ static void create_flags(Client *c, RpcCall *call, GVariant *args)
     if (!d)
         return;
     g_variant_get_child(args, 1, "u", &flags);
-    domain_start(d, flags & START_PAUSED, call, true);
+    domain_start(d, flags, call, true);
 }
 
 static void stop(Client *c, RpcCall *call, GVariant *args, HvStopMode mode)

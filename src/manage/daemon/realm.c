@@ -1,4 +1,6 @@
 /* realm.c - domains by name, UUID and id. */
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -7,6 +9,7 @@
 #include "manage/daemon/pool.h"
 #include "manage/daemon/secret.h"
 #include "manage/daemon/snapshot.h"
+#include "manage/hypervisor/firmware.h"
 
 Realm *realm_new(Daemon *d, const char *scheme, bool in_memory)
 {
@@ -166,6 +169,12 @@ static Domain *read_definition(const Realm *r, const char *xml, GError **err)
     return d;
 }
 
+bool domain_settle(const Realm *r, Domain *def, GError **err)
+{
+    const HvDriver *v = hv_driver_for(def);
+    return record_settle(def, err) && (r->in_memory || !v->settle || v->settle(&r->daemon->host, def, err));
+}
+
 bool domain_write(const Realm *r, const Domain *d, GError **err)
 {
     if (r->in_memory)
@@ -179,7 +188,7 @@ bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new
     Domain *config = read_definition(r, xml, err);
     if (!config)
         return false;
-    if (!domain_write(r, config, err)) {
+    if (!domain_settle(r, config, err) || !domain_write(r, config, err)) {
         record_free(config);
         return false;
     }
@@ -196,6 +205,19 @@ bool domain_define(Realm *r, const char *xml, ManagedDomain **ret, bool *ret_new
     return true;
 }
 
+/* Variables of firmware that have the machine's name go with it: the next machine of that name makes its own. */
+static bool rename_variables(const Realm *r, Domain *d, const char *from, GError **err)
+{
+    g_autofree char *old = firmware_variables_path(&r->daemon->host, from), *new = firmware_variables_path(&r->daemon->host, d->name);
+    if (r->in_memory || g_strcmp0(d->nvram, old))
+        return true;
+    if (g_rename(old, new) < 0 && errno != ENOENT)
+        return error_set_errno(err, errno, "cannot rename '%s', the variables of the firmware of domain '%s'", old, from);
+    g_free(d->nvram);
+    d->nvram = g_steal_pointer(&new);
+    return true;
+}
+
 /* The new file is there before the old one goes: a crash between leaves both, of which the reader takes one. */
 bool domain_rename(ManagedDomain *d, const char *name, GError **err)
 {
@@ -208,7 +230,7 @@ bool domain_rename(ManagedDomain *d, const char *name, GError **err)
     Domain *renamed = record_copy(d->config);
     g_free(renamed->name);
     renamed->name = g_strdup(name);
-    if (!record_field(&domain_type, "name")->check(name, err) || !domain_write(r, renamed, err)) {
+    if (!record_field(&domain_type, "name")->check(name, err) || !rename_variables(r, renamed, old, err) || !domain_write(r, renamed, err)) {
         record_free(renamed);
         return false;
     }

@@ -459,7 +459,7 @@ static void go_on(Task *t, const Revert *r, const Snapshot *s)
     bool ran = !g_strcmp0(s->state, "running"), stood = !g_strcmp0(s->state, "paused");
     if (!(r->flags & (REVERT_RUNNING | REVERT_PAUSED)) && !ran && !stood)
         return;
-    domain_start(t->domain, r->flags & REVERT_PAUSED || (stood && !(r->flags & REVERT_RUNNING)), g_steal_pointer(&t->call), false);
+    domain_start(t->domain, r->flags & REVERT_PAUSED || (stood && !(r->flags & REVERT_RUNNING)) ? START_PAUSED : 0, g_steal_pointer(&t->call), false);
 }
 
 static bool revert_done(Task *t, GError **err)

@@ -19,6 +19,7 @@ typedef struct HvHost {
     const char *runtime_dir; /* sockets and records of running machines */
     const char *state_dir;   /* what lives longer: variables of firmware */
     const char *log_dir;
+    const char *const *firmware_dirs; /* of descriptors, the first counts most; NULL: the host's */
     const char *image_tool;  /* atoll-img */
     const char *machine_user; /* whom machines run as once their files are open; NULL: as the daemon */
     bool kvm;                /* /dev/kvm can be used */
@@ -109,6 +110,8 @@ typedef enum HvJobAct { HV_JOB_ACT_CANCEL, HV_JOB_ACT_COMPLETE, HV_JOB_ACT_SPEED
 
 struct HvDriver {
     const char *name, *summary; /* atoll, qemu, test */
+    /* Optional: fills in what a definition leaves open and keeps from then on: places of devices, firmware. */
+    bool (*settle)(const HvHost *h, Domain *d, GError **err);
     /* Before plan(), and on a worker: aliases, the images below disks, paths that the machine's own files have. */
     bool (*prepare)(const HvHost *h, Domain *d, GError **err);
     bool (*plan)(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err);
@@ -121,7 +124,8 @@ struct HvDriver {
     bool (*pause)(HvDomain *d, bool paused, GError **err);
     bool (*stats)(HvDomain *d, HvStats *ret, GError **err); /* never waits: on any thread */
     /* Optional.  `live` is the machine as it is now; `device` a record of domain.h. */
-    void (*name_device)(const Domain *live, void *device); /* gives it an alias that is free */
+    bool (*name_device)(const Domain *live, void *device, GError **err); /* gives it an alias that is free, and a place */
+    Controller *(*controller_for)(const Domain *live, const void *device); /* one that the device needs and the machine lacks; NULL: none.  The caller's */
     bool (*attach)(HvDomain *d, const Domain *live, void *device, GError **err); /* it gets what only a running machine has */
     bool (*detach)(HvDomain *d, const void *device, GError **err); /* asks the guest and waits some seconds; HV_DEVICE_REMOVED says when */
     void (*detached)(HvDomain *d, const void *device);             /* takes away what stood behind it */

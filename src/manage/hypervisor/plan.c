@@ -7,7 +7,7 @@
 #include "manage/hypervisor/plan_inside.h"
 
 const PlanFlavour plan_atoll = { .translator = "dbt" };
-const PlanFlavour plan_qemu = { .emulator = "/usr/bin/qemu-system-x86_64", .translator = "tcg" };
+const PlanFlavour plan_qemu = { .emulator = "/usr/bin/qemu-system-x86_64", .translator = "tcg", .smm = true };
 
 static char *runtime_path(const HvHost *h, const Domain *d, const char *suffix) { return g_strdup_printf("%s/domains/%s%s", h->runtime_dir, d->uuid, suffix); }
 char *plan_monitor_path(const HvHost *h, const Domain *d) { return runtime_path(h, d, ".monitor"); }
@@ -67,28 +67,11 @@ static bool add_machine(const PlanFlavour *f, const HvHost *h, const Domain *d, 
     if (d->type == DOMAIN_KVM && !h->kvm)
         return error_set(err, ERR_UNSUPPORTED, "domain '%s' wants KVM, and /dev/kvm cannot be opened here: set <domain type='qemu'> to run it by translation", d->name);
     g_autofree char *memory = g_strdup_printf("%" G_GUINT64_FORMAT "k", d->memory / 1024);
-    launch_plan_add(p, "-machine", d->machine ? d->machine : "pc", "-accel", d->type == DOMAIN_KVM ? "kvm" : f->translator, "-m", memory, "-uuid", d->uuid, NULL);
+    g_autofree char *machine = g_strconcat(d->machine ? d->machine : "pc", f->smm && d->smm == 1 ? ",smm=on" : NULL, NULL);
+    launch_plan_add(p, "-machine", machine, "-accel", d->type == DOMAIN_KVM ? "kvm" : f->translator, "-m", memory, "-uuid", d->uuid, NULL);
     add_cpu(f, d, p);
     add_smp(d, p);
     return true;
-}
-
-/* hd cdrom network fd, as the letters of -boot. */
-static void add_boot(const Domain *d, LaunchPlan *p)
-{
-    static const char *const names[] = { "fd", "hd", "cdrom", "network", NULL };
-    g_autoptr(GString) s = g_string_new(NULL);
-    for (guint i = 0; d->boot && i < d->boot->len; i++) {
-        unsigned n = record_word_value(names, d->boot->pdata[i]);
-        if (n)
-            g_string_append_c(s, "acdn"[n - 1]);
-    }
-    if (s->len)
-        g_string_prepend(s, "order=");
-    if (d->boot_menu == 1)
-        g_string_append(s, s->len ? ",menu=on" : "menu=on");
-    if (s->len)
-        launch_plan_add(p, "-boot", s->str, NULL);
 }
 
 static void add_kernel(const Domain *d, LaunchPlan *p)
@@ -110,11 +93,13 @@ static void add_pflash(LaunchPlan *p, const char *path, bool readonly)
 static void add_firmware(const Domain *d, LaunchPlan *p)
 {
     if (d->loader && d->loader_type && !strcmp(d->loader_type, "pflash"))
-        add_pflash(p, d->loader, true);
+        add_pflash(p, d->loader, g_strcmp0(d->loader_readonly, "no"));
     else if (d->loader)
         launch_plan_add(p, "-bios", d->loader, NULL);
     if (d->loader && d->nvram)
         add_pflash(p, d->nvram, false);
+    if (d->loader && !g_strcmp0(d->loader_secure, "yes")) /* only system management mode writes it */
+        launch_plan_add(p, "-global", "driver=cfi.pflash01,property=secure,value=on", NULL);
 }
 
 static void add_monitor(const HvHost *h, const Domain *d, LaunchPlan *p)
@@ -139,6 +124,6 @@ bool plan_machine(const PlanFlavour *f, const HvHost *h, const Domain *d, Launch
     add_monitor(h, d, p);
     add_firmware(d, p);
     add_kernel(d, p);
-    add_boot(d, p);
+    plan_boot(d, p);
     return plan_devices(h, d, p, err);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/hypervisor/address.h"
 #include "manage/hypervisor/plan_inside.h"
 
 Json *json_with(const char *name, const char *value)
@@ -30,13 +31,17 @@ char *json_end(Json *o)
     return json_to_string(node, FALSE);
 }
 
-/* Only a root bus can be named without knowing the controllers: others place their device themselves. */
+/* The root bus is where a device comes anyway; its name is the board's. */
 void json_address(Json *o, const Address *a)
 {
-    if (!a || a->type != ADDRESS_PCI || a->slot == RECORD_NONE || (a->bus != 0 && a->bus != RECORD_NONE))
+    if (!a || a->type != ADDRESS_PCI || a->slot == RECORD_NONE)
         return;
     uint64_t function = a->function == RECORD_NONE ? 0 : a->function;
     g_autofree char *addr = function ? g_strdup_printf("0x%x.0x%x", (unsigned)a->slot, (unsigned)function) : g_strdup_printf("0x%x", (unsigned)a->slot);
+    g_autofree char *bus = a->bus && a->bus != RECORD_NONE ? g_strdup_printf("pci.%u", (unsigned)a->bus) : NULL;
+    json_text(o, "bus", bus);
+    if (a->multifunction == 1)
+        json_object_set_boolean_member(o, "multifunction", TRUE);
     json_text(o, "addr", addr);
 }
 
@@ -111,24 +116,41 @@ void plan_aliases(Domain *d)
         set_alias(&r->alias, "rng", r_n);
     FOR_EACH(Simple, w, v->watchdogs)
         set_alias(&w->alias, "watchdog", w_n);
+    FOR_EACH(Controller, c, v->controllers)
+        plan_controller_alias(d, c);
     if (v->balloon)
         set_alias(&v->balloon->alias, "balloon", 0);
 }
 
+static void name_controller(const Domain *live, Controller *c)
+{
+    for (uint64_t n = 0; c->index == RECORD_NONE; n++) {
+        bool taken = false;
+        FOR_EACH(Controller, other, live->devices->controllers)
+            taken |= other->type == c->type && other->index == n;
+        if (!taken)
+            c->index = n;
+    }
+    plan_controller_alias(live, c);
+}
+
 /* Only cards are numbered in their order: a gap may be there, of one that has gone. */
-void plan_name_device(const Domain *live, void *device)
+bool plan_name_device(const Domain *live, void *device, GError **err)
 {
     const RecordType *t = ((Record *)device)->type;
     if (t == &disk_record)
         disk_alias(device);
+    if (t == &controller_record)
+        name_controller(live, device);
     for (guint n = 0; t == &interface_record; n++) {
         bool taken = false;
         set_alias(&((Interface *)device)->alias, "net", n);
         FOR_EACH(Interface, i, live->devices->interfaces)
             taken |= !g_strcmp0(i->alias, ((Interface *)device)->alias);
         if (!taken)
-            return;
+            break;
     }
+    return true;
 }
 
 /* ---- disks */
@@ -274,8 +296,6 @@ static const struct DiskPlace {
     { BUS_SCSI, "scsi-hd", "scsi-cd", "scsi0.0" }, { BUS_FDC, "floppy", NULL, NULL },
 };
 
-static bool is_q35(const Domain *d) { return d->machine && strstr(d->machine, "q35"); }
-
 static void place_disk(Json *o, const Domain *d, const Disk *disk)
 {
     unsigned n = target_index(disk->target);
@@ -284,7 +304,7 @@ static void place_disk(Json *o, const Domain *d, const Disk *disk)
         bus = g_strdup_printf("ide.%u", n / 2);
         json_number(o, "unit", n % 2);
     } else if (disk->bus == BUS_SATA) {
-        bus = g_strdup_printf(is_q35(d) ? "ide.%u" : "sata0.%u", n);
+        bus = g_strdup_printf(address_is_q35(d) ? "ide.%u" : "sata0.%u", n);
     } else if (disk->bus == BUS_SCSI) {
         bus = g_strdup("scsi0.0");
         json_number(o, "scsi-id", n);
@@ -317,18 +337,10 @@ char *plan_disk_device(const Domain *d, const Disk *disk, GError **err)
         json_text(o, "iothread", thread);
     }
     json_text(o, "serial", disk->serial);
-    json_number(o, "bootindex", disk->boot);
+    json_number(o, "bootindex", plan_boot_index(d, disk));
     if (disk->queues != RECORD_NONE)
         json_number(o, "num-queues", disk->queues);
     return json_end(o);
-}
-
-static bool has_bus(const Domain *d, DiskBus bus)
-{
-    FOR_EACH(Disk, disk, d->devices->disks)
-        if (disk->bus == bus)
-            return true;
-    return false;
 }
 
 /* The values are in files: a command line can be read by everybody. */
@@ -352,10 +364,6 @@ static void add_secrets(const HvHost *h, const Domain *d, const Disk *disk, Laun
 
 static bool add_disks(const HvHost *h, const Domain *d, LaunchPlan *p, GError **err)
 {
-    if (has_bus(d, BUS_SCSI))
-        launch_plan_add(p, "-device", PLAN_SCSI_CONTROLLER, NULL);
-    if (has_bus(d, BUS_SATA) && !is_q35(d))
-        launch_plan_add(p, "-device", "{\"driver\":\"ich9-ahci\",\"id\":\"sata0\"}", NULL);
     FOR_EACH(Disk, disk, d->devices->disks) {
         char *device = plan_disk_device(d, disk, err);
         if (!device)
@@ -370,7 +378,7 @@ static bool add_disks(const HvHost *h, const Domain *d, LaunchPlan *p, GError **
 }
 
 /* ---- network cards */
-char *plan_interface_device(const Interface *i, GError **err)
+char *plan_interface_device(const Domain *d, const Interface *i, GError **err)
 {
     const char *model = i->model ? i->model : "virtio";
     Json *o = json_with("driver", !strcmp(model, "virtio") ? "virtio-net-pci" : model);
@@ -378,7 +386,7 @@ char *plan_interface_device(const Interface *i, GError **err)
     json_text(o, "netdev", netdev);
     json_text(o, "id", i->alias);
     json_text(o, "mac", i->mac);
-    json_number(o, "bootindex", i->boot);
+    json_number(o, "bootindex", plan_boot_index(d, i));
     json_address(o, i->address);
     return json_end(o);
 }
@@ -408,7 +416,7 @@ static bool add_interfaces(const Domain *d, LaunchPlan *p, GError **err)
         if (!backend)
             return false;
         add_json(p, "-netdev", backend);
-        add_json(p, "-device", plan_interface_device(i, err));
+        add_json(p, "-device", plan_interface_device(d, i, err));
     }
     return true;
 }
@@ -457,11 +465,6 @@ static bool is_virtio(const Character *c) { return c->target_type && !strcmp(c->
 static bool add_lines(const Domain *d, LaunchPlan *p, GError **err)
 {
     const Devices *v = d->devices;
-    bool virtio = v->channels && v->channels->len;
-    FOR_EACH(Character, c, v->consoles)
-        virtio |= is_virtio(c);
-    if (virtio)
-        launch_plan_add(p, "-device", "{\"driver\":\"virtio-serial-pci\",\"id\":\"virtio-serial0\"}", NULL);
     FOR_EACH(Character, s, v->serials)
         if (!add_line(s, "isa-serial", s_n, p, err))
             return false;
@@ -519,18 +522,16 @@ static bool add_graphics(const Domain *d, LaunchPlan *p, GError **err)
 /* PS/2 is there anyway. */
 static void add_inputs(const Domain *d, LaunchPlan *p)
 {
-    bool usb = false;
     FOR_EACH(Input, i, d->devices->inputs) {
         const char *type = record_word(i, "type"), *bus = record_word(i, "bus");
         if (!bus || strcmp(bus, "ps2") == 0 || strcmp(bus, "xen") == 0)
             continue;
         bool is_usb = !strcmp(bus, "usb");
-        if (is_usb && !usb)
-            launch_plan_add(p, "-device", "{\"driver\":\"qemu-xhci\",\"id\":\"usb\"}", NULL);
-        usb |= is_usb;
         g_autofree char *driver = is_usb ? g_strdup_printf("usb-%s", strcmp(type, "keyboard") ? type : "kbd") : g_strdup_printf("virtio-%s-pci", type);
         Json *o = json_with("driver", driver);
         json_text(o, "id", i->alias);
+        if (!is_usb)
+            json_address(o, i->address);
         add_json(p, "-device", json_end(o));
     }
 }
@@ -545,17 +546,23 @@ static void add_rest(const Domain *d, LaunchPlan *p)
         Json *o = json_with("driver", "virtio-rng-pci");
         json_text(o, "rng", id);
         json_text(o, "id", r->alias);
+        json_address(o, r->address);
         launch_plan_add(p, "-object", object, NULL);
         add_json(p, "-device", json_end(o));
     }
     FOR_EACH(Simple, w, d->devices->watchdogs) {
         Json *o = json_with("driver", w->model ? w->model : "ib700");
         json_text(o, "id", w->alias);
+        json_address(o, w->address);
         add_json(p, "-device", json_end(o));
     }
     const Simple *b = d->devices->balloon;
-    if (b && b->model && strcmp(b->model, "none"))
-        launch_plan_add(p, "-device", "{\"driver\":\"virtio-balloon-pci\",\"id\":\"balloon0\"}", NULL);
+    if (b && b->model && strcmp(b->model, "none")) {
+        Json *o = json_with("driver", "virtio-balloon-pci");
+        json_text(o, "id", b->alias);
+        json_address(o, b->address);
+        add_json(p, "-device", json_end(o));
+    }
 }
 
 static void add_iothreads(const Domain *d, LaunchPlan *p)
@@ -571,7 +578,7 @@ static void add_iothreads(const Domain *d, LaunchPlan *p)
 bool plan_devices(const HvHost *h, const Domain *d, LaunchPlan *p, GError **err)
 {
     add_iothreads(d, p);
-    if (!add_disks(h, d, p, err) || !add_interfaces(d, p, err) || !add_lines(d, p, err) || !add_graphics(d, p, err))
+    if (!plan_controllers(d, p, err) || !add_disks(h, d, p, err) || !add_interfaces(d, p, err) || !add_lines(d, p, err) || !add_graphics(d, p, err))
         return false;
     add_videos(d, p);
     add_inputs(d, p);

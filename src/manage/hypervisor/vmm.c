@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "manage/hypervisor/address.h"
 #include "manage/hypervisor/claim.h"
+#include "manage/hypervisor/firmware.h"
 #include "manage/hypervisor/image.h"
 #include "manage/hypervisor/plan.h"
 #include "manage/hypervisor/vmm_inside.h"
@@ -302,7 +304,7 @@ static void learn(HvDomain *d, Domain *def)
 
 static HvDomain *vmm_start(const HvHost *h, Domain *def, const LaunchPlan *p, HvNotify *notify, void *opaque, GError **err)
 {
-    int claim = make_runtime(h, err) ? machine_claim(h, def, err) : -1;
+    int claim = make_runtime(h, err) && firmware_make_variables(h, def, false, err) ? machine_claim(h, def, err) : -1;
     if (claim < 0 || !launch(p, claim, err)) {
         if (claim >= 0)
             machine_unclaim(h, def->uuid);
@@ -479,8 +481,16 @@ static void name_channels(const HvHost *h, Domain *def)
     }
 }
 
-static bool vmm_prepare(const HvHost *h, Domain *def, GError **err)
+static bool settle(const PlanFlavour *f, const HvHost *h, Domain *d, GError **err) { return firmware_choose(h, d, f->smm, err) && address_assign(d, err); }
+static bool atoll_settle(const HvHost *h, Domain *d, GError **err) { return settle(&plan_atoll, h, d, err); }
+static bool qemu_settle(const HvHost *h, Domain *d, GError **err) { return settle(&plan_qemu, h, d, err); }
+
+static bool vmm_name_device(const Domain *live, void *device, GError **err) { return plan_name_device(live, device, err) && address_place(live, device, err); }
+
+static bool vmm_prepare(const PlanFlavour *f, const HvHost *h, Domain *def, GError **err)
 {
+    if (!settle(f, h, def, err)) /* of one that is in no file, or was defined by an older daemon */
+        return false;
     plan_aliases(def);
     name_channels(h, def);
     for (guint i = 0; def->devices->disks && i < def->devices->disks->len; i++)
@@ -489,17 +499,20 @@ static bool vmm_prepare(const HvHost *h, Domain *def, GError **err)
     return true;
 }
 
+static bool atoll_prepare(const HvHost *h, Domain *d, GError **err) { return vmm_prepare(&plan_atoll, h, d, err); }
+static bool qemu_prepare(const HvHost *h, Domain *d, GError **err) { return vmm_prepare(&plan_qemu, h, d, err); }
+
 static bool vmm_nmi(HvDomain *d, GError **err) { return qmp_execute(d->qmp, "inject-nmi", NULL, NULL, err); }
 
 static bool atoll_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err) { return plan_machine(&plan_atoll, h, d, ret, err); }
 static bool qemu_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError **err) { return plan_machine(&plan_qemu, h, d, ret, err); }
 
-#define VMM(NAME, SUMMARY, PLAN)                                                                                                                          \
-    { .name = NAME, .summary = SUMMARY, .prepare = vmm_prepare, .plan = PLAN, .start = vmm_start, .reattach = vmm_reattach, .release = vmm_release,       \
+#define VMM(NAME, SUMMARY, OWN)                                                                                                                           \
+    { .name = NAME, .summary = SUMMARY, .settle = OWN##_settle, .prepare = OWN##_prepare, .plan = OWN##_plan, .start = vmm_start, .reattach = vmm_reattach, .release = vmm_release,       \
       .leave = vmm_leave, .stop = vmm_stop, .pause = vmm_pause, .stats = vmm_stats, .set_memory = vmm_set_memory, .monitor = vmm_monitor,                 \
-      .screenshot = vmm_screenshot, .name_device = plan_name_device, .attach = vmm_attach, .detach = vmm_detach, .detached = vmm_detached,                \
+      .screenshot = vmm_screenshot, .name_device = vmm_name_device, .controller_for = address_controller_for, .attach = vmm_attach, .detach = vmm_detach, .detached = vmm_detached,                \
       .change_medium = vmm_change_medium, .set_link = vmm_set_link, .set_password = vmm_set_password, .disk_stats = vmm_disk_stats,                       \
       .resize = vmm_resize, .limit = vmm_limit, .overlay = vmm_overlay, .forget_node = vmm_forget_node, .job_start = vmm_job_start,                       \
       .job_act = vmm_job_act, .job_find = vmm_job_find, .nmi = vmm_nmi, .send_keys = vmm_send_keys }
-const HvDriver atoll_driver = VMM("atoll", "machines that atoll-vm runs", atoll_plan);
-const HvDriver qemu_driver = VMM("qemu", "machines that qemu-system-x86_64 runs", qemu_plan);
+const HvDriver atoll_driver = VMM("atoll", "machines that atoll-vm runs", atoll);
+const HvDriver qemu_driver = VMM("qemu", "machines that qemu-system-x86_64 runs", qemu);

@@ -80,14 +80,6 @@ static bool open_layers(HvDomain *d, const Disk *disk, GError **err)
     return false;
 }
 
-static bool has_scsi(const Domain *live)
-{
-    for (guint i = 0; live->devices->disks && i < live->devices->disks->len; i++)
-        if (((Disk *)live->devices->disks->pdata[i])->bus == BUS_SCSI)
-            return true;
-    return false;
-}
-
 static bool plug_disk(HvDomain *d, const Disk *disk, const char *device, GError **err)
 {
     if (execute_text(d, "device_add", device, err) && (!disk->iotune || vmm_limit(d, disk, disk->iotune, err)))
@@ -100,8 +92,6 @@ static bool attach_disk(HvDomain *d, const Domain *live, Disk *disk, GError **er
 {
     g_autofree char *device = plan_disk_device(live, disk, err);
     if (!device || !vmm_find_chain(d->host, disk, err))
-        return false;
-    if (disk->bus == BUS_SCSI && !has_scsi(live) && !execute_text(d, "device_add", PLAN_SCSI_CONTROLLER, err))
         return false;
     if (!tell_secrets(d, live, disk, err))
         return false;
@@ -120,9 +110,9 @@ static void close_host_end(HvDomain *d, const Interface *card)
         g_info("domain '%s': %s", d->name, err->message);
 }
 
-static bool attach_card(HvDomain *d, const Interface *card, GError **err)
+static bool attach_card(HvDomain *d, const Domain *live, const Interface *card, GError **err)
 {
-    g_autofree char *host = plan_interface_backend(card, err), *device = host ? plan_interface_device(card, err) : NULL;
+    g_autofree char *host = plan_interface_backend(card, err), *device = host ? plan_interface_device(live, card, err) : NULL;
     if (!device || !execute_text(d, "netdev_add", host, err))
         return false;
     if (execute_text(d, "device_add", device, err))
@@ -131,13 +121,21 @@ static bool attach_card(HvDomain *d, const Interface *card, GError **err)
     return false;
 }
 
+static bool attach_controller(HvDomain *d, const Controller *c, GError **err)
+{
+    g_autofree char *device = plan_controller_device(c, err);
+    return device && execute_text(d, "device_add", device, err);
+}
+
 bool vmm_attach(HvDomain *d, const Domain *live, void *device, GError **err)
 {
     const RecordType *t = ((const Record *)device)->type;
     if (t == &disk_record)
         return attach_disk(d, live, device, err);
     if (t == &interface_record)
-        return attach_card(d, device, err);
+        return attach_card(d, live, device, err);
+    if (t == &controller_record && ((Controller *)device)->type == CONTROLLER_SCSI)
+        return attach_controller(d, device, err);
     return error_set(err, ERR_UNSUPPORTED, "<%s> cannot be plugged into a running machine: --config adds it for the next start", t->element);
 }
 
