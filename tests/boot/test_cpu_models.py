@@ -12,7 +12,7 @@ class Models(unittest.TestCase):
         """Boots a guest on that processor; returns its model's name."""
         with guest.Guest("-nographic", "-m", "256", "-cpu", cpu, "-kernel", guests.kernel("cloud"), "-initrd", guests.initramfs("cloud"),
                          "-append", "console=ttyS0 atoll.mode=facts quiet", *args) as vm:
-            name = vm.expect(r"ATOLL-GUEST model: ([^\r\n]*)", 400).group(1)
+            name = vm.expect(r"ATOLL-GUEST model: ([^\r\n]*)\r", 400).group(1)
             flags = set(vm.expect(r"ATOLL-GUEST flags: ([^\r\n]*)\r", 60).group(1).split())
             self.assertLessEqual(set(has.split()), flags)
             self.assertEqual(set(lacks.split()) & flags, set())
