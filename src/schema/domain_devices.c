@@ -332,10 +332,26 @@ static bool is_taken(const GPtrArray *list, const Controller *like, uint64_t ind
 
 bool controller_is_root(const Controller *c) { return c->type == CONTROLLER_PCI && c->model && g_str_has_suffix(c->model, "-root"); }
 
+/* An ehci controller's uhci companions have its number. */
+static uint64_t companion_of(const GPtrArray *list, guint at)
+{
+    const Controller *c = list->pdata[at];
+    if (c->type != CONTROLLER_USB || !c->model || !g_str_has_prefix(c->model, "ich9-uhci"))
+        return RECORD_NONE;
+    for (guint i = at; i--;) {
+        const Controller *ehci = list->pdata[i];
+        if (ehci->type == CONTROLLER_USB && ehci->model && g_str_has_prefix(ehci->model, "ich9-ehci"))
+            return ehci->index;
+    }
+    return RECORD_NONE;
+}
+
 void controllers_number(GPtrArray *list)
 {
     for (guint i = 0; list && i < list->len; i++) {
         Controller *c = list->pdata[i];
+        if (c->index == RECORD_NONE)
+            c->index = companion_of(list, i);
         uint64_t next = c->type == CONTROLLER_PCI && !controller_is_root(c); /* the root is number 0, also where it is not written down */
         while (c->index == RECORD_NONE && is_taken(list, c, next))
             next++;

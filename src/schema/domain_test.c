@@ -89,7 +89,7 @@ static void test_defaults(void)
     Domain *d = record_read_xml(&domain_type,
                                 "<domain type='qemu'><name>a</name><memory unit='MB'>100</memory><os><type>hvm</type></os>"
                                 "<devices><disk device='cdrom'><target dev='hda'/></disk><controller type='pci'/><controller type='usb'/><controller type='pci' index='0'/>"
-                                "<controller type='pci'/></devices></domain>",
+                                "<controller type='pci'/><controller type='usb' model='ich9-ehci1'/><controller type='usb' model='ich9-uhci1'/></devices></domain>",
                                 0, NULL, &err);
     g_assert_no_error(err);
     g_assert_cmpuint(strlen(d->uuid), ==, 36);
@@ -97,7 +97,7 @@ static void test_defaults(void)
     g_assert_cmpuint(d->vcpus, ==, 1);
     g_assert_cmpuint(d->on_reboot, ==, ACTION_RESTART);
     Disk *disk = d->devices->disks->pdata[0];
-    static const uint64_t numbers[] = { 1, 0, 0, 2 };
+    static const uint64_t numbers[] = { 1, 0, 0, 2, 1, 1 };
     for (guint i = 0; i < G_N_ELEMENTS(numbers); i++)
         g_assert_cmpuint(((Controller *)d->devices->controllers->pdata[i])->index, ==, numbers[i]);
     g_assert_true(disk->bus == BUS_IDE && disk->readonly && disk->type == DISK_FILE);
