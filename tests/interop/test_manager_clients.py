@@ -120,6 +120,23 @@ class Clients(managed.Managed):
         self.run_client("virt-xml", "one", "--remove-device", "--disk", "target=vdb")
         self.assertNotIn("vdb", self.virsh("dumpxml", "one"))
 
+    @unittest.skipUnless(shutil.which("virt-install") and os.path.exists("/usr/share/OVMF/OVMF_CODE_4M.fd"), "virt-install or ovmf is not installed")
+    def test_what_virt_install_makes(self):
+        """By itself it adds ports, USB, random numbers, a balloon and a channel; the machine starts with all of it."""
+        self.addCleanup(self.virsh, "destroy", "one", check=False)
+        self.image("a.qcow2")
+        for words in [], ["--boot", "uefi"], ["--machine", "pc"]:
+            self.run_client("virt-install", "--virt-type", "qemu", "--name", "one", "--memory", "512", "--import", "--disk", self.path("a.qcow2"), "--network", "user", "--graphics", "vnc",
+                            "--noautoconsole", "--osinfo", "debian11", *words)
+            self.assertEqual(self.virsh("domstate", "one"), "running")
+            text = self.virsh("dumpxml", "one")
+            self.assertEqual("OVMF_CODE_4M.fd" in text, "uefi" in words)
+            for part in "org.qemu.guest_agent.0", "<rng model='virtio'>", "<memballoon model='virtio'>", "<controller type='usb'":
+                self.assertIn(part, text)
+            self.virsh("destroy", "one")
+            self.virsh("undefine", "one", *(["--nvram"] if "uefi" in words else []))
+        self.assertEqual(os.listdir(self.path("state/nvram")), [])
+
     @unittest.skipIf(subprocess.run([DEBIAN_PYTHON, "-c", "import libvirt"], stderr=subprocess.DEVNULL, check=False).returncode, "python3-libvirt is not installed")
     def test_python(self):
         self.image("plain.qcow2")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import unittest
+import unittest.mock
 
 import guest
 import guest_disk
@@ -163,6 +164,54 @@ class Variables(Uefi):
         self.refused("what the firmware's variables start as", "start", "u")
 
 
+class Hotplug(managed.Managed):
+    """Devices that come into a running guest get a place, and what stands in the live definition is where they are."""
+
+    def place(self, target):
+        found = re.search(rf"<target dev='{target}'[^>]*/>.*?<address type='pci' domain='0x0000' bus='0x(..)' slot='0x(..)'", self.virsh("dumpxml", "m"), re.DOTALL)
+        return found and found.groups()
+
+    def plug(self, target, name, *words):
+        self.virsh("attach-disk", "m", self.image(name), target, "--subdriver", "raw", "--live", *words)
+
+    def sees(self, line, condition):
+        line.send(f"until {condition}; do sleep 1; done; echo seen-$((6*7))\n")
+        line.expect("seen-42", 60)
+
+    def test_q35(self):
+        """Two ports: two devices, and a third when one of them has gone."""
+        ports = "<controller type='pci' model='pcie-root'/>" + "<controller type='pci' model='pcie-root-port'/>" * 2
+        with unittest.mock.patch.object(managed, "MACHINE", managed.MACHINE.replace("machine='pc'", "machine='q35'")):
+            line = self.start("m", ports)
+        self.plug("vda", "a.raw")
+        self.plug("vdb", "b.raw")
+        self.assertEqual([self.place("vda"), self.place("vdb")], [("01", "00"), ("02", "00")])
+        self.sees(line, "[ $(ls -d /sys/block/vd? | wc -l) = 2 ]")
+        self.image("c.raw")
+        self.refused("No more available PCI slots for disk 'vdc'", "attach-disk", "m", self.path("c.raw"), "vdc", "--subdriver", "raw", "--live")
+        self.virsh("detach-disk", "m", "vda", "--live")
+        self.until(lambda: not self.place("vda"), "the guest keeps its disk")
+        self.plug("vdc", "c.raw")
+        self.assertEqual(self.place("vdc"), ("01", "00"))
+        self.sees(line, "[ $(ls -d /sys/block/vd? | wc -l) = 2 ]")
+
+    def test_scsi(self):
+        """The controller of the first SCSI disk comes with it, and is the next one's too; another device does not get its place."""
+        self.start("m")
+        self.plug("sda", "a.raw", "--targetbus", "scsi")
+        controller = r"<controller type='scsi' index='0' model='virtio-scsi'>\s*<alias name='scsi0'/>\s*<address type='pci' domain='0x0000' bus='0x00' slot='0x(..)'"
+        slot = re.search(controller, self.virsh("dumpxml", "m")).group(1)
+        self.plug("sdb", "b.raw", "--targetbus", "scsi")
+        self.assertEqual(len(re.findall(controller, self.virsh("dumpxml", "m"))), 1)
+        self.plug("vda", "c.raw")
+        self.assertNotEqual(self.place("vda")[1], slot)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(re.search(controller, self.virsh("dumpxml", "m")).group(1), slot)
+        self.plug("vdb", "d.raw")
+        self.assertNotIn(self.place("vdb")[1], (slot, self.place("vda")[1]))
+
+
 @unittest.skipUnless(os.path.exists(CODE), "no ovmf here")
 class Debian(Uefi):
     def loader(self):
@@ -176,14 +225,14 @@ class Debian(Uefi):
     def boots(self, machine, emulator=""):
         self.loader()
         self.image("debian.qcow2", None, "-b", guest_disk.disk("amd64"), "-F", "raw")
-        self.set_up(machine=machine, memory=512, emulator=emulator, more="<boot dev='hd'/>",
-                    devices=self.disk("vda", "esp.raw", "raw") + self.disk("sda", "debian.qcow2", more="<address type='drive' unit='0'/>").replace("dev='sda'", "dev='sda' bus='sata'"))
+        disks = self.disk("vda", "esp.raw", "raw", "<boot order='1'/>") + self.disk("sda", "debian.qcow2", more="<boot order='2'/>").replace("dev='sda'", "dev='sda' bus='sata'")
+        self.set_up(machine=machine, memory=512, emulator=emulator, devices=disks)  # OVMF looks only at what it may boot from
         self.virsh("start", "u")
         line = self.line()
         line.expect("Linux version", 120)
         line.expect(r"root@atoll:~# ", 300)
         line.send("ls -d /sys/firmware/efi\r")
-        line.expect(r"\n/sys/firmware/efi\r", 60)
+        line.expect(r"[\r\n]/sys/firmware/efi\r", 60)
         line.send("poweroff\r")
         self.until(lambda: self.virsh("domstate", "u") == "shut off", "Debian does not power off", 120)
 
