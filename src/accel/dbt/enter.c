@@ -2,6 +2,7 @@
  * enter.c - the guest's FPU and flags on their way into translated code and out again.
  */
 #include "accel/dbt/dbt.h"
+#include "accel/interp/fpu.h"
 
 /* ---- the FPU: the guest's state stays in the host's registers until C code runs that may use them */
 
@@ -29,6 +30,7 @@ void dbt_fpu_save(InterpVcpu *v)
     __asm__ volatile("xsave64 %0; fninit; ldmxcsr %1; vzeroupper" : "+m"(*x) : "m"(mxcsr), "a"(low), "d"(high) : "memory");
     x->xstate_bv = bv;
     x->xcomp_bv = compact;
+    x->mxcsr_mask = MXCSR_VALID;
     if (x->fip != fip || x->fdp != fdp || x->fop != fop) /* they name host code: not the guest's business */
         x->fip = x->fdp = x->fop = 0;
     v->fpu_in_host = false;

@@ -103,6 +103,13 @@ static void update_summary(XsaveImage *x)
         x->fsw |= FSW_ES | FSW_B;
 }
 
+static uint64_t call_stub(CpuState *s, const HostStub *stub, StubFrame *f)
+{
+    uint64_t flags = stub->fn(s, f);
+    s->fpu.mxcsr_mask = MXCSR_VALID; /* not the host's */
+    return flags;
+}
+
 /* With CR0.NE clear a pending exception is reported by FERR# and IRQ 13, and the program goes on when IGNNE# is asserted;
  * no board of ours has that line, so it goes on at once.  The host must not meet the pending exception itself (SIGFPE
  * would end the process), so everything is masked meanwhile. */
@@ -112,9 +119,9 @@ uint64_t fpu_run_stub(CpuState *s, const HostStub *stub, StubFrame *f, bool load
     uint16_t fcw = x->fcw, masked = fcw | FSW_EXCEPTIONS;
     bool waits = stub->uses_mm || ((stub->attrs & ROW_FPU) && !(stub->attrs & ROW_NO_WAIT));
     if (G_LIKELY(!waits || !(x->fsw & ~fcw & FSW_EXCEPTIONS)))
-        return stub->fn(s, f);
+        return call_stub(s, stub, f);
     x->fcw = masked;
-    uint64_t flags = stub->fn(s, f);
+    uint64_t flags = call_stub(s, stub, f);
     if (!loads_fcw)
         x->fcw = fcw;
     update_summary(x);
