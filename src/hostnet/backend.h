@@ -66,6 +66,9 @@ static inline bool hostnet_full(const HostNet *h) { return h->in.length > 0; }
 void hostnet_writable(HostNet *h);
 void hostnet_carrier(HostNet *h, bool up); /* the peer has come or gone */
 
+/* bridge_helper.c: a tap interface in that bridge from a program that may make one; its descriptor, or -1. */
+int bridge_helper_tap(const char *helper, const char *bridge, GError **err);
+
 /* ---- thread.c */
 void hostnet_prepare_thread(HostNet *h);
 void hostnet_start_thread(HostNet *h);
@@ -102,4 +105,4 @@ void net_dump_close(void *dump);
 const char *net_dump_id(const NetDump *d);
 void net_dump_write(NetDump *d, const struct iovec *iov, unsigned n);
 
-extern const HostNetBackend hostnet_user, hostnet_tap, hostnet_socket, hostnet_stream, hostnet_dgram;
+extern const HostNetBackend hostnet_user, hostnet_tap, hostnet_bridge, hostnet_socket, hostnet_stream, hostnet_dgram;

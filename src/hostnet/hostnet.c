@@ -14,7 +14,7 @@
 enum { WAKE_RESUME = 1u << 30, WAKE_ACCEPT = 1u << 29, WAKE_LINK = 1u << 28, WAKE_QUEUES = WAKE_LINK - 1 };
 enum { IN_BYTES_MAX = 4 << 20, IN_FRAMES_MAX = 10000 };
 
-static const HostNetBackend *const backends[] = { &hostnet_user, &hostnet_tap, &hostnet_socket, &hostnet_stream, &hostnet_dgram };
+static const HostNetBackend *const backends[] = { &hostnet_user, &hostnet_tap, &hostnet_bridge, &hostnet_socket, &hostnet_stream, &hostnet_dgram };
 
 typedef struct Waiting {
     NetHeader header;
@@ -35,7 +35,7 @@ char *hostnet_help(void)
 
 const char *const *hostnet_kinds(void)
 {
-    static const char *const names[] = { "user", "tap", "socket", "stream", "dgram", NULL };
+    static const char *const names[] = { "user", "tap", "bridge", "socket", "stream", "dgram", NULL };
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == G_N_ELEMENTS(backends) + 1);
     return names;
 }

@@ -18,6 +18,8 @@
 #include "base/iov.h"
 #include "hostnet/backend.h"
 
+#define DEFAULT_BRIDGE "br0"
+#define DEFAULT_HELPER "/usr/lib/qemu/qemu-bridge-helper" /* Debian's qemu-system-common */
 enum { BURST = 64, PIECES = 1024, HEADER_BYTES = 10 }; /* BURST: frames of one queue before the others get their turn */
 G_STATIC_ASSERT(sizeof(NetHeader) == HEADER_BYTES);
 
@@ -172,7 +174,7 @@ static void tap_accepted(HostNet *h)
 /* ---- opening */
 
 typedef struct TapOptions {
-    const char *ifname, *script, *downscript, *bridge, *fds;
+    const char *ifname, *script, *downscript, *bridge, *fds, *helper;
     bool header;
     uint64_t queues;
 } TapOptions;
@@ -281,7 +283,10 @@ static bool start(TapNet *t, const TapOptions *o, GError **err)
     h->n_queues = 0;
     if (o->fds && !take_fds(t, o->fds, err))
         return false;
-    for (unsigned i = 0; !o->fds && i < o->queues; i++)
+    int from_helper = o->helper ? bridge_helper_tap(o->helper, o->bridge, err) : -1;
+    if (o->helper && (from_helper < 0 || !add_queue(t, from_helper, err)))
+        return false;
+    for (unsigned i = 0; !o->fds && !o->helper && i < o->queues; i++)
         if (!open_queue(t, o, err))
             return false;
     h->takes = t->header ? HOSTNET_CSUM | HOSTNET_TSO4 | HOSTNET_TSO6 | HOSTNET_ECN : 0;
@@ -289,7 +294,7 @@ static bool start(TapNet *t, const TapOptions *o, GError **err)
     h->description = g_strdup_printf("tap: ifname=%s, queues=%u%s", t->ifname, h->n_queues, t->header ? ", vnet_hdr=on" : "");
     if (is_script(o->script) && !run_script(t, o->script, err))
         return false;
-    if (o->bridge && !join_bridge(t, o->bridge, err))
+    if (o->bridge && !o->helper && !join_bridge(t, o->bridge, err))
         return false;
     t->downscript = is_script(o->downscript) ? g_strdup(o->downscript) : NULL;
     tap_resume(h);
@@ -313,11 +318,16 @@ static bool read_options(KeyVals *kv, TapOptions *o, GError **err)
     o->script = keyvals_take(kv, "script");
     o->downscript = keyvals_take(kv, "downscript");
     o->bridge = keyvals_take(kv, "br");
+    o->helper = keyvals_take(kv, "helper");
     if (!take_vhost(kv, err) || !keyvals_take_bool(kv, "vnet_hdr", &o->header, err) || !keyvals_take_number(kv, "queues", 1, HOSTNET_QUEUES, &o->queues, err) ||
         !keyvals_end(kv, err))
         return false;
     if (o->fds && (o->ifname || is_script(o->script)))
         return error_set(err, ERR_INVALID, "fd= and fds= name an interface that is set up already; leave out ifname= and script=");
+    if (o->helper && (o->fds || o->ifname || o->queues > 1))
+        return error_set(err, ERR_INVALID, "helper= makes one interface by itself; leave out fd=, ifname= and queues=");
+    if (o->helper && !o->bridge)
+        o->bridge = DEFAULT_BRIDGE;
     if (o->ifname && strlen(o->ifname) >= IFNAMSIZ)
         return error_set(err, ERR_INVALID, "ifname=%s is too long: names of interfaces have up to %d bytes", o->ifname, IFNAMSIZ - 1);
     return true;
@@ -332,6 +342,14 @@ static bool tap_open(HostNet *h, KeyVals *kv, GError **err)
         return start((TapNet *)h, &o, err);
     close_fds(o.fds);
     return false;
+}
+
+static bool bridge_open(HostNet *h, KeyVals *kv, GError **err)
+{
+    const char *bridge = keyvals_take(kv, "br"), *helper = keyvals_take(kv, "helper");
+    TapOptions o = { .bridge = bridge ? bridge : DEFAULT_BRIDGE, .helper = helper ? helper : DEFAULT_HELPER, .header = true };
+    h->n_queues = 0;
+    return keyvals_end(kv, err) && start((TapNet *)h, &o, err);
 }
 
 static void tap_close(HostNet *h)
@@ -351,9 +369,21 @@ static void tap_close(HostNet *h)
 const HostNetBackend hostnet_tap = {
     .name = "tap",
     .doc = "an interface of the host: ifname=NAME, or fd=N, fds=N:M; queues=N, vnet_hdr=on|off, br=BRIDGE,\n"
-           "         script=FILE|no, downscript=FILE|no (run with the interface's name)",
+           "         script=FILE|no, downscript=FILE|no (run with the interface's name), helper=PROGRAM as of bridge",
     .size = sizeof(TapNet),
     .open = tap_open,
+    .close = tap_close,
+    .send = tap_send,
+    .resume = tap_resume,
+    .accepted = tap_accepted,
+};
+
+const HostNetBackend hostnet_bridge = {
+    .name = "bridge",
+    .doc = "a tap interface in a bridge, from a helper that may make one: br=BRIDGE (" DEFAULT_BRIDGE "), helper=PROGRAM\n"
+           "         (" DEFAULT_HELPER ")",
+    .size = sizeof(TapNet),
+    .open = bridge_open,
     .close = tap_close,
     .send = tap_send,
     .resume = tap_resume,

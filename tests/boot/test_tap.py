@@ -162,5 +162,57 @@ class Tap(unittest.TestCase):
         self.assertNotIn("tap7", run("ip", "-n", self.inside, "-o", "link"))
 
 
+HELPER = """#!/usr/bin/env python3
+import array, fcntl, os, socket, struct, subprocess, sys
+words = dict(word[2:].split('=', 1) for word in sys.argv[1:] if '=' in word)
+assert '--use-vnet' in sys.argv
+if words['br'] != 'br0':
+    sys.exit('access denied by acl file')
+tun = os.open('/dev/net/tun', os.O_RDWR)
+fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b'helped0', 0x5002))  # TUNSETIFF: a tap without packet information, with vnet_hdr
+for line in 'link set helped0 master br0', 'link set helped0 up':
+    subprocess.run(['ip', *line.split()], check=True)
+socket.socket(fileno=int(words['fd'])).sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [tun]))])
+"""
+
+
+@unittest.skipUnless(can_make_namespaces(), "needs root, network namespaces, /dev/net/tun, nft and dnsmasq")
+class Helper(unittest.TestCase):
+    """-netdev bridge: somebody else makes the interface and passes it on."""
+
+    def setUp(self):
+        folder = guest.temporary_folder()
+        self.addCleanup(folder.cleanup)
+        self.helper = os.path.join(folder.name, "helper")
+        with open(self.helper, "w", encoding="ascii") as out:
+            out.write(HELPER)
+        os.chmod(self.helper, 0o755)
+        self.space = f"athelp{os.getpid()}"
+        run("ip", "netns", "add", self.space)
+        self.addCleanup(run, "ip", "netns", "del", self.space)
+        run("ip", "-n", self.space, "link", "add", "br0", "type", "bridge")
+
+    def machine(self, netdev):
+        return guest.Guest("netns", "exec", self.space, guest.ATOLL_VM, "-S", "-m", "64", "-display", "none", "-monitor", "stdio", "-netdev", netdev,
+                           "-device", "virtio-net,netdev=n", program="ip")
+
+    def test_interface(self):
+        for netdev in f"bridge,id=n,helper={self.helper}", f"tap,id=n,br=br0,helper={self.helper}":
+            with self.subTest(netdev), self.machine(netdev) as vm:
+                vm.send("info network\n")
+                vm.expect(r"ifname=helped0")
+                self.assertIn("master br0", run("ip", "-n", self.space, "link", "show", "helped0"))
+                vm.send("quit\n")
+                self.assertEqual(vm.wait(), 0)
+
+    def test_refused(self):
+        for netdev, why in ((f"bridge,id=n,br=virbr0,helper={self.helper}", r"gave no interface in bridge 'virbr0'"),
+                            ("bridge,id=n,helper=/nowhere/helper", r"cannot run the bridge helper '/nowhere/helper'"),
+                            (f"tap,id=n,ifname=tap7,helper={self.helper}", "leave out fd=, ifname="), ("bridge,id=n,helper=/bin/true", "gave no interface")):
+            with self.subTest(netdev), self.machine(netdev) as vm:
+                vm.expect(why)
+                self.assertEqual(vm.wait(), 1)
+
+
 if __name__ == "__main__":
     tap.main()
