@@ -23,13 +23,10 @@ class Machine:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(path)
             listener.listen()
-            listener.settimeout(10 * guest.PATIENCE)
+            listener.settimeout(0.2)
             self.guest = guest.Guest("-accel", "qtest", "-qtest", f"unix:{path}", "-qtest-log", "none", "-display", "none", "-m", ram,
                                      "-nodefaults", *args)
-            try:
-                self.socket = listener.accept()[0]
-            except TimeoutError:
-                self.guest._fail("it does not connect")
+            self.socket = self._accept(listener)
         self.socket.settimeout(20 * guest.PATIENCE)
         # Not makefile("rw"): a text file's write() throws away what was read ahead of the line that readline() gave, and so an
         # "IRQ raise" that came right behind an answer.
@@ -37,6 +34,19 @@ class Machine:
         self.irq = {}          # of the lines that are watched: number -> level
         self.raised = []       # in order
         self.next_page = 0x100000
+
+    def _accept(self, listener):
+        """A machine that has ended will not come: what it printed says why."""
+        end = time.monotonic() + 10 * guest.PATIENCE
+        while time.monotonic() < end:
+            try:
+                return listener.accept()[0]
+            except TimeoutError:
+                if self.guest.process.poll() is not None:
+                    while self.guest._read(0.1):  # to the end of the pipe
+                        pass
+                    self.guest._fail(f"it ended (status {self.guest.process.returncode}) before it connected")
+        self.guest._fail("it does not connect")
 
     def __enter__(self):
         return self
