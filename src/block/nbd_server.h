@@ -23,13 +23,16 @@ typedef struct NbdServerOptions {
 
 typedef struct NbdExport {
     const char *name, *description; /* "" is the default one; description may be NULL */
-    BlkNode *node;                  /* must live until the server is closed */
+    BlkNode *node;                  /* must live until the export is removed or the server closed */
     bool read_only, allocation_depth;
     uint64_t off, len;              /* a part of the image; len 0: from off to its end */
-    const char *const *bitmaps;     /* names, NULL-terminated; or NULL */
+    const char *const *bitmaps;     /* names, NULL-terminated; or NULL.  They cannot be changed meanwhile */
 } NbdExport;
 
 /* Exports are copied.  NULL and an error that names the address, and who has it if it is taken. */
 NbdServer *nbd_server_start(const NbdServerOptions *o, const NbdExport *exports, unsigned n_exports, GError **err);
+bool nbd_server_add_export(NbdServer *s, const NbdExport *e, GError **err);
+/* An export with clients is only removed if `hard`: they are disconnected, and what they have under way is waited for. */
+bool nbd_server_remove_export(NbdServer *s, const char *name, bool hard, GError **err);
 uint16_t nbd_server_port(const NbdServer *s);
 void nbd_server_close(NbdServer *s); /* disconnects everybody, waits for what is under way.  NULL is fine */

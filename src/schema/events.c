@@ -22,6 +22,7 @@ const QapiEvent qapi_events[] = {
     { "BLOCK_JOB_ERROR", "device: str, operation: IoOperationType, action: BlockErrorAction", "a block job waits for an error to be put right" },
     { "BLOCK_JOB_READY", "type: JobType, device: str, len: int, offset: int, speed: int", "a block job may be completed" },
     { "BLOCK_JOB_PENDING", "type: JobType, id: str", "a block job waits to be finalized" },
+    { "BLOCK_EXPORT_DELETED", "id: str", "a disk is no longer given to others" },
     { "JOB_STATUS_CHANGE", "id: str, status: JobStatus", "a job has got into another state" },
     { "BALLOON_CHANGE", "actual: int", "the guest has now so many bytes of memory" },
     { "NIC_RX_FILTER_CHANGED", "?name: str, path: str", "the guest has changed what its network card lets through" },

@@ -135,6 +135,21 @@ const QapiType qapi_types[] = {
     ENUM("BlockdevChangeReadOnlyMode", "retain read-only read-write"),
     OPEN("BlockdevOptions", "driver: str, ?node-name: str"), /* the image layer checks those of each driver */
 
+    /* images that others have */
+    ENUM("SocketAddressType", "inet unix fd"),
+    OBJECT("InetSocketAddress", "host: str, port: str"),
+    OBJECT("UnixSocketAddress", "path: str"),
+    OBJECT("String", "str: str"),
+    OBJECT("InetSocketAddressWrapper", "data: InetSocketAddress"),
+    OBJECT("UnixSocketAddressWrapper", "data: UnixSocketAddress"),
+    OBJECT("StringWrapper", "data: String"),
+    UNION("SocketAddressLegacy", "type: SocketAddressType", "type", "inet: InetSocketAddressWrapper, unix: UnixSocketAddressWrapper, fd: StringWrapper"),
+    ENUM("BlockExportRemoveMode", "safe hard"),
+    ENUM("BlockExportType", "nbd"),
+    OBJECT("BlockExportOptionsNbd", "?name: str, ?description: str, ?bitmaps: [BlockDirtyBitmapOrStr], ?allocation-depth: bool"),
+    UNION("BlockExportOptions", "type: BlockExportType, id: str, node-name: str, ?writable: bool", "type", "nbd: BlockExportOptionsNbd"),
+    OBJECT("BlockExportInfo", "id: str, type: BlockExportType, node-name: str, shutting-down: bool"),
+
     /* screens */
     OBJECT("VncInfo", "enabled: bool, ?host: str, ?family: NetworkAddressFamily, ?service: str, ?auth: str, ?clients: [VncClientInfo]"),
     ENUM("DisplayProtocol", "vnc spice"),

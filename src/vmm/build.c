@@ -12,6 +12,7 @@
 #include "devices/devices.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/exports.h"
 #include "vmm/jobs.h"
 #include "vmm/net.h"
 #include "vmm/nodes.h"
@@ -412,6 +413,7 @@ Vm *vm_build(const VmConfig *config, GError **err)
     vm->pidfile = -1;
     vm->loop = g_main_loop_new(NULL, FALSE);
     vm->drives = g_ptr_array_new();
+    vm->exports = g_ptr_array_new();
     vm->jobs = g_ptr_array_new();
     vm->chardevs = g_ptr_array_new();
     vm->nets = g_ptr_array_new();
@@ -428,6 +430,7 @@ void vm_destroy(Vm *vm)
     qtest_close(vm->qtest);
     gdb_close(vm->gdb);
     vm_close_vncs(vm);
+    vm_end_exports(vm);
     vm_end_jobs(vm);
     monitors_free(vm->monitors);
     g_clear_pointer(&vm->io_errors, g_hash_table_destroy);
@@ -449,6 +452,7 @@ void vm_destroy(Vm *vm)
         chardev_close(vm->chardevs->pdata[i]);
     g_ptr_array_unref(vm->jobs);
     g_ptr_array_unref(vm->drives);
+    g_ptr_array_unref(vm->exports);
     g_ptr_array_unref(vm->chardevs);
     g_ptr_array_unref(vm->nets);
     if (vm->pidfile >= 0) {

@@ -1,6 +1,7 @@
 /* nodes.c - see nodes.h. */
 #include "vmm/nodes.h"
 
+#include "vmm/exports.h"
 #include "vmm/jobs.h"
 
 #include <string.h>
@@ -100,6 +101,8 @@ BlkNode *vm_take_drive(Vm *vm, const char *drive, GError **err)
     BlkNode *root = at.root;
     if (vm_drive_has_job(vm, drive))
         error_set(err, ERR_BUSY, "drive '%s' is in use: a job works on it", drive);
+    else if (vm_drive_has_export(vm, drive))
+        error_set(err, ERR_BUSY, "drive '%s' is in use: it is exported; block-export-del ends that", drive);
     else if (!s.found)
         error_set(err, ERR_NOT_FOUND, "there is no drive '%s'", drive);
     else if (machine_remove_backend(vm->machine, BACKEND_DRIVE, drive, err)) {
@@ -175,8 +178,12 @@ static bool close_children(Vm *vm, const GPtrArray *free_before, GError **err)
     NodePlace at;
     for (unsigned i = 0; i < free_before->len; i++) {
         const DriveConfig *d = definition(vm, free_before->pdata[i]);
-        if (d && d->used && vm_find_node(vm, d->id, &at) && at.holder)
+        if (!d || !d->used || !vm_find_node(vm, d->id, &at))
+            continue;
+        if (at.holder)
             return error_set(err, ERR_BUSY, "Node '%s' is busy: device '%s' uses it", d->id, at.holder->path);
+        if (vm_drive_has_export(vm, at.drive))
+            return error_set(err, ERR_BUSY, "Node '%s' is busy: it is exported; block-export-del ends that", d->id);
     }
     for (unsigned i = 0; i < free_before->len; i++) {
         const DriveConfig *d = definition(vm, free_before->pdata[i]);
@@ -250,6 +257,8 @@ bool vm_remove_node(Vm *vm, const char *name, GError **err)
         return error_set(err, ERR_BUSY, "Node %s is in use: it is part of '%s'", name, at.drive);
     if (open && vm_drive_has_job(vm, at.drive))
         return error_set(err, ERR_BUSY, "Node %s is in use: a job works on it", name);
+    if (open && vm_drive_has_export(vm, at.drive))
+        return error_set(err, ERR_BUSY, "Node %s is in use: it is exported; block-export-del ends that", name);
     if (open) {
         g_autofree char *drive = g_strdup(at.drive);
         vm_close_drive(vm, drive);

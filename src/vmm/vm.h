@@ -29,6 +29,8 @@ typedef struct Vm {
     bool ending;
     int pidfile;          /* descriptor, -1: none */
     int exit_status;
+    struct NbdServer *nbd; /* NULL: none */
+    GPtrArray *exports;   /* VmExport: exports.h */
 } Vm;
 
 /* config must outlive the Vm.  The machine is reset and stopped. */

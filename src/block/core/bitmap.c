@@ -231,7 +231,7 @@ bool blk_bitmap_remove(BlkNode *n, BlkBitmap *b, GError **err)
 {
     n = past_filters(n);
     if (b->busy)
-        return error_set(err, ERR_BUSY, "cannot remove bitmap '%s' of '%s': a job uses it", b->name, n->filename);
+        return error_set(err, ERR_BUSY, "cannot remove bitmap '%s' of '%s': a job or an export uses it", b->name, n->filename);
     if (b->persistent && n->read_only)
         return error_set(err, ERR_DENIED, "cannot remove bitmap '%s': disk image '%s' is open read-only", b->name, n->filename);
     n->bitmaps_changed |= b->persistent;
@@ -267,7 +267,7 @@ void blk_bitmap_info(BlkBitmap *b, BlkBitmapInfo *ret)
 static bool may_change(const BlkBitmap *b, GError **err)
 {
     if (b->busy)
-        return error_set(err, ERR_BUSY, "cannot change bitmap '%s': a job uses it", b->name);
+        return error_set(err, ERR_BUSY, "cannot change bitmap '%s': a job or an export uses it", b->name);
     if (b->inconsistent)
         return error_set(err, ERR_INVALID, "cannot change bitmap '%s': its image was not closed, so it may lack changes; remove it", b->name);
     if (b->persistent && b->node->read_only)

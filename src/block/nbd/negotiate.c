@@ -55,14 +55,6 @@ static Step refuse(Client *c, uint32_t option, enum NbdRefusal why, const char *
     return reply(c, option, REFUSED | why, text, strlen(text));
 }
 
-static const Export *find_export(const NbdServer *s, const char *name)
-{
-    for (unsigned i = 0; i < s->n_exports; i++)
-        if (g_str_equal(s->export[i].name, name))
-            return &s->export[i];
-    return NULL;
-}
-
 uint16_t nbd_export_flags(const Client *c, const Export *e)
 {
     uint16_t flags = NBD_HAS_FLAGS | NBD_SEND_FLUSH | NBD_SEND_FUA | NBD_SEND_CACHE;
@@ -77,24 +69,40 @@ static Step do_export_name(Client *c, Words *w)
 {
     g_autofree char *name = g_strndup((const char *)w->at, w->left);
     struct __attribute__((packed)) { uint64_t size; uint16_t flags; uint8_t zeros[124]; } answer = { 0 };
-    c->export = find_export(c->server, name);
-    if (!c->export)
+    if (!nbd_hold_export(c, name))
         return GONE; /* this old option has no way to say no */
+    nbd_keep_export(c, &c->export);
     answer.size = GUINT64_TO_BE(c->export->len);
     answer.flags = GUINT16_TO_BE(nbd_export_flags(c, c->export));
     return link_write(c->link, &answer, c->no_zeroes ? 10 : sizeof(answer)) ? CHOSEN : GONE;
+}
+
+static GByteArray *list_entry(const Export *e)
+{
+    GByteArray *data = g_byte_array_new();
+    g_byte_array_append(data, (uint8_t *)&(uint32_t){ GUINT32_TO_BE((uint32_t)strlen(e->name)) }, 4);
+    g_byte_array_append(data, (uint8_t *)e->name, strlen(e->name));
+    g_byte_array_append(data, (uint8_t *)e->description, strlen(e->description));
+    return data;
+}
+
+static GPtrArray *list_entries(NbdServer *s)
+{
+    GPtrArray *entries = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
+    g_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->exports->len; i++)
+        g_ptr_array_add(entries, list_entry(s->exports->pdata[i]));
+    g_mutex_unlock(&s->lock);
+    return entries;
 }
 
 static Step do_list(Client *c, Words *w)
 {
     if (w->left)
         return refuse(c, NBD_OPT_LIST, NBD_ERR_INVALID, "LIST has no data");
-    for (unsigned i = 0; i < c->server->n_exports; i++) {
-        const Export *e = &c->server->export[i];
-        g_autoptr(GByteArray) data = g_byte_array_new();
-        g_byte_array_append(data, (uint8_t *)&(uint32_t){ GUINT32_TO_BE((uint32_t)strlen(e->name)) }, 4);
-        g_byte_array_append(data, (uint8_t *)e->name, strlen(e->name));
-        g_byte_array_append(data, (uint8_t *)e->description, strlen(e->description));
+    g_autoptr(GPtrArray) entries = list_entries(c->server);
+    for (unsigned i = 0; i < entries->len; i++) {
+        const GByteArray *data = entries->pdata[i];
         if (reply(c, NBD_OPT_LIST, NBD_REP_SERVER, data->data, data->len) == GONE)
             return GONE;
     }
@@ -139,7 +147,7 @@ static Step do_go(Client *c, uint32_t option, Words *w)
     g_autofree char *name = take_string(w);
     if (!name || !take(w, &n, 2) || w->left != GUINT16_FROM_BE(n) * 2u)
         return refuse(c, option, NBD_ERR_INVALID, "the data are not a name and a list");
-    const Export *e = find_export(c->server, name);
+    const Export *e = nbd_hold_export(c, name);
     if (!e)
         return refuse(c, option, NBD_ERR_UNKNOWN, "there is no export of that name");
     if (send_wanted(c, option, e, w, GUINT16_FROM_BE(n)) == GONE)
@@ -149,7 +157,7 @@ static Step do_go(Client *c, uint32_t option, Words *w)
         return GONE;
     if (option == NBD_OPT_INFO)
         return NEXT;
-    c->export = e;
+    nbd_keep_export(c, &c->export);
     if (c->contexts_of != e)
         c->n_contexts = 0;
     return CHOSEN;
@@ -222,7 +230,7 @@ static Step do_meta_context(Client *c, uint32_t option, Words *w)
     bool list = option == NBD_OPT_LIST_META_CONTEXT;
     uint32_t n;
     g_autofree char *name = take_string(w);
-    const Export *e = name ? find_export(c->server, name) : NULL;
+    const Export *e = name ? nbd_hold_export(c, name) : NULL;
     if (!c->structured)
         return refuse(c, option, NBD_ERR_INVALID, "ask for structured replies first");
     if (!name || !take32(w, &n) || n > w->left / 4)
@@ -231,7 +239,7 @@ static Step do_meta_context(Client *c, uint32_t option, Words *w)
         return refuse(c, option, NBD_ERR_UNKNOWN, "there is no export of that name");
     if (!list) {
         c->n_contexts = 0;
-        c->contexts_of = e;
+        nbd_keep_export(c, &c->contexts_of);
     }
     Step step = list && !n ? each_context(c, option, e, NULL, list_context) : NEXT;
     for (; n && step == NEXT; n--) {
@@ -282,7 +290,9 @@ static Step read_option(Client *c)
     if (len > MOST_OPTION_BYTES)
         return link_skip(c->link, len) ? refuse(c, option, NBD_ERR_TOO_BIG, "that option is too long") : GONE;
     g_autofree uint8_t *data = g_malloc(len + 1);
-    return link_read(c->link, data, len) ? do_option(c, option, &(Words){ data, len }) : GONE;
+    Step step = link_read(c->link, data, len) ? do_option(c, option, &(Words){ data, len }) : GONE;
+    nbd_let_export_go(c);
+    return step;
 }
 
 bool nbd_negotiate(Client *c)

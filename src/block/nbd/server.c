@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "block/driver.h"
 
 /* ---- clients */
 
@@ -32,6 +33,10 @@ static void *serve(void *client)
     if (served)
         nbd_transmit(c);
     link_free(c->link);
+    g_mutex_lock(&s->lock);
+    g_ptr_array_remove_fast(s->all, c); /* what it has used may go */
+    g_mutex_unlock(&s->lock);
+    g_object_unref(c->stop);
     g_mutex_clear(&c->lock);
     g_cond_clear(&c->less);
     g_free(c);
@@ -47,12 +52,14 @@ static void start_client(NbdServer *s, GSocket *socket)
 {
     Client *c = g_new0(Client, 1);
     c->server = s;
-    c->link = link_new(socket, s->stop);
+    c->stop = g_cancellable_new();
+    c->link = link_new(socket, c->stop);
     g_mutex_init(&c->lock);
     g_cond_init(&c->less);
     g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL); /* fails on unix sockets, which need it not */
     g_mutex_lock(&s->lock);
     s->threads++;
+    g_ptr_array_add(s->all, c);
     g_mutex_unlock(&s->lock);
     tell(s, 1, false);
     g_thread_unref(g_thread_new("nbd-client", serve, c));
@@ -127,7 +134,66 @@ static bool listen_fd(NbdServer *s, int fd, GError **err)
 
 /* ---- exports */
 
-static bool add_export(NbdServer *s, const NbdExport *e, GError **err)
+static Export *find_export(const NbdServer *s, const char *name)
+{
+    for (unsigned i = 0; i < s->exports->len; i++)
+        if (g_str_equal(((Export *)s->exports->pdata[i])->name, name))
+            return s->exports->pdata[i];
+    return NULL;
+}
+
+const Export *nbd_hold_export(Client *c, const char *name)
+{
+    g_mutex_lock(&c->server->lock);
+    const Export *e = c->in_hand = find_export(c->server, name);
+    g_mutex_unlock(&c->server->lock);
+    return e;
+}
+
+void nbd_keep_export(Client *c, const Export **which)
+{
+    g_mutex_lock(&c->server->lock);
+    *which = c->in_hand;
+    g_mutex_unlock(&c->server->lock);
+}
+
+void nbd_let_export_go(Client *c)
+{
+    g_mutex_lock(&c->server->lock);
+    c->in_hand = NULL;
+    g_cond_broadcast(&c->server->fewer);
+    g_mutex_unlock(&c->server->lock);
+}
+
+static void hold_bitmaps(const NbdExport *e, bool busy)
+{
+    for (const char *const *b = e->bitmaps; b && *b; b++)
+        bitmap_set_busy(blk_bitmap_find(e->node, *b), busy);
+}
+
+static void free_export(void *export)
+{
+    Export *e = export;
+    hold_bitmaps(&(NbdExport){ .node = e->node, .bitmaps = (const char *const *)e->bitmaps }, false);
+    g_free(e->name);
+    g_free(e->description);
+    g_strfreev(e->bitmaps);
+    g_free(e);
+}
+
+static bool check_bitmap(const NbdExport *e, const char *name, GError **err)
+{
+    BlkInfo image;
+    BlkBitmapInfo info;
+    BlkBitmap *b = blk_bitmap_find(e->node, name);
+    blk_info(e->node, &image);
+    if (!b)
+        return error_set(err, ERR_NOT_FOUND, "cannot export bitmap '%s': '%s' has none of that name", name, image.filename);
+    blk_bitmap_info(b, &info);
+    return !info.busy || error_set(err, ERR_BUSY, "cannot export bitmap '%s' of '%s': a job or an export uses it", name, image.filename);
+}
+
+bool nbd_server_add_export(NbdServer *s, const NbdExport *e, GError **err)
 {
     BlkInfo info;
     blk_info(e->node, &info);
@@ -137,11 +203,62 @@ static bool add_export(NbdServer *s, const NbdExport *e, GError **err)
     if (strlen(e->name) > NBD_MAX_STRING || (e->description && strlen(e->description) > NBD_MAX_STRING))
         return error_set(err, ERR_INVALID, "an export's name and description have at most %d bytes", NBD_MAX_STRING);
     for (const char *const *b = e->bitmaps; b && *b; b++)
-        if (!blk_bitmap_find(e->node, *b))
-            return error_set(err, ERR_NOT_FOUND, "cannot export bitmap '%s': '%s' has none of that name", *b, info.filename);
-    s->export[s->n_exports++] = (Export){ g_strdup(e->name), g_strdup(e->description ? e->description : ""), e->node, e->read_only || info.read_only,
-                                          e->allocation_depth, e->off, e->len ? e->len : rest, g_strdupv((char **)e->bitmaps) };
+        if (!check_bitmap(e, *b, err))
+            return false;
+    Export *x = g_new(Export, 1);
+    *x = (Export){ g_strdup(e->name), g_strdup(e->description ? e->description : ""), e->node, e->read_only || info.read_only,
+                   e->allocation_depth, e->off, e->len ? e->len : rest, g_strdupv((char **)e->bitmaps) };
+    g_mutex_lock(&s->lock);
+    bool taken = find_export(s, e->name);
+    if (!taken)
+        g_ptr_array_add(s->exports, x);
+    g_mutex_unlock(&s->lock);
+    if (!taken) {
+        hold_bitmaps(e, true);
+        return true;
+    }
+    g_clear_pointer(&x->bitmaps, g_strfreev); /* they are not held for this one */
+    free_export(x);
+    return error_set(err, ERR_BUSY, "NBD server already has export named '%s'", e->name);
+}
+
+/* Ends the clients that use e if `end`; says whether there are some. */
+static bool has_users(NbdServer *s, const Export *e, bool end)
+{
+    bool found = false;
+    for (unsigned i = 0; i < s->all->len; i++) {
+        Client *c = s->all->pdata[i];
+        if (c->in_hand != e && c->export != e && c->contexts_of != e)
+            continue;
+        found = true;
+        if (end)
+            g_cancellable_cancel(c->stop);
+    }
+    return found;
+}
+
+static bool take_away(NbdServer *s, const char *name, bool hard, GError **err)
+{
+    Export *e = find_export(s, name);
+    if (!e)
+        return error_set(err, ERR_NOT_FOUND, "Export '%s' is not found", name);
+    if (!hard && has_users(s, e, false))
+        return error_set(err, ERR_BUSY, "export '%s' still in use: let its clients go, or say mode=hard", name);
+    guint at;
+    g_ptr_array_find(s->exports, e, &at);
+    g_ptr_array_steal_index(s->exports, at);
+    while (has_users(s, e, true))
+        g_cond_wait(&s->fewer, &s->lock);
+    free_export(e);
     return true;
+}
+
+bool nbd_server_remove_export(NbdServer *s, const char *name, bool hard, GError **err)
+{
+    g_mutex_lock(&s->lock);
+    bool ok = take_away(s, name, hard, err);
+    g_mutex_unlock(&s->lock);
+    return ok;
 }
 
 /* ---- life */
@@ -163,10 +280,11 @@ NbdServer *nbd_server_start(const NbdServerOptions *o, const NbdExport *exports,
     s->max_clients = o->max_clients;
     s->clients_changed = o->clients_changed;
     s->owner = o->owner;
-    s->export = g_new0(Export, n_exports);
+    s->exports = g_ptr_array_new_with_free_func(free_export);
+    s->all = g_ptr_array_new();
     bool ok = !o->tls_creds || (s->creds = tls_creds_load(o->env, o->tls_creds, err)) != NULL;
     for (unsigned i = 0; i < n_exports && ok; i++)
-        ok = add_export(s, &exports[i], err);
+        ok = nbd_server_add_export(s, &exports[i], err);
     if (!ok || !listen_on(s, o, err)) {
         nbd_server_close(s);
         return NULL;
@@ -180,6 +298,8 @@ uint16_t nbd_server_port(const NbdServer *s) { return s->port; }
 static void wait_for_clients(NbdServer *s)
 {
     g_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < s->all->len; i++)
+        g_cancellable_cancel(((Client *)s->all->pdata[i])->stop);
     while (s->threads)
         g_cond_wait(&s->fewer, &s->lock);
     g_mutex_unlock(&s->lock);
@@ -197,17 +317,13 @@ void nbd_server_close(NbdServer *s)
     g_socket_listener_close(s->listener);
     if (s->socket_path)
         g_unlink(s->socket_path);
-    for (unsigned i = 0; i < s->n_exports; i++) {
-        g_free(s->export[i].name);
-        g_free(s->export[i].description);
-        g_strfreev(s->export[i].bitmaps);
-    }
+    g_ptr_array_unref(s->exports);
+    g_ptr_array_unref(s->all);
     tls_creds_free(s->creds);
     g_object_unref(s->listener);
     g_object_unref(s->stop);
     g_mutex_clear(&s->lock);
     g_cond_clear(&s->fewer);
     g_free(s->socket_path);
-    g_free(s->export);
     g_free(s);
 }

@@ -24,7 +24,9 @@ typedef struct Context {
 typedef struct Client {
     NbdServer *server;
     Link *link;
-    const Export *export;
+    GCancellable *stop; /* ends what it waits for */
+    const Export *in_hand; /* of the option that is being answered.  It, export and contexts_of change with the server's lock held: */
+    const Export *export;  /* an export stays as long as one of them names it */
     bool no_zeroes, structured;
     Context context[MOST_CONTEXTS];
     unsigned n_contexts;
@@ -38,8 +40,8 @@ typedef struct Client {
 } Client;
 
 struct NbdServer {
-    Export *export;
-    unsigned n_exports;
+    GPtrArray *exports; /* Export; they, and clients, with the lock */
+    GPtrArray *all;     /* Client */
     GSocketListener *listener;
     GCancellable *stop;
     GThread *thread;
@@ -58,4 +60,7 @@ struct NbdServer {
 bool nbd_negotiate(Client *c);
 /* Serves its requests until it goes. */
 void nbd_transmit(Client *c);
+const Export *nbd_hold_export(Client *c, const char *name); /* in hand until nbd_let_export_go(); NULL: there is none */
+void nbd_let_export_go(Client *c);
+void nbd_keep_export(Client *c, const Export **which); /* what is in hand becomes *which of the client */
 uint16_t nbd_export_flags(const Client *c, const Export *e);
