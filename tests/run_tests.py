@@ -23,6 +23,7 @@ import tempfile
 import time
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
+OUTPUT_SHOWN = 8000  # characters of the output of a unit test that failed
 LIMIT, LIMIT_LONG = 900, 4 * 3600  # seconds; the slowest takes about 200 of the first on two idle cores
 
 
@@ -73,7 +74,11 @@ def run_unit(build, words, count):
     with open(log, encoding="utf-8") as lines:
         for line in lines:
             test = json.loads(line)
-            count.add_tap(f"{os.path.basename(build)}/{test['name']}", test.get("stdout", ""), test["result"] in ("OK", "SKIP"))
+            well, name = test["result"] in ("OK", "SKIP"), f"{os.path.basename(build)}/{test['name']}"
+            count.add_tap(name, test.get("stdout", ""), well)
+            if not well:
+                print(f"---- {name}: {test['result']}, status {test['returncode']}, {test['duration']:.0f} s")
+                print((test.get("stdout", "") + test.get("stderr", ""))[-OUTPUT_SHOWN:], flush=True)
 
 
 def run_program(path, env, limit):
