@@ -143,7 +143,7 @@ void ide_dma_go(IdeDrive *d)
 static void block_in(IdeDrive *d)
 {
     if (is_packet(d))
-        d->drq_bytes = d->byte_limit;
+        d->drq_bytes = MIN(d->byte_limit, IDE_BUF); /* drivers say 65534 */
     d->drq_end = MIN((unsigned)d->pos + d->drq_bytes, d->buf_end);
     d->phase = IDE_DATA_IN;
     d->error = 0;
