@@ -139,13 +139,23 @@ class Variables(Uefi):
     def test_end(self):
         self.set_up()
         self.virsh("undefine", "u")  # it never ran: there are none
-        for word, stays in ("--keep-nvram", True), ("--nvram", False):
+        for words, stays in (["--keep-nvram"], True), (["--nvram"], False), ([], False):
             self.set_up()
             self.virsh("start", "u")
             self.virsh("destroy", "u")
-            self.refused("cannot undefine domain with nvram", "undefine", "u")
-            self.virsh("undefine", "u", word)
+            self.virsh("undefine", "u", *words)
             self.assertEqual(os.path.exists(self.variables()), stays)
+
+    def test_end_of_the_users_file(self):
+        """Variables in a file that the user has named go only where that is asked for."""
+        mine = self.path("mine.fd")
+        for words, stays in ([], True), (["--nvram"], False):
+            self.set_up()
+            text = self.dump()
+            self.virsh("define", self.write("mine.xml", text.replace(self.variables(), mine)))
+            shutil.copy(VARIABLES, mine)
+            self.virsh("undefine", "u", *words)
+            self.assertEqual(os.path.exists(mine), stays)
 
     def test_name(self):
         """They go with the machine, and are not the next one's of that name."""

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "manage/daemon/snapshot.h"
+#include "manage/hypervisor/firmware.h"
 
 enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
 enum { UNDEFINE_SNAPSHOTS = 2, UNDEFINE_NVRAM = 4, UNDEFINE_KEEP_NVRAM = 8 };
@@ -51,18 +52,24 @@ static void create_xml(Client *c, RpcCall *call, GVariant *args)
     }
 }
 
-static bool has_variables(const ManagedDomain *d) { return !d->realm->in_memory && d->config->nvram && !access(d->config->nvram, F_OK); }
+/* The firmware's variables that an undefine removes: those that the daemon made, unless they are to stay; a file that the user
+ * has named only where that is asked for.  Owned by the caller; NULL: none. */
+static char *doomed_variables(const ManagedDomain *d, guint flags)
+{
+    const char *path = d->config->nvram;
+    if (d->realm->in_memory || !path || flags & UNDEFINE_KEEP_NVRAM || access(path, F_OK))
+        return NULL;
+    g_autofree char *own = firmware_variables_path(&d->realm->daemon->host, d->name);
+    return flags & UNDEFINE_NVRAM || g_str_equal(path, own) ? g_strdup(path) : NULL;
+}
 
-/* What hangs on the definition goes only where that is asked for. */
+/* Snapshots go only where that is asked for. */
 static bool may_undefine(ManagedDomain *d, guint flags, GError **err)
 {
     if (!d->config)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition", d->name);
     if ((flags & UNDEFINE_NVRAM) && (flags & UNDEFINE_KEEP_NVRAM))
         return rpc_error_set(err, RPC_ERR_INVALID_ARG, "the variables of the firmware of domain '%s' cannot both go and stay: say one of --nvram and --keep-nvram", d->name);
-    if (!(flags & (UNDEFINE_NVRAM | UNDEFINE_KEEP_NVRAM)) && has_variables(d))
-        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "cannot undefine domain with nvram: '%s' has the variables of the firmware of domain '%s'; --nvram removes them, --keep-nvram "
-                                                             "leaves them", d->config->nvram, d->name);
     if (!snapshots_count(d) || domain_active(d))
         return true;
     if (!(flags & UNDEFINE_SNAPSHOTS))
@@ -76,7 +83,7 @@ static bool undefine(ManagedDomain *d, guint flags, GError **err)
 {
     if (!may_undefine(d, flags, err))
         return false;
-    g_autofree char *nvram = flags & UNDEFINE_NVRAM && has_variables(d) ? g_strdup(d->config->nvram) : NULL;
+    g_autofree char *nvram = doomed_variables(d, flags);
     if (!d->realm->in_memory) {
         g_autofree char *domains = g_build_filename(d->realm->daemon->config_dir, "domains", NULL), *autostart = g_build_filename(d->realm->daemon->config_dir, "autostart", NULL);
         if (!store_remove(autostart, d->name, err) || !store_remove(domains, d->name, err))
