@@ -10,15 +10,19 @@
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <nftables/libnftables.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "manage/network/network.h"
+
+enum { STOP_MS = 2000 }; /* dnsmasq ends in less */
 
 static struct nl_sock *netlink(GError **err)
 {
@@ -170,14 +174,21 @@ static int dnsmasq_pid(const NetPlan *p)
     return pid > 1 && g_file_get_contents(arguments, &words, &bytes, NULL) && memmem(words, bytes, conf, strlen(conf)) ? pid : 0;
 }
 
+static bool has_ended(int pidfd, int milliseconds)
+{
+    struct pollfd watch = { .fd = pidfd, .events = POLLIN };
+    return poll(&watch, 1, milliseconds) > 0;
+}
+
+/* Its sockets are closed when this returns: the next one listens on the same addresses.  (Its arguments vanish from /proc earlier.) */
 static void stop_dnsmasq(const NetPlan *p)
 {
-    int pid = dnsmasq_pid(p);
-    if (!pid)
+    int pid = dnsmasq_pid(p), pidfd = pid ? pidfd_open(pid, 0) : -1;
+    if (pidfd < 0)
         return;
-    kill(pid, SIGTERM);
-    for (int i = 0; i < 100 && dnsmasq_pid(p) == pid; i++)
-        g_usleep(20000);
+    if (!kill(pid, SIGTERM) && !has_ended(pidfd, STOP_MS) && !kill(pid, SIGKILL))
+        has_ended(pidfd, STOP_MS);
+    close(pidfd);
 }
 
 static bool start_dnsmasq(const NetPlan *p, GError **err)
