@@ -451,7 +451,7 @@ static void change_device(Client *client, RpcCall *call, GVariant *args, ChangeK
         g_variant_get_child(args, 2, "u", &c->flags);
     c->device = device_read(xml, &err);
     if (!c->device) {
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
         change_free(c);
         return;
     }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "manage/daemon/agent.h"
+#include "manage/daemon/listing.h"
 #include "manage/daemon/snapshot.h"
 
 /* virConnectListAllDomainsFlags, in groups: of each group that is asked for, one must be true. */
@@ -13,8 +14,9 @@ enum {
 };
 enum { XML_SECURE = 1, XML_INACTIVE = 2 };
 
-static unsigned list_bits(const ManagedDomain *d)
+static unsigned list_flags(const void *object)
 {
+    const ManagedDomain *d = object;
     unsigned bits = domain_active(d) ? LIST_ACTIVE : LIST_INACTIVE;
     bits |= d->config ? LIST_PERSISTENT : LIST_TRANSIENT;
     bits |= d->state == DOMAIN_RUNNING ? LIST_RUNNING : d->state == DOMAIN_PAUSED ? LIST_PAUSED : d->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF : LIST_OTHER;
@@ -22,45 +24,24 @@ static unsigned list_bits(const ManagedDomain *d)
     return bits | LIST_NO_MANAGEDSAVE | (snapshots_count(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT) | LIST_NO_CHECKPOINT;
 }
 
-static bool is_listed(const ManagedDomain *d, unsigned flags)
-{
-    static const unsigned groups[] = { LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_RUNNING | LIST_PAUSED | LIST_SHUTOFF | LIST_OTHER,
-                                       LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE, LIST_AUTOSTART | LIST_NO_AUTOSTART, LIST_HAS_SNAPSHOT | LIST_NO_SNAPSHOT,
-                                       LIST_HAS_CHECKPOINT | LIST_NO_CHECKPOINT };
-    unsigned bits = list_bits(d);
-    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
-        if ((flags & groups[i]) && !(flags & groups[i] & bits))
-            return false;
-    return true;
-}
+static GHashTable *all(const Realm *r) { return r->domains; }
+static const char *name_of(const void *domain) { return ((const ManagedDomain *)domain)->name; }
+static GVariant *handle_of(const void *domain) { return domain_handle(domain); }
 
-static int by_name(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedDomain *const *)a)->name, (*(ManagedDomain *const *)b)->name); }
+static const Listing domains = {
+    .handle_type = "(ssi)", .missing = RPC_ERR_NO_DOMAIN, .missing_text = "Domain not found: no domain with matching %s '%s'",
+    .groups = (const unsigned[]){ LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_RUNNING | LIST_PAUSED | LIST_SHUTOFF | LIST_OTHER,
+                                  LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE, LIST_AUTOSTART | LIST_NO_AUTOSTART, LIST_HAS_SNAPSHOT | LIST_NO_SNAPSHOT,
+                                  LIST_HAS_CHECKPOINT | LIST_NO_CHECKPOINT, 0 },
+    .all = all, .flags = list_flags, .key = name_of, .handle = handle_of,
+};
 
-GPtrArray *domains_listed(const Realm *r, unsigned flags)
-{
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter i;
-    gpointer d;
-    g_hash_table_iter_init(&i, r->domains);
-    while (g_hash_table_iter_next(&i, NULL, &d))
-        if (is_listed(d, flags))
-            g_ptr_array_add(list, d);
-    g_ptr_array_sort(list, by_name);
-    return list;
-}
+GPtrArray *domains_listed(const Realm *r, unsigned flags) { return listing_find(&domains, r, flags); }
 
-static void list_all(Client *c, RpcCall *call, GVariant *args)
-{
-    int wanted;
-    guint flags;
-    g_variant_get(args, "(iu)", &wanted, &flags);
-    g_autoptr(GPtrArray) list = domains_listed(c->realm, flags);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(ssi)"));
-    for (guint i = 0; wanted && i < list->len; i++)
-        g_variant_builder_add_value(&b, domain_handle(list->pdata[i]));
-    rpc_reply(call, g_variant_new("(a(ssi)u)", &b, list->len));
-}
+static void list_all(Client *c, RpcCall *call, GVariant *args) { listing_reply_all(&domains, c, call, args); }
+static void list_defined(Client *c, RpcCall *call, GVariant *args) { listing_reply_keys(&domains, c, call, args, LIST_INACTIVE); }
+static void num_active(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&domains, c, call, LIST_ACTIVE); }
+static void num_defined(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&domains, c, call, LIST_INACTIVE); }
 
 static void list_ids(Client *c, RpcCall *call, GVariant *args)
 {
@@ -74,47 +55,18 @@ static void list_ids(Client *c, RpcCall *call, GVariant *args)
     rpc_reply(call, g_variant_new("(ai)", &b));
 }
 
-static void list_defined(Client *c, RpcCall *call, GVariant *args)
-{
-    int most;
-    g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = domains_listed(c->realm, LIST_INACTIVE);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
-    for (guint i = 0; i < list->len && (int)i < most; i++)
-        g_variant_builder_add(&b, "s", ((ManagedDomain *)list->pdata[i])->name);
-    rpc_reply(call, g_variant_new("(as)", &b));
-}
-
-static void count(Client *c, RpcCall *call, unsigned flags)
-{
-    g_autoptr(GPtrArray) list = domains_listed(c->realm, flags);
-    rpc_reply(call, g_variant_new("(i)", (int)list->len));
-}
-
-static void num_active(Client *c, RpcCall *call, GVariant *args) { count(c, call, LIST_ACTIVE); }
-static void num_defined(Client *c, RpcCall *call, GVariant *args) { count(c, call, LIST_INACTIVE); }
-
-static void reply_handle(RpcCall *call, const ManagedDomain *d, const char *kind, const char *key)
-{
-    if (d)
-        rpc_reply(call, g_variant_new("(@(ssi))", domain_handle(d)));
-    else
-        rpc_fail(call, RPC_ERR_NO_DOMAIN, "Domain not found: no domain with matching %s '%s'", kind, key);
-}
-
 static void lookup_name(Client *c, RpcCall *call, GVariant *args)
 {
     const char *name;
     g_variant_get(args, "(&s)", &name);
-    reply_handle(call, domain_by_name(c->realm, name), "name", name);
+    listing_reply_one(&domains, call, domain_by_name(c->realm, name), "name", name);
 }
 
 static void lookup_uuid(Client *c, RpcCall *call, GVariant *args)
 {
     const char *uuid;
     g_variant_get(args, "(&s)", &uuid);
-    reply_handle(call, domain_by_uuid(c->realm, uuid), "uuid", uuid);
+    listing_reply_one(&domains, call, domain_by_uuid(c->realm, uuid), "uuid", uuid);
 }
 
 static void lookup_id(Client *c, RpcCall *call, GVariant *args)
@@ -122,7 +74,7 @@ static void lookup_id(Client *c, RpcCall *call, GVariant *args)
     int id;
     g_variant_get(args, "(i)", &id);
     g_autofree char *text = g_strdup_printf("%d", id);
-    reply_handle(call, domain_by_id(c->realm, id), "id", text);
+    listing_reply_one(&domains, call, domain_by_id(c->realm, id), "id", text);
 }
 
 static void get_xml(Client *c, RpcCall *call, GVariant *args)

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "manage/daemon/snapshot.h"
+#include "manage/daemon/task.h"
 #include "manage/hypervisor/firmware.h"
 
 enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
@@ -16,7 +17,7 @@ static void define(Client *c, RpcCall *call, const char *xml)
     ManagedDomain *d;
     bool is_new;
     if (!domain_define(c->realm, xml, &d, &is_new, &err)) {
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
         return;
     }
     domain_lifecycle(d, EVENT_DEFINED, is_new ? DEFINED_ADDED : DEFINED_UPDATED);

@@ -2,11 +2,37 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/listing.h"
 #include "manage/daemon/net.h"
+#include "manage/daemon/task.h"
 
 enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16, LIST_NO_AUTOSTART = 32 };
 enum { XML_INACTIVE = 1 };
 
+/* ---- lists */
+static unsigned list_flags(const void *object)
+{
+    const ManagedNetwork *n = object;
+    return (n->active ? LIST_ACTIVE : LIST_INACTIVE) | (n->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (n->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART);
+}
+
+static GHashTable *all(const Realm *r) { return r->networks; }
+static const char *name_of(const void *network) { return ((const ManagedNetwork *)network)->def->name; }
+static GVariant *handle_of(const void *network) { return network_handle(network); }
+
+static const Listing networks = {
+    .handle_type = "(ss)", .missing = RPC_ERR_NO_NETWORK, .missing_text = "Network not found: no network with matching %s '%s'",
+    .groups = (const unsigned[]){ LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_AUTOSTART | LIST_NO_AUTOSTART, 0 },
+    .all = all, .flags = list_flags, .key = name_of, .handle = handle_of,
+};
+
+static void list_all(Client *c, RpcCall *call, GVariant *args) { listing_reply_all(&networks, c, call, args); }
+static void names_active(Client *c, RpcCall *call, GVariant *args) { listing_reply_keys(&networks, c, call, args, LIST_ACTIVE); }
+static void names_inactive(Client *c, RpcCall *call, GVariant *args) { listing_reply_keys(&networks, c, call, args, LIST_INACTIVE); }
+static void num_active(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&networks, c, call, LIST_ACTIVE); }
+static void num_inactive(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&networks, c, call, LIST_INACTIVE); }
+
+/* ---- networks */
 static ManagedNetwork *of_call(Client *c, RpcCall *call, GVariant *args)
 {
     const char *name;
@@ -14,76 +40,22 @@ static ManagedNetwork *of_call(Client *c, RpcCall *call, GVariant *args)
     g_variant_get(h, "(&s&s)", &name, NULL);
     ManagedNetwork *n = network_by_name(c->realm, name);
     if (!n)
-        rpc_fail(call, RPC_ERR_NO_NETWORK, "no network with matching name '%s'", name);
+        listing_fail(&networks, call, "name", name);
     return n;
 }
 
-static bool is_listed(const ManagedNetwork *n, unsigned flags)
+static void lookup_name(Client *c, RpcCall *call, GVariant *args)
 {
-    unsigned bits = (n->active ? LIST_ACTIVE : LIST_INACTIVE) | (n->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (n->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART);
-    static const unsigned groups[] = { LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_AUTOSTART | LIST_NO_AUTOSTART };
-    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
-        if ((flags & groups[i]) && !(flags & groups[i] & bits))
-            return false;
-    return true;
+    const char *name;
+    g_variant_get(args, "(&s)", &name);
+    listing_reply_one(&networks, call, network_by_name(c->realm, name), "name", name);
 }
 
-static int by_name(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedNetwork *const *)a)->def->name, (*(ManagedNetwork *const *)b)->def->name); }
-
-static GPtrArray *listed(const Realm *r, unsigned flags)
+static void lookup_uuid(Client *c, RpcCall *call, GVariant *args)
 {
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter i;
-    gpointer n;
-    g_hash_table_iter_init(&i, r->networks);
-    while (g_hash_table_iter_next(&i, NULL, &n))
-        if (is_listed(n, flags))
-            g_ptr_array_add(list, n);
-    g_ptr_array_sort(list, by_name);
-    return list;
-}
-
-static void list_all(Client *c, RpcCall *call, GVariant *args)
-{
-    int wanted;
-    guint flags;
-    g_variant_get(args, "(iu)", &wanted, &flags);
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(ss)"));
-    for (guint i = 0; wanted && i < list->len; i++)
-        g_variant_builder_add_value(&b, network_handle(list->pdata[i]));
-    rpc_reply(call, g_variant_new("(a(ss)u)", &b, list->len));
-}
-
-static void list_names(Client *c, RpcCall *call, GVariant *args)
-{
-    int most;
-    g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = listed(c->realm, strcmp(rpc_call_procedure(call)->name, "CONNECT_LIST_NETWORKS") ? LIST_INACTIVE : LIST_ACTIVE);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
-    for (guint i = 0; i < list->len && (int)i < most; i++)
-        g_variant_builder_add(&b, "s", ((ManagedNetwork *)list->pdata[i])->def->name);
-    rpc_reply(call, g_variant_new("(as)", &b));
-}
-
-static void count(Client *c, RpcCall *call, GVariant *args)
-{
-    g_autoptr(GPtrArray) list = listed(c->realm, strcmp(rpc_call_procedure(call)->name, "CONNECT_NUM_OF_NETWORKS") ? LIST_INACTIVE : LIST_ACTIVE);
-    rpc_reply(call, g_variant_new("(i)", (int)list->len));
-}
-
-static void lookup(Client *c, RpcCall *call, GVariant *args)
-{
-    const char *key;
-    g_variant_get(args, "(&s)", &key);
-    bool by_uuid = !strcmp(rpc_call_procedure(call)->name, "NETWORK_LOOKUP_BY_UUID");
-    const ManagedNetwork *n = by_uuid ? network_by_uuid(c->realm, key) : network_by_name(c->realm, key);
-    if (n)
-        rpc_reply(call, g_variant_new("(@(ss))", network_handle(n)));
-    else
-        rpc_fail(call, RPC_ERR_NO_NETWORK, "Network not found: no network with matching %s '%s'", by_uuid ? "uuid" : "name", key);
+    const char *uuid;
+    g_variant_get(args, "(&s)", &uuid);
+    listing_reply_one(&networks, call, network_by_uuid(c->realm, uuid), "uuid", uuid);
 }
 
 static void define_xml(Client *c, RpcCall *call, GVariant *args)
@@ -93,7 +65,7 @@ static void define_xml(Client *c, RpcCall *call, GVariant *args)
     g_variant_get_child(args, 0, "&s", &xml);
     ManagedNetwork *n = network_define(c->realm, xml, true, &err);
     if (!n) {
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
         return;
     }
     network_event(n, NETWORK_DEFINED);
@@ -109,7 +81,7 @@ static void create_xml(Client *c, RpcCall *call, GVariant *args)
     if (n)
         network_job(n, true, true, call);
     else
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
 }
 
 static void start(Client *c, RpcCall *call, GVariant *args)
@@ -126,14 +98,6 @@ static void stop(Client *c, RpcCall *call, GVariant *args)
         network_job(n, false, false, call);
 }
 
-static void end(RpcCall *call, const GError *err)
-{
-    if (err)
-        rpc_fail_error(call, err);
-    else
-        rpc_reply(call, NULL);
-}
-
 static void undefine(Client *c, RpcCall *call, GVariant *args)
 {
     g_autoptr(GError) err = NULL;
@@ -141,7 +105,7 @@ static void undefine(Client *c, RpcCall *call, GVariant *args)
     if (!n)
         return;
     network_undefine(n, &err);
-    end(call, err);
+    reply_error(call, err);
 }
 
 static void get_xml(Client *c, RpcCall *call, GVariant *args)
@@ -187,7 +151,7 @@ static void set_autostart(Client *c, RpcCall *call, GVariant *args)
         return;
     g_variant_get_child(args, 1, "i", &on);
     network_set_autostart(n, on, &err);
-    end(call, err);
+    reply_error(call, err);
 }
 
 /* iface, expiry, type (0: IPv4), MAC, iaid, address, prefix, hostname, client id */
@@ -236,12 +200,12 @@ const Handler network_handlers[] = {
     { "NETWORK_UPDATE", update },
     { "NETWORK_LIST_ALL_PORTS", list_ports },
     { "CONNECT_LIST_ALL_NETWORKS", list_all },
-    { "CONNECT_LIST_NETWORKS", list_names },
-    { "CONNECT_LIST_DEFINED_NETWORKS", list_names },
-    { "CONNECT_NUM_OF_NETWORKS", count },
-    { "CONNECT_NUM_OF_DEFINED_NETWORKS", count },
-    { "NETWORK_LOOKUP_BY_NAME", lookup },
-    { "NETWORK_LOOKUP_BY_UUID", lookup },
+    { "CONNECT_LIST_NETWORKS", names_active },
+    { "CONNECT_LIST_DEFINED_NETWORKS", names_inactive },
+    { "CONNECT_NUM_OF_NETWORKS", num_active },
+    { "CONNECT_NUM_OF_DEFINED_NETWORKS", num_inactive },
+    { "NETWORK_LOOKUP_BY_NAME", lookup_name },
+    { "NETWORK_LOOKUP_BY_UUID", lookup_uuid },
     { "NETWORK_DEFINE_XML", define_xml },
     { "NETWORK_DEFINE_XML_FLAGS", define_xml },
     { "NETWORK_CREATE_XML", create_xml },

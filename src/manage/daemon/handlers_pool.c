@@ -2,87 +2,41 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/listing.h"
 #include "manage/daemon/pool.h"
+#include "manage/daemon/task.h"
 
 enum { STATE_INACTIVE = 0, STATE_RUNNING = 2 }; /* virStoragePoolState */
 enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16, LIST_NO_AUTOSTART = 32, LIST_FIRST_TYPE = 64 };
 enum { CREATE_WITH_BUILD = 1 };
-
-static void end(RpcCall *call, const GError *err)
-{
-    if (err)
-        rpc_fail_error(call, err);
-    else
-        rpc_reply(call, NULL);
-}
 
 /* virStoragePoolEventID */
 void pool_event(ManagedPool *p, int event) { object_event(p->realm, SUBSCRIBE_POOL, 0, p->def->uuid, pool_handle(p), "(ii)", event, 0); }
 void pool_refreshed(ManagedPool *p) { object_event(p->realm, SUBSCRIBE_POOL, 1, p->def->uuid, pool_handle(p), "()"); }
 
 /* ---- lists */
-static bool is_listed(const ManagedPool *p, unsigned flags)
+static unsigned list_flags(const void *object)
 {
-    unsigned bits = (p->active ? LIST_ACTIVE : LIST_INACTIVE) | (p->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (p->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART) |
-                    LIST_FIRST_TYPE << (p->def->type - 1);
-    static const unsigned groups[] = { LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_AUTOSTART | LIST_NO_AUTOSTART, ~(LIST_FIRST_TYPE - 1u) };
-    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++)
-        if ((flags & groups[i]) && !(flags & groups[i] & bits))
-            return false;
-    return true;
+    const ManagedPool *p = object;
+    return (p->active ? LIST_ACTIVE : LIST_INACTIVE) | (p->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (p->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART) |
+           LIST_FIRST_TYPE << (p->def->type - 1);
 }
 
-static int by_name(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedPool *const *)a)->def->name, (*(ManagedPool *const *)b)->def->name); }
+static GHashTable *all(const Realm *r) { return r->pools; }
+static const char *name_of(const void *pool) { return ((const ManagedPool *)pool)->def->name; }
+static GVariant *handle_of(const void *pool) { return pool_handle(pool); }
 
-static GPtrArray *listed(const Realm *r, unsigned flags)
-{
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter i;
-    gpointer p;
-    g_hash_table_iter_init(&i, r->pools);
-    while (g_hash_table_iter_next(&i, NULL, &p))
-        if (is_listed(p, flags))
-            g_ptr_array_add(list, p);
-    g_ptr_array_sort(list, by_name);
-    return list;
-}
+static const Listing pools = {
+    .handle_type = "(ss)", .missing = RPC_ERR_NO_STORAGE_POOL, .missing_text = "Storage pool not found: no storage pool with matching %s '%s'",
+    .groups = (const unsigned[]){ LIST_ACTIVE | LIST_INACTIVE, LIST_PERSISTENT | LIST_TRANSIENT, LIST_AUTOSTART | LIST_NO_AUTOSTART, ~(LIST_FIRST_TYPE - 1u), 0 },
+    .all = all, .flags = list_flags, .key = name_of, .handle = handle_of,
+};
 
-static void list_all(Client *c, RpcCall *call, GVariant *args)
-{
-    int wanted;
-    guint flags;
-    g_variant_get(args, "(iu)", &wanted, &flags);
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(ss)"));
-    for (guint i = 0; wanted && i < list->len; i++)
-        g_variant_builder_add_value(&b, pool_handle(list->pdata[i]));
-    rpc_reply(call, g_variant_new("(a(ss)u)", &b, list->len));
-}
-
-static void count(Client *c, RpcCall *call, unsigned flags)
-{
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
-    rpc_reply(call, g_variant_new("(i)", (int)list->len));
-}
-
-static void num_active(Client *c, RpcCall *call, GVariant *args) { count(c, call, LIST_ACTIVE); }
-static void num_inactive(Client *c, RpcCall *call, GVariant *args) { count(c, call, LIST_INACTIVE); }
-
-static void list_names(Client *c, RpcCall *call, GVariant *args, unsigned flags)
-{
-    int most;
-    g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
-    for (guint i = 0; i < list->len && (int)i < most; i++)
-        g_variant_builder_add(&b, "s", ((ManagedPool *)list->pdata[i])->def->name);
-    rpc_reply(call, g_variant_new("(as)", &b));
-}
-
-static void names_active(Client *c, RpcCall *call, GVariant *args) { list_names(c, call, args, LIST_ACTIVE); }
-static void names_inactive(Client *c, RpcCall *call, GVariant *args) { list_names(c, call, args, LIST_INACTIVE); }
+static void list_all(Client *c, RpcCall *call, GVariant *args) { listing_reply_all(&pools, c, call, args); }
+static void num_active(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&pools, c, call, LIST_ACTIVE); }
+static void num_inactive(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&pools, c, call, LIST_INACTIVE); }
+static void names_active(Client *c, RpcCall *call, GVariant *args) { listing_reply_keys(&pools, c, call, args, LIST_ACTIVE); }
+static void names_inactive(Client *c, RpcCall *call, GVariant *args) { listing_reply_keys(&pools, c, call, args, LIST_INACTIVE); }
 
 static void list_volumes(Client *c, RpcCall *call, GVariant *args)
 {
@@ -100,46 +54,38 @@ static void list_volumes(Client *c, RpcCall *call, GVariant *args)
 }
 
 /* ---- pools */
-static void reply_pool(RpcCall *call, const ManagedPool *p, const char *kind, const char *key)
-{
-    if (p)
-        rpc_reply(call, g_variant_new("(@(ss))", pool_handle(p)));
-    else
-        rpc_fail(call, RPC_ERR_NO_STORAGE_POOL, "Storage pool not found: no storage pool with matching %s '%s'", kind, key);
-}
-
 static void lookup_name(Client *c, RpcCall *call, GVariant *args)
 {
     const char *name;
     g_variant_get(args, "(&s)", &name);
-    reply_pool(call, pool_by_name(c->realm, name), "name", name);
+    listing_reply_one(&pools, call, pool_by_name(c->realm, name), "name", name);
 }
 
 static void lookup_uuid(Client *c, RpcCall *call, GVariant *args)
 {
     const char *uuid;
     g_variant_get(args, "(&s)", &uuid);
-    reply_pool(call, pool_by_uuid(c->realm, uuid), "uuid", uuid);
+    listing_reply_one(&pools, call, pool_by_uuid(c->realm, uuid), "uuid", uuid);
 }
 
 static void lookup_target(Client *c, RpcCall *call, GVariant *args)
 {
     const char *path;
     g_variant_get(args, "(&s)", &path);
-    g_autoptr(GPtrArray) list = listed(c->realm, 0);
+    g_autoptr(GPtrArray) list = listing_find(&pools, c->realm, 0);
     for (guint i = 0; i < list->len; i++)
         if (!g_strcmp0(((ManagedPool *)list->pdata[i])->def->target, path)) {
-            reply_pool(call, list->pdata[i], "path", path);
+            listing_reply_one(&pools, call, list->pdata[i], "path", path);
             return;
         }
-    reply_pool(call, NULL, "path", path);
+    listing_fail(&pools, call, "path", path);
 }
 
 static void lookup_volume(Client *c, RpcCall *call, GVariant *args)
 {
     const char *name;
     g_variant_get(args, "((&s&s&s))", &name, NULL, NULL);
-    reply_pool(call, pool_by_name(c->realm, name), "name", name);
+    listing_reply_one(&pools, call, pool_by_name(c->realm, name), "name", name);
 }
 
 static void define(Client *c, RpcCall *call, GVariant *args)
@@ -151,7 +97,7 @@ static void define(Client *c, RpcCall *call, GVariant *args)
     if (pool_define(c->realm, xml, true, &p, &err))
         rpc_reply(call, g_variant_new("(@(ss))", pool_handle(p)));
     else
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
 }
 
 static void create_xml(Client *c, RpcCall *call, GVariant *args)
@@ -162,7 +108,7 @@ static void create_xml(Client *c, RpcCall *call, GVariant *args)
     ManagedPool *p;
     g_variant_get(args, "(&su)", &xml, &flags);
     if (!pool_define(c->realm, xml, false, &p, &err)) {
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
         return;
     }
     if (flags & CREATE_WITH_BUILD)
@@ -191,7 +137,7 @@ static void undefine(Client *c, RpcCall *call, GVariant *args)
     if (!p)
         return;
     pool_undefine(p, &err);
-    end(call, err);
+    reply_error(call, err);
 }
 
 static guint64 known(uint64_t bytes) { return bytes == RECORD_NONE ? 0 : bytes; }
@@ -236,7 +182,7 @@ static void set_autostart(Client *c, RpcCall *call, GVariant *args)
         return;
     g_variant_get_child(args, 1, "i", &on);
     pool_set_autostart(p, on, &err);
-    end(call, err);
+    reply_error(call, err);
 }
 
 static void append_volume_formats(GString *s)

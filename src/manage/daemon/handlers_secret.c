@@ -2,74 +2,38 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "manage/daemon/listing.h"
 #include "manage/daemon/secret.h"
 #include "manage/daemon/task.h"
 
 /* virConnectListAllSecretsFlags */
 enum { LIST_EPHEMERAL = 1, LIST_NO_EPHEMERAL = 2, LIST_PRIVATE = 4, LIST_NO_PRIVATE = 8 };
 
-static bool is_listed(const Secret *s, unsigned flags)
+static unsigned list_flags(const void *secret)
 {
-    unsigned ephemeral = s->ephemeral == 1 ? LIST_EPHEMERAL : LIST_NO_EPHEMERAL, private = s->private == 1 ? LIST_PRIVATE : LIST_NO_PRIVATE;
-    return (!(flags & (LIST_EPHEMERAL | LIST_NO_EPHEMERAL)) || (flags & ephemeral)) && (!(flags & (LIST_PRIVATE | LIST_NO_PRIVATE)) || (flags & private));
+    const Secret *s = ((const ManagedSecret *)secret)->def;
+    return (s->ephemeral == 1 ? LIST_EPHEMERAL : LIST_NO_EPHEMERAL) | (s->private == 1 ? LIST_PRIVATE : LIST_NO_PRIVATE);
 }
 
-static int by_uuid(gconstpointer a, gconstpointer b) { return strcmp((*(ManagedSecret *const *)a)->def->uuid, (*(ManagedSecret *const *)b)->def->uuid); }
+static GHashTable *all(const Realm *r) { return r->secrets; }
+static const char *uuid_of(const void *secret) { return ((const ManagedSecret *)secret)->def->uuid; }
+static GVariant *handle_of(const void *secret) { return secret_handle(secret); }
 
-/* Sorted; the array is the caller's. */
-static GPtrArray *listed(const Realm *r, unsigned flags)
-{
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter i;
-    gpointer s;
-    g_hash_table_iter_init(&i, r->secrets);
-    while (g_hash_table_iter_next(&i, NULL, &s))
-        if (is_listed(((ManagedSecret *)s)->def, flags))
-            g_ptr_array_add(list, s);
-    g_ptr_array_sort(list, by_uuid);
-    return list;
-}
+static const Listing secrets = {
+    .handle_type = "(sis)", .missing = RPC_ERR_NO_SECRET, .missing_text = "Secret not found: no secret with matching %s '%s'",
+    .groups = (const unsigned[]){ LIST_EPHEMERAL | LIST_NO_EPHEMERAL, LIST_PRIVATE | LIST_NO_PRIVATE, 0 },
+    .all = all, .flags = list_flags, .key = uuid_of, .handle = handle_of,
+};
 
-static void list_all(Client *c, RpcCall *call, GVariant *args)
-{
-    int wanted;
-    guint flags;
-    g_variant_get(args, "(iu)", &wanted, &flags);
-    g_autoptr(GPtrArray) list = listed(c->realm, flags);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("a(sis)"));
-    for (guint i = 0; wanted && i < list->len; i++)
-        g_variant_builder_add_value(&b, secret_handle(list->pdata[i]));
-    rpc_reply(call, g_variant_new("(a(sis)u)", &b, list->len));
-}
-
-static void count(Client *c, RpcCall *call, GVariant *args) { rpc_reply(call, g_variant_new("(i)", (int)g_hash_table_size(c->realm->secrets))); }
-
-static void list_uuids(Client *c, RpcCall *call, GVariant *args)
-{
-    int most;
-    g_variant_get(args, "(i)", &most);
-    g_autoptr(GPtrArray) list = listed(c->realm, 0);
-    GVariantBuilder b;
-    g_variant_builder_init(&b, G_VARIANT_TYPE("as"));
-    for (guint i = 0; i < list->len && (int)i < most; i++)
-        g_variant_builder_add(&b, "s", ((ManagedSecret *)list->pdata[i])->def->uuid);
-    rpc_reply(call, g_variant_new("(as)", &b));
-}
-
-static void answer(RpcCall *call, const ManagedSecret *s, const char *by, const char *key)
-{
-    if (s)
-        rpc_reply(call, g_variant_new("(@(sis))", secret_handle(s)));
-    else
-        rpc_fail(call, RPC_ERR_NO_SECRET, "no secret with matching %s '%s'", by, key);
-}
+static void list_all(Client *c, RpcCall *call, GVariant *args) { listing_reply_all(&secrets, c, call, args); }
+static void count(Client *c, RpcCall *call, GVariant *args) { listing_reply_count(&secrets, c, call, 0); }
+static void list_uuids(Client *c, RpcCall *call, GVariant *args) { listing_reply_keys(&secrets, c, call, args, 0); }
 
 static void lookup_uuid(Client *c, RpcCall *call, GVariant *args)
 {
     const char *uuid;
     g_variant_get(args, "(&s)", &uuid);
-    answer(call, secret_by_uuid(c->realm, uuid), "uuid", uuid);
+    listing_reply_one(&secrets, call, secret_by_uuid(c->realm, uuid), "uuid", uuid);
 }
 
 static void lookup_usage(Client *c, RpcCall *call, GVariant *args)
@@ -77,7 +41,7 @@ static void lookup_usage(Client *c, RpcCall *call, GVariant *args)
     int usage;
     const char *id;
     g_variant_get(args, "(i&s)", &usage, &id);
-    answer(call, secret_by_usage(c->realm, usage, id), "usage", id);
+    listing_reply_one(&secrets, call, secret_by_usage(c->realm, usage, id), "usage", id);
 }
 
 /* The secret that the call's first argument names; NULL: the call has been answered with an error. */
@@ -88,7 +52,7 @@ static ManagedSecret *secret_of_call(Client *c, RpcCall *call, GVariant *args)
     g_variant_get(handle, "(&sis)", &uuid, NULL, NULL);
     ManagedSecret *s = secret_by_uuid(c->realm, uuid);
     if (!s)
-        rpc_fail(call, RPC_ERR_NO_SECRET, "no secret with matching uuid '%s'", uuid);
+        listing_fail(&secrets, call, "uuid", uuid);
     return s;
 }
 
@@ -101,7 +65,7 @@ static void define(Client *c, RpcCall *call, GVariant *args)
     if (secret_define(c->realm, xml, &s, &err))
         rpc_reply(call, g_variant_new("(@(sis))", secret_handle(s)));
     else
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
 }
 
 static void get_xml(Client *c, RpcCall *call, GVariant *args)

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "manage/daemon/net.h"
+#include "manage/daemon/task.h"
 
 enum { MODIFY = 1, DELETE, ADD_LAST, ADD_FIRST }; /* virNetworkUpdateCommand */
 
@@ -188,7 +189,7 @@ void network_update(ManagedNetwork *n, unsigned command, unsigned section, int p
     if (!s)
         rpc_fail(call, RPC_ERR_OPERATION_UNSUPPORTED, "section %u of a network cannot be updated; ip-dhcp-host, ip-dhcp-range, forward (of <portForward>) and dns-host can", section);
     else if (!update(n, s, command, parent, xml, flags, call, &later, &err))
-        rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message);
+        reply_bad_xml(call, err);
     else if (!later)
         rpc_reply(call, NULL);
 }

@@ -57,3 +57,5 @@ void reply_error(RpcCall *call, const GError *err)
     else
         rpc_reply(call, NULL);
 }
+
+void reply_bad_xml(RpcCall *call, const GError *err) { rpc_fail(call, err->domain == RPC_ERROR ? (RpcError)err->code : RPC_ERR_XML_ERROR, "%s", err->message); }

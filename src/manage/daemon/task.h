@@ -38,3 +38,5 @@ GCancellable *task_cancel(const Task *t); /* of its job */
 bool task_unsupported(const Task *t, const char *what, GError **err);
 /* Answers by the error, or with nothing. */
 void reply_error(RpcCall *call, const GError *err);
+/* A document was refused. */
+void reply_bad_xml(RpcCall *call, const GError *err);
