@@ -328,11 +328,12 @@ static bool set_speed(MonitorCall *call, GError **err)
 {
     VmJob *j = find_running(call, err);
     int64_t speed = arg_int(call, "speed", 0);
+    if (!j)
+        return false;
     if (speed < 0)
         return error_set(err, ERR_INVALID, "Parameter 'speed' expects a value of at least 0");
-    if (j)
-        blk_job_set_speed(j->job, speed);
-    return j;
+    blk_job_set_speed(j->job, speed);
+    return true;
 }
 
 const MonitorCommand job_commands[] = {
