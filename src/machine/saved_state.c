@@ -272,8 +272,26 @@ static bool after_load(Machine *m, GError **err)
     return true;
 }
 
+/* A device that kept the state of its reset beside others that go on would be a machine that never was. */
+static bool check_complete(Machine *m, GHashTable *sections, GError **err)
+{
+    for (unsigned i = 0; i < m->devices->len; i++) {
+        const Device *d = m->devices->pdata[i];
+        g_autofree char *name = g_strconcat("device/", d->path, NULL);
+        if (!g_hash_table_contains(sections, name))
+            return error_set(err, ERR_NOT_FOUND, "saved state lacks the device '%s' that this machine has; start it without", d->path);
+    }
+    for (unsigned i = 0; i < m->vcpus->len; i++) {
+        g_autofree char *name = g_strdup_printf("cpu/%u", i);
+        if (!g_hash_table_contains(sections, name))
+            return error_set(err, ERR_NOT_FOUND, "saved state lacks CPU %u", i);
+    }
+    return true;
+}
+
 bool machine_load(Machine *m, const uint8_t *data, size_t n, GError **err)
 {
+    g_autoptr(GHashTable) sections = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GBytes) bytes = g_bytes_new(data, n);
     g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_new_from_bytes(G_VARIANT_TYPE("a(sqa{sv})"), bytes, FALSE));
     if (!g_variant_is_normal_form(all))
@@ -285,8 +303,9 @@ bool machine_load(Machine *m, const uint8_t *data, size_t n, GError **err)
         g_autoptr(GVariant) dict = NULL;
         uint16_t version;
         if (!g_variant_iter_next(&iter, "(sq@a{sv})", &name, &version, &dict))
-            return after_load(m, err);
+            return check_complete(m, sections, err) && after_load(m, err);
         if (!load_section(m, name, version, dict, err))
             return false;
+        g_hash_table_add(sections, g_steal_pointer(&name));
     }
 }

@@ -26,6 +26,7 @@ const QapiEvent qapi_events[] = {
     { "JOB_STATUS_CHANGE", "id: str, status: JobStatus", "a job has got into another state" },
     { "BALLOON_CHANGE", "actual: int", "the guest has now so many bytes of memory" },
     { "NIC_RX_FILTER_CHANGED", "?name: str, path: str", "the guest has changed what its network card lets through" },
+    { "MIGRATION", "status: MigrationStatus", "the state of the machine that leaves or comes" },
     { "VNC_CONNECTED", "server: VncServerInfo, client: VncBasicInfo", "a viewer has come" },
     { "VNC_INITIALIZED", "server: VncServerInfo, client: VncClientInfo", "a viewer has authenticated and shows the screen" },
     { "VNC_DISCONNECTED", "server: VncServerInfo, client: VncClientInfo", "a viewer has gone" },

@@ -86,7 +86,11 @@ const QapiType qapi_types[] = {
     ENUM("MigrationCapability", "xbzrle rdma-pin-all auto-converge zero-blocks compress events postcopy-ram x-colo release-ram return-path "
                                 "pause-before-switchover multifd dirty-bitmaps postcopy-blocktime late-block-activate x-ignore-shared validate-uuid "
                                 "background-snapshot zero-copy-send"),
-    OBJECT("MigrationInfo", "?status: str"),
+    ENUM("MigrationStatus", "none setup active completed failed cancelling cancelled"),
+    OBJECT("MigrationStats", "transferred: int, remaining: int, total: int, duplicate: int, skipped: int, normal: int, normal-bytes: int, dirty-pages-rate: int, mbps: number, "
+                             "dirty-sync-count: int, postcopy-requests: int, page-size: int, multifd-bytes: int, pages-per-second: int"),
+    OBJECT("MigrationInfo", "?status: MigrationStatus, ?ram: MigrationStats, ?total-time: int, ?expected-downtime: int, ?downtime: int, ?setup-time: int, ?error-desc: str"),
+    OBJECT("MigrationParameters", "?max-bandwidth: int, ?downtime-limit: int"),
 
     /* images */
     OBJECT("ImageInfo", "filename: str, format: str, ?dirty-flag: bool, ?actual-size: int, virtual-size: int, ?cluster-size: int, ?encrypted: bool, "

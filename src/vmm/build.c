@@ -11,6 +11,7 @@
 #include "console/input.h"
 #include "devices/devices.h"
 #include "vmm/gdb/gdb.h"
+#include "vmm/migration/migration.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/exports.h"
 #include "vmm/jobs.h"
@@ -432,6 +433,7 @@ void vm_destroy(Vm *vm)
     vm_close_vncs(vm);
     vm_end_exports(vm);
     vm_end_jobs(vm);
+    migration_free(vm->migration);
     monitors_free(vm->monitors);
     g_clear_pointer(&vm->io_errors, g_hash_table_destroy);
     IoThread *disks = vm->machine ? vm->machine->io_thread : NULL;

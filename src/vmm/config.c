@@ -107,7 +107,7 @@ void config_free(VmConfig *c)
     for (unsigned i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
     char *texts[] = { c->answer, c->accel_options, c->cpu, c->name, c->firmware, c->kernel, c->initrd, c->append, c->boot_order, c->boot_once, c->boot_splash,
-                      c->pidfile, c->log_categories, c->memory_backend, c->mem_path, c->gdb, c->qtest, c->qtest_log, c->log_path };
+                      c->pidfile, c->log_categories, c->memory_backend, c->mem_path, c->gdb, c->qtest, c->qtest_log, c->log_path, c->incoming };
     for (unsigned i = 0; i < FLASH_CHIPS; i++)
         g_free(c->pflash[i]);
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)

@@ -122,6 +122,7 @@ typedef struct VmConfig {
     bool usb;              /* -usb: there shall be a controller */
     bool vga_chosen, graphics; /* graphics: there is a display adapter */
     bool nographic, nodefaults, snapshot;
+    char *incoming; /* -incoming: where the machine's state comes from; NULL: it starts */
     bool start_paused, no_reboot, no_shutdown, daemonize;
     char *pidfile, *log_categories, *log_path;
 } VmConfig;

@@ -43,6 +43,7 @@ const VmOption vm_options[] = {
     { "boot", NULL, "[order=]LETTERS[,once=LETTERS][,menu=on|off][,strict=on|off][,splash=FILE][,splash-time=MS][,reboot-timeout=MS]", "order of boot devices: a floppy, c disk, d CD-ROM, n network; once= is the order of the first start only; strict=on: nothing else; splash= is a JPEG or BMP picture for menu=on", config_boot },
     { "fw_cfg", NULL, "[name=]NAME,file=FILE|string=TEXT", "a file for the firmware", config_fw_cfg },
     { "S", NULL, NULL, "do not start the CPUs", FLAG(start_paused) },
+    { "incoming", NULL, "defer|fd:N|exec:COMMAND|file:PATH|unix:PATH|tcp:HOST:PORT", "do not start, but go on with a state that `migrate` has sent; defer: migrate-incoming says where from", TEXT(incoming) },
     { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },
     { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", FLAG(no_shutdown) },
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "console/chardev.h"
+#include "vmm/migration/migration.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/vm.h"
 
@@ -22,6 +23,7 @@ const char *vm_status_name(const Vm *vm)
     static const char *const names[] = {
         [VM_PRELAUNCH] = "prelaunch", [VM_RUNNING] = "running", [VM_PAUSED] = "paused", [VM_SHUTDOWN] = "shutdown", [VM_PANICKED] = "guest-panicked",
         [VM_BROKEN] = "internal-error", [VM_IO_ERROR] = "io-error", [VM_DEBUG] = "debug", [VM_WATCHDOG] = "watchdog",
+        [VM_INMIGRATE] = "inmigrate", [VM_FINISH_MIGRATE] = "finish-migrate", [VM_POSTMIGRATE] = "postmigrate",
     };
     return names[vm->status];
 }
@@ -42,6 +44,10 @@ bool vm_continue(Vm *vm, GError **err)
         return true;
     if (vm->status == VM_SHUTDOWN || vm->status == VM_PANICKED || vm->status == VM_BROKEN)
         return error_set(err, ERR_INVALID, "Resetting the Virtual Machine is required: its state is '%s'", vm_status_name(vm));
+    if (vm->status == VM_INMIGRATE)
+        return vm->run_after_incoming = true;
+    if (!migration_allows(vm, "cont", err))
+        return false;
     if (vm->status == VM_RUNNING)
         return true;
     vm->status = VM_RUNNING;
@@ -246,7 +252,9 @@ int vm_run(Vm *vm)
     unsigned sources[] = { g_unix_signal_add(SIGINT, on_sigint, vm), g_unix_signal_add(SIGTERM, on_sigterm, vm),
                            g_unix_signal_add(SIGHUP, on_sighup, vm) };
     watch_quit_keys(vm, true);
-    if (!vm->config->start_paused)
+    if (vm->status == VM_INMIGRATE)
+        incoming_begin(vm);
+    else if (!vm->config->start_paused)
         vm_continue(vm, NULL);
     g_main_loop_run(vm->loop);
     machine_stop(vm->machine);

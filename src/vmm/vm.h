@@ -4,7 +4,7 @@
 /*
  * vm.h - one running machine with its host ends: build.c makes it from a VmConfig, run.c keeps it going.
  */
-typedef enum VmStatus { VM_PRELAUNCH, VM_RUNNING, VM_PAUSED, VM_SHUTDOWN, VM_PANICKED, VM_BROKEN, VM_IO_ERROR, VM_DEBUG, VM_WATCHDOG } VmStatus;
+typedef enum VmStatus { VM_PRELAUNCH, VM_RUNNING, VM_PAUSED, VM_SHUTDOWN, VM_PANICKED, VM_BROKEN, VM_IO_ERROR, VM_DEBUG, VM_WATCHDOG, VM_INMIGRATE, VM_FINISH_MIGRATE, VM_POSTMIGRATE } VmStatus;
 
 typedef struct Vm {
     const VmConfig *config;
@@ -30,6 +30,8 @@ typedef struct Vm {
     int pidfile;          /* descriptor, -1: none */
     int exit_status;
     struct NbdServer *nbd; /* NULL: none */
+    struct Migration *migration; /* NULL: never asked for */
+    bool run_after_incoming;
     GPtrArray *exports;   /* VmExport: exports.h */
 } Vm;
 

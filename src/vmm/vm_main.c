@@ -4,6 +4,7 @@
 
 #include "accel/accel.h"
 #include "vmm/daemon.h"
+#include "vmm/migration/migration.h"
 #include "vmm/options.h"
 #include "vmm/vm.h"
 
@@ -36,7 +37,7 @@ int vm_main(int argc, char **argv)
         return fail(err);
     if (config->message_times)
         g_set_printerr_handler(print_with_time);
-    if (!config->sandbox.off)
+    if (!config->sandbox.off && g_strcmp0(config->incoming, "defer")) /* whose number comes later */
         sandbox_close_inherited(inherited, argc, argv);
     Daemon daemon = { .pipe = -1 };
     int status;
@@ -45,7 +46,7 @@ int vm_main(int argc, char **argv)
     Vm *vm = vm_build(config, &err);
     if (!vm)
         return fail(err);
-    if (!sandbox_enter(config, vm, &err)) {
+    if (!incoming_prepare(vm, &err) || !sandbox_enter(config, vm, &err)) {
         vm_destroy(vm);
         return fail(err);
     }

@@ -1,5 +1,6 @@
 /* commands_device.c - devices that come and go while the machine is there. */
 #include "machine/bus.h"
+#include "vmm/migration/migration.h"
 #include "vmm/monitor/qom.h"
 #include "vmm/nodes.h"
 
@@ -12,7 +13,7 @@ static char *json_text(JsonObject *o)
 /* Before the first start as from the command line; afterwards the guest is told. */
 static bool plug(Vm *vm, Device *d, const DeviceConfig *c, GError **err)
 {
-    bool cold = vm->status == VM_PRELAUNCH;
+    bool cold = vm->status == VM_PRELAUNCH || vm->status == VM_INMIGRATE;
     return cold ? board_plug(vm->board, d, c->bus, c->addr, err) : device_hotplug(d, c->bus, c->addr, err);
 }
 
@@ -35,7 +36,7 @@ static bool add(Vm *vm, const char *text, GError **err)
 {
     DeviceConfig c = { 0 };
     Device *d = NULL;
-    bool ok = config_device_read(vm->config, text, &c, err) && name_drive(vm, &c, err) && (d = device_new(vm->machine, c.type, c.id, (const char *const *)c.props, err)) &&
+    bool ok = migration_allows(vm, "device_add", err) && config_device_read(vm->config, text, &c, err) && name_drive(vm, &c, err) && (d = device_new(vm->machine, c.type, c.id, (const char *const *)c.props, err)) &&
               plug(vm, d, &c, err);
     if (!ok)
         device_destroy(d);
@@ -55,6 +56,8 @@ static bool device_del(MonitorCall *call, GError **err)
 {
     QomNode node;
     const char *id = arg_text(call, "id");
+    if (!migration_allows(call->vm, "device_del", err))
+        return false;
     if (!qom_find(call->vm, id, &node, err))
         return false;
     if (!node.device)

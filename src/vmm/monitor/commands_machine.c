@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "vmm/migration/migration.h"
 
 static bool query_status(MonitorCall *call, GError **err)
 {
@@ -39,6 +40,8 @@ static bool quit(MonitorCall *call, GError **err)
 
 static bool system_reset(MonitorCall *call, GError **err)
 {
+    if (!migration_allows(call->vm, "system_reset", err))
+        return false;
     vm_reset(call->vm, false, "host-qmp-system-reset");
     return true;
 }

@@ -80,29 +80,11 @@ static bool query_command_line_options(MonitorCall *call, GError **err)
 
 static bool none(MonitorCall *call, GError **err) { return return_array(call, json_array_new()); }
 
-/* There is no migration yet; "events" asks for events about it, and a tool that asks for those gets them: none. */
-static bool migrate_set_capabilities(MonitorCall *call, GError **err)
-{
-    JsonArray *a = json_object_get_array_member(call->args, "capabilities");
-    for (unsigned i = 0; i < json_array_get_length(a); i++) {
-        JsonObject *o = json_array_get_object_element(a, i);
-        if (json_object_get_boolean_member(o, "state") && !g_str_equal(json_object_get_string_member(o, "capability"), "events"))
-            return error_set(err, ERR_UNSUPPORTED, "capability '%s' is not supported: this program cannot migrate yet", json_object_get_string_member(o, "capability"));
-    }
-    return true;
-}
-
-static bool query_migrate(MonitorCall *call, GError **err) { return return_object(call, json_object_new()); }
-
 const MonitorCommand probe_commands[] = {
     { "query-machines", "info machines", .ret = "[MachineInfo]", .doc = "main boards", .run = query_machines, .early = true },
     { "query-command-line-options", NULL, "?option: str", "[CommandLineOptionInfo]", .doc = "options and their parameters", .run = query_command_line_options,
       .early = true },
     { "query-tpm-models", NULL, .ret = "[TpmModel]", .doc = "models of TPMs: none is built", .run = none, .early = true },
     { "query-tpm-types", NULL, .ret = "[TpmType]", .doc = "back ends of TPMs: none is built", .run = none, .early = true },
-    { "query-migrate-capabilities", NULL, .ret = "[MigrationCapabilityStatus]", .doc = "migration is not built: none", .run = none, .early = true },
-    { "migrate-set-capabilities", NULL, "capabilities: [MigrationCapabilityStatus]", .doc = "asks for ways of migration, of which there are none",
-      .run = migrate_set_capabilities, .early = true },
-    { "query-migrate", NULL, .ret = "MigrationInfo", .doc = "the migration under way: none", .run = query_migrate },
     { NULL },
 };
