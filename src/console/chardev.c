@@ -8,7 +8,7 @@
 #include "console/backend.h"
 
 static const ChardevBackend *const backends[] = {
-    &chardev_null, &chardev_stdio, &chardev_file, &chardev_pty, &chardev_socket, &chardev_memory,
+    &chardev_null, &chardev_stdio, &chardev_file, &chardev_pty, &chardev_socket, &chardev_udp, &chardev_memory,
 };
 
 static bool null_open(Chardev *c, KeyVals *kv, GError **err)
@@ -30,10 +30,19 @@ const ChardevBackend chardev_null = {
 char *chardev_help(void)
 {
     GString *text = g_string_new("Backends (-serial takes the short forms too: stdio, mon:stdio, null, pty, file:PATH,\n"
-                                 "unix:PATH,..., tcp:HOST:PORT,..., chardev:ID); each also takes mux=on:\n");
+                                 "unix:PATH,..., tcp:HOST:PORT,..., telnet:HOST:PORT,..., udp:HOST:PORT@HOST:PORT, chardev:ID); each also takes\n"
+                                 "mux=on, logfile=PATH (what is written, too), logappend=on|off:\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(backends); i++)
         g_string_append_printf(text, "%-8s %s\n", backends[i]->name, backends[i]->doc);
     return g_string_free(text, FALSE);
+}
+
+char **chardev_backends(void)
+{
+    char **names = g_new0(char *, G_N_ELEMENTS(backends) + 1);
+    for (unsigned i = 0; i < G_N_ELEMENTS(backends); i++)
+        names[i] = g_strdup(backends[i]->name);
+    return names;
 }
 
 static const ChardevBackend *backend_find(const char *name, GError **err)
@@ -66,10 +75,10 @@ static Chardev *open_keyvals(const char *id, const char *text, GError **err)
 {
     g_autofree char *owner = g_strdup_printf("chardev '%s'", id ? id : text);
     g_autoptr(KeyVals) kv = keyvals_parse(text, "backend", owner, err);
-    bool mux = false;
-    if (!kv || !keyvals_take_bool(kv, "mux", &mux, err))
+    bool mux = false, append = false;
+    if (!kv || !keyvals_take_bool(kv, "mux", &mux, err) || !keyvals_take_bool(kv, "logappend", &append, err))
         return NULL;
-    const char *name = keyvals_take(kv, "backend"), *own_id = keyvals_take(kv, "id");
+    const char *name = keyvals_take(kv, "backend"), *own_id = keyvals_take(kv, "id"), *log = keyvals_take(kv, "logfile");
     const ChardevBackend *backend = backend_find(name ? name : "", err);
     if (!backend)
         return NULL;
@@ -78,13 +87,42 @@ static Chardev *open_keyvals(const char *id, const char *text, GError **err)
         chardev_close(c);
         return NULL;
     }
-    return mux ? chardev_mux_over(c) : c;
+    c = chardev_front_over(c, log, append, err);
+    return c && mux ? chardev_mux_over(c) : c;
 }
 
 static char *double_commas(const char *text)
 {
     g_auto(GStrv) pieces = g_strsplit(text, ",", -1);
     return g_strjoinv(",,", pieces);
+}
+
+/* "HOST:PORT" of a length: where its port begins, or NULL. */
+static const char *port_in(const char *text, size_t n)
+{
+    const char *colon = g_strrstr_len(text, n, ":");
+    return colon ? colon + 1 : NULL;
+}
+
+/* telnet is TCP with more to it; options stand behind the address. */
+static char *tcp_form(const char *rest, bool telnet)
+{
+    const char *port = port_in(rest, strcspn(rest, ","));
+    return port ? g_strdup_printf("socket,host=%.*s,port=%s%s", (int)(port - 1 - rest), rest, port, telnet ? ",telnet=on" : "") : NULL;
+}
+
+/* HOST:PORT of the other end, and of this one behind an @. */
+static char *udp_form(const char *rest)
+{
+    size_t n = strcspn(rest, "@");
+    const char *port = port_in(rest, n), *local = rest[n] ? rest + n + 1 : NULL, *local_port = local ? port_in(local, strlen(local)) : NULL;
+    if (!port || (local && !local_port))
+        return NULL;
+    GString *text = g_string_new(NULL);
+    g_string_printf(text, "udp,host=%.*s,port=%.*s", (int)(port - 1 - rest), rest, (int)(rest + n - port), port);
+    if (local)
+        g_string_append_printf(text, ",localaddr=%.*s,localport=%s", (int)(local_port - 1 - local), local, local_port);
+    return g_string_free(text, FALSE);
 }
 
 /* The short forms of -serial in -chardev's spelling, or NULL where there is no such form. */
@@ -97,13 +135,11 @@ static char *long_form(const char *spec, GError **err)
     }
     if (g_str_has_prefix(spec, "unix:"))
         return g_strdup_printf("socket,path=%s", rest);
-    if (g_str_has_prefix(spec, "tcp:")) {
-        const char *comma = strchr(rest, ','), *end = comma ? comma : rest + strlen(rest);
-        const char *colon = g_strrstr_len(rest, end - rest, ":");
-        if (colon)
-            return g_strdup_printf("socket,host=%.*s,port=%s", (int)(colon - rest), rest, colon + 1);
-    }
-    error_set(err, ERR_INVALID, "cannot read the chardev '%s'; the forms are: null, none, stdio, mon:stdio, pty, file:PATH, unix:PATH, tcp:HOST:PORT", spec);
+    bool telnet = g_str_has_prefix(spec, "telnet:");
+    char *text = telnet || g_str_has_prefix(spec, "tcp:") ? tcp_form(rest, telnet) : g_str_has_prefix(spec, "udp:") ? udp_form(rest) : NULL;
+    if (text)
+        return text;
+    error_set(err, ERR_INVALID, "cannot read the chardev '%s'; the forms are: null, none, stdio, mon:stdio, pty, file:PATH, unix:PATH, tcp:HOST:PORT, telnet:HOST:PORT, udp:HOST:PORT", spec);
     return NULL;
 }
 
@@ -117,7 +153,7 @@ Chardev *chardev_open(const char *id, const char *spec, GError **err)
         return c ? chardev_mux_over(c) : NULL;
     }
     size_t word = strcspn(spec, ":,");
-    if (spec[word] != ':')
+    if (*spec == '{' || spec[word] != ':')
         return open_keyvals(id, spec, err);
     g_autofree char *text = long_form(spec, err);
     return text ? open_keyvals(id, text, err) : NULL;
@@ -187,6 +223,7 @@ size_t chardev_write_room(Chardev *c) { return c->backend->write_room ? c->backe
 
 int chardev_take_descriptor(Chardev *c)
 {
+    c = chardev_behind(c);
     if (!c->n_passed)
         return -1;
     int fd = c->passed[0];
@@ -207,12 +244,21 @@ bool chardev_in_use(Chardev *c)
     return frontend_of(c, &opaque) != NULL;
 }
 
-void chardev_attach(Chardev *c, const ChardevFrontend *frontend, void *opaque)
+void chardev_set_frontend(Chardev *c, const ChardevFrontend *frontend, void *opaque)
 {
     g_mutex_lock(&c->lock);
     c->frontend = frontend;
     c->opaque = opaque;
     g_mutex_unlock(&c->lock);
+}
+
+void chardev_send_break(Chardev *c) { chardev_event(c, CHARDEV_BREAK); }
+
+void chardev_attach(Chardev *c, const ChardevFrontend *frontend, void *opaque)
+{
+    chardev_set_frontend(c, frontend, opaque);
+    if (c->backend->attached)
+        c->backend->attached(c, frontend);
     if (frontend && c->connected && frontend->event)
         frontend->event(opaque, CHARDEV_OPENED);
     if (frontend)

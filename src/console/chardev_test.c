@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -264,6 +265,146 @@ static void one_visit(Chardev *c, Reader *r, const char *path)
     write_text(c, "to nobody");
 }
 
+static void test_ring(void)
+{
+    g_autoptr(GError) err = NULL;
+    g_assert_null(chardev_open("r", "ringbuf,size=1000", &err));
+    g_assert_nonnull(strstr(err->message, "power of two"));
+    Chardev *c = open_ok("r", "ringbuf,size=8");
+    write_text(c, "0123456789");
+    g_autofree char *first = chardev_memory_read(c, 3, NULL), *rest = chardev_memory_take(c, NULL);
+    g_assert_cmpstr(first, ==, "234");
+    g_assert_cmpstr(rest, ==, "56789");
+    chardev_close(c);
+}
+
+static char *contents(const char *path)
+{
+    char *text = NULL;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    return text;
+}
+
+static void test_log(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("chardev-XXXXXX", NULL), *path = g_build_filename(dir, "log", NULL);
+    g_autofree char *spec = g_strdup_printf("null,logfile=%s", path), *append = g_strdup_printf("null,logappend=on,mux=on,logfile=%s", path);
+    for (int i = 0; i < 2; i++) { /* the second time starts over */
+        Chardev *c = open_ok("a", spec);
+        write_text(c, "one\n");
+        chardev_close(c);
+    }
+    Chardev *c = open_ok("a", append);
+    write_text(c, "two\n");
+    chardev_close(c);
+    g_autofree char *text = contents(path);
+    g_assert_cmpstr(text, ==, "one\ntwo\n");
+    g_unlink(path);
+    g_rmdir(dir);
+}
+
+static void test_change(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("chardev-XXXXXX", NULL), *path = g_build_filename(dir, "s", NULL);
+    g_autofree char *server = g_strdup_printf("unix:%s,server=on,wait=off", path);
+    Reader r = { .room = 100, .got = g_string_new(NULL) };
+    g_autoptr(GError) err = NULL;
+    Chardev *c = open_ok("a", "memory");
+    chardev_attach(c, &reader, &r);
+    g_assert_cmpuint(r.opened, ==, 1);
+    g_assert_true(chardev_change(c, server, &err));
+    g_assert_cmpuint(r.closed, ==, 1);
+    one_visit(c, &r, path);
+    g_assert_false(chardev_change(c, "file:/nonexistent/x", &err));
+    g_assert_nonnull(err);
+    one_visit(c, &r, path); /* it is what it was */
+    g_assert_true(chardev_change(c, "memory", NULL));
+    g_assert_cmpint(g_access(path, F_OK), ==, -1);
+    g_string_truncate(r.got, 0);
+    chardev_memory_feed(c, (const uint8_t *)"hello", 5);
+    g_assert_cmpstr(r.got->str, ==, "hello");
+    chardev_close(c);
+    g_rmdir(dir);
+    g_string_free(r.got, TRUE);
+}
+
+/* Keys, a break, options and a doubled 255 come as their data alone; what goes out has 255 twice. */
+static void test_telnet(void)
+{
+    static const uint8_t in[] = { 'h', 'e', 255, 253, 1, 'l', 255, 250, 24, 0, 'x', 255, 240, 255, 255, 255, 243, 'o' };
+    g_autofree char *dir = g_dir_make_tmp("chardev-XXXXXX", NULL), *path = g_build_filename(dir, "s", NULL);
+    g_autofree char *spec = g_strdup_printf("socket,path=%s,server=on,wait=off,telnet=on", path);
+    Reader r = { .room = 100, .got = g_string_new(NULL) };
+    Chardev *c = open_ok("t", spec);
+    chardev_attach(c, &reader, &r);
+    int fd = connect_to(path);
+    run_until(was_opened, &r);
+    uint8_t hello[16];
+    g_assert_cmpint(read(fd, hello, sizeof(hello)), ==, 12);
+    g_assert_cmpint(hello[0], ==, 255);
+    g_assert_cmpint(write(fd, in, sizeof(in)), ==, sizeof(in));
+    run_until(has_five, &r);
+    g_assert_cmpstr(r.got->str, ==, "hel\xffo");
+    g_assert_cmpuint(r.breaks, ==, 1);
+    write_text(c, "a\xff" "b");
+    g_assert_cmpint(read(fd, hello, sizeof(hello)), ==, 4);
+    g_assert_cmpmem(hello, 4, "a\xff\xff" "b", 4);
+    close(fd);
+    chardev_close(c);
+    g_rmdir(dir);
+    g_string_free(r.got, TRUE);
+}
+
+static unsigned free_port(void)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&in, len), ==, 0);
+    g_assert_cmpint(getsockname(fd, (struct sockaddr *)&in, &len), ==, 0);
+    close(fd);
+    return ntohs(in.sin_port);
+}
+
+static void test_udp(void)
+{
+    unsigned a = free_port(), b = free_port();
+    g_autofree char *spec_a = g_strdup_printf("udp:127.0.0.1:%u@127.0.0.1:%u", b, a), *spec_b = g_strdup_printf("udp,host=127.0.0.1,port=%u,localaddr=127.0.0.1,localport=%u", a, b);
+    Reader r = { .room = 3, .got = g_string_new(NULL) };
+    Chardev *one = open_ok("one", spec_a), *other = open_ok("other", spec_b);
+    chardev_attach(other, &reader, &r);
+    write_text(one, "hello");
+    for (int i = 0; i < 1000 && r.got->len < 3; i++) {
+        g_main_context_iteration(NULL, FALSE);
+        g_usleep(1000);
+    }
+    g_assert_cmpstr(r.got->str, ==, "hel");
+    r.room = 10;
+    chardev_resume(other);
+    run_until(has_five, &r);
+    g_assert_cmpstr(r.got->str, ==, "hello");
+    chardev_close(one);
+    write_text(other, "to nobody");
+    chardev_close(other);
+    g_string_free(r.got, TRUE);
+}
+
+static void test_escape_key(void)
+{
+    Reader r = { .room = 100, .got = g_string_new(NULL) };
+    Chardev *inner = open_ok("m", "memory"), *mux = chardev_mux_over(inner);
+    chardev_set_escape(mux, 0x14);
+    chardev_attach(mux, &reader, &r);
+    feed(inner, "\x01x\x14" "b\x14\x14");
+    g_assert_cmpstr(r.got->str, ==, "\x01x\x14");
+    g_assert_cmpuint(r.breaks, ==, 1);
+    feed(inner, "\x14h");
+    g_autofree char *help = chardev_memory_take(inner, NULL);
+    g_assert_nonnull(strstr(help, "Ctrl-t x"));
+    chardev_close(mux);
+    g_string_free(r.got, TRUE);
+}
+
 static void test_unix_server(void)
 {
     g_autofree char *dir = g_dir_make_tmp("chardev-XXXXXX", NULL), *path = g_build_filename(dir, "s", NULL);
@@ -354,6 +495,12 @@ int main(int argc, char **argv)
     g_test_add_func("/chardev/descriptors-unwanted", test_unwanted_descriptors);
     g_test_add_func("/chardev/mux-keys", test_mux_keys);
     g_test_add_func("/chardev/file", test_file);
+    g_test_add_func("/chardev/ring", test_ring);
+    g_test_add_func("/chardev/log", test_log);
+    g_test_add_func("/chardev/change", test_change);
+    g_test_add_func("/chardev/telnet", test_telnet);
+    g_test_add_func("/chardev/udp", test_udp);
+    g_test_add_func("/chardev/escape-key", test_escape_key);
     g_test_add_func("/chardev/pty", test_pty);
     g_test_add_func("/chardev/unix-server", test_unix_server);
     g_test_add_func("/chardev/slow-peer", test_slow_peer);

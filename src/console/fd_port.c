@@ -73,6 +73,7 @@ static gboolean on_readable(int fd, GIOCondition condition, void *opaque)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return G_SOURCE_CONTINUE;
     if (n > 0) {
+        n = p->filter ? p->filter(p->chardev, buf, n) : (size_t)n;
         chardev_deliver(p->chardev, buf, n);
         return G_SOURCE_CONTINUE;
     }

@@ -1,4 +1,4 @@
-/* memory.c - a line whose other end is the caller: for tests of devices. */
+/* memory.c - a line whose other end is the caller, or the monitor (ringbuf-read): it keeps the last bytes that were written. */
 #include <string.h>
 
 #include "base/error.h"
@@ -6,35 +6,32 @@
 
 typedef struct MemoryChardev {
     Chardev chardev;
-    GByteArray *in, *out; /* in: fed, not yet taken; with chardev.lock */
-    GSource *wake;
+    Inbox in;
+    GByteArray *out; /* with chardev.lock */
+    uint64_t size;   /* most that `out` holds */
 } MemoryChardev;
 
 static bool memory_open(Chardev *c, KeyVals *kv, GError **err)
 {
+    enum { LARGEST = 1 << 30 };
     MemoryChardev *m = (MemoryChardev *)c;
-    m->in = g_byte_array_new();
+    m->size = 65536;
+    const char *size = keyvals_take(kv, "size");
+    inbox_open(&m->in, c);
     m->out = g_byte_array_new();
-    c->description = g_strdup("memory");
+    if (!keyvals_end(kv, err))
+        return false;
+    if (size && (!parse_size(size, 1, &m->size) || !m->size || m->size > LARGEST || (m->size & (m->size - 1))))
+        return error_set(err, ERR_INVALID, "chardev '%s': size of ringbuf chardev must be power of two, up to 1G, not '%s'", c->id, size);
+    c->description = g_strdup("ringbuf");
     c->connected = true;
     return true;
-}
-
-static void drop_wake(MemoryChardev *m)
-{
-    g_mutex_lock(&m->chardev.lock);
-    if (m->wake) {
-        g_source_destroy(m->wake);
-        g_clear_pointer(&m->wake, g_source_unref);
-    }
-    g_mutex_unlock(&m->chardev.lock);
 }
 
 static void memory_close(Chardev *c)
 {
     MemoryChardev *m = (MemoryChardev *)c;
-    drop_wake(m);
-    g_clear_pointer(&m->in, g_byte_array_unref);
+    inbox_close(&m->in);
     g_clear_pointer(&m->out, g_byte_array_unref);
 }
 
@@ -43,74 +40,38 @@ static void memory_write(Chardev *c, const uint8_t *data, size_t n)
     MemoryChardev *m = (MemoryChardev *)c;
     g_mutex_lock(&c->lock);
     g_byte_array_append(m->out, data, n);
+    if (m->out->len > m->size)
+        g_byte_array_remove_range(m->out, 0, m->out->len - m->size);
     g_mutex_unlock(&c->lock);
 }
 
-/* Gives the front end what it takes; main thread. */
-static void pump(MemoryChardev *m)
-{
-    Chardev *c = &m->chardev;
-    for (;;) {
-        uint8_t buf[256];
-        size_t room = chardev_room(c);
-        g_mutex_lock(&c->lock);
-        size_t n = MIN(MIN(room, sizeof(buf)), m->in->len);
-        memcpy(buf, m->in->data ? m->in->data : buf, n);
-        g_byte_array_remove_range(m->in, 0, n);
-        g_mutex_unlock(&c->lock);
-        if (!n)
-            return;
-        chardev_deliver(c, buf, n);
-    }
-}
+static void memory_resume(Chardev *c) { inbox_resume(&((MemoryChardev *)c)->in); }
 
-static gboolean on_wake(void *opaque)
-{
-    drop_wake(opaque);
-    pump(opaque);
-    return G_SOURCE_REMOVE;
-}
+void chardev_memory_feed(Chardev *c, const uint8_t *data, size_t n) { inbox_put(&((MemoryChardev *)chardev_behind(c))->in, data, n); }
 
-static void memory_resume(Chardev *c)
+char *chardev_memory_read(Chardev *c, size_t most, size_t *ret_n)
 {
-    MemoryChardev *m = (MemoryChardev *)c;
-    g_mutex_lock(&c->lock);
-    if (m->in->len && !m->wake) {
-        m->wake = g_idle_source_new();
-        g_source_set_priority(m->wake, G_PRIORITY_DEFAULT);
-        g_source_set_callback(m->wake, on_wake, m, NULL);
-        g_source_attach(m->wake, NULL);
-    }
-    g_mutex_unlock(&c->lock);
-}
-
-void chardev_memory_feed(Chardev *c, const uint8_t *data, size_t n)
-{
-    MemoryChardev *m = (MemoryChardev *)c;
-    g_mutex_lock(&c->lock);
-    g_byte_array_append(m->in, data, n);
-    g_mutex_unlock(&c->lock);
-    pump(m);
-}
-
-char *chardev_memory_take(Chardev *c, size_t *ret_n)
-{
-    MemoryChardev *m = (MemoryChardev *)c;
-    g_mutex_lock(&c->lock);
-    size_t n = m->out->len;
-    g_byte_array_append(m->out, (const uint8_t *)"", 1);
-    char *text = (char *)g_byte_array_free(m->out, FALSE);
-    m->out = g_byte_array_new();
-    g_mutex_unlock(&c->lock);
+    MemoryChardev *m = (MemoryChardev *)chardev_behind(c);
+    g_mutex_lock(&m->chardev.lock);
+    size_t n = MIN(most, m->out->len);
+    char *text = g_malloc(n + 1);
+    memcpy(text, m->out->data ? m->out->data : (uint8_t *)text, n);
+    text[n] = 0;
+    g_byte_array_remove_range(m->out, 0, n);
+    g_mutex_unlock(&m->chardev.lock);
     if (ret_n)
         *ret_n = n;
     return text;
 }
 
+char *chardev_memory_take(Chardev *c, size_t *ret_n) { return chardev_memory_read(c, SIZE_MAX, ret_n); }
+
+bool chardev_is_memory(Chardev *c) { return chardev_behind(c)->backend == &chardev_memory; }
+
 const ChardevBackend chardev_memory = {
-    .name = "memory",
-    .alias = "ringbuf",
-    .doc = "keeps what is written; for tests",
+    .name = "ringbuf",
+    .alias = "memory",
+    .doc = "size=BYTES (default 64k, a power of two): keeps the last bytes that were written, for ringbuf-read of the monitor",
     .size = sizeof(MemoryChardev),
     .open = memory_open,
     .close = memory_close,

@@ -9,14 +9,15 @@
 
 #include "console/backend.h"
 
-enum { ESCAPE = 0x01, QUEUE_BYTES = 4096 };
+enum { CTRL_A = 0x01, QUEUE_BYTES = 4096 };
 
 typedef struct MuxPort MuxPort;
 typedef struct Mux {
     Chardev *inner;
     GPtrArray *ports; /* MuxPort; the first one owns the Mux */
     unsigned focus;
-    bool escaped; /* the last byte was Ctrl-a */
+    uint8_t escape; /* Ctrl-a, or another key of -echr */
+    bool escaped;   /* the last byte was that */
     void (*quit)(void *opaque);
     void *quit_opaque;
 } Mux;
@@ -32,12 +33,13 @@ static void mux_print(Mux *m, const char *text) { chardev_write(m->inner, (const
 
 static void print_help(Mux *m)
 {
-    mux_print(m, "\r\n"
-                 "Ctrl-a h   this help\r\n"
-                 "Ctrl-a x   end the machine\r\n"
-                 "Ctrl-a b   send a break\r\n"
-                 "Ctrl-a c   go to the next console\r\n"
-                 "Ctrl-a Ctrl-a   send Ctrl-a\r\n");
+    static const char *const keys[] = { "h   this help", "x   end the machine", "b   send a break", "c   go to the next console" };
+    g_autofree char *name = m->escape < ' ' ? g_strdup_printf("Ctrl-%c", g_ascii_tolower(m->escape + '@')) : g_strdup_printf("%c", m->escape);
+    g_autoptr(GString) text = g_string_new("\r\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++)
+        g_string_append_printf(text, "%s %s\r\n", name, keys[i]);
+    g_string_append_printf(text, "%s %s   send %s\r\n", name, name, name);
+    mux_print(m, text->str);
 }
 
 static void port_pump(MuxPort *p)
@@ -89,9 +91,9 @@ static MuxPort *focused(Mux *m) { return g_ptr_array_index(m->ports, m->focus); 
 /* A byte after Ctrl-a.  True: it is an ordinary byte after all. */
 static bool escape_key(Mux *m, uint8_t key)
 {
-    switch (key) {
-    case ESCAPE:
+    if (key == m->escape)
         return true;
+    switch (key) {
     case 'x':
         if (m->quit)
             m->quit(m->quit_opaque);
@@ -118,7 +120,7 @@ static void mux_receive(void *opaque, const uint8_t *data, size_t n)
 {
     Mux *m = opaque;
     for (size_t i = 0; i < n; i++) {
-        if (m->escaped ? escape_key(m, data[i]) : data[i] != ESCAPE) {
+        if (m->escaped ? escape_key(m, data[i]) : data[i] != m->escape) {
             g_byte_array_append(focused(m)->queue, &data[i], 1);
             m->escaped = false;
         } else {
@@ -180,6 +182,7 @@ Chardev *chardev_mux_over(Chardev *inner)
 {
     Mux *m = g_new0(Mux, 1);
     m->inner = inner;
+    m->escape = CTRL_A;
     m->ports = g_ptr_array_new();
     MuxPort *first = port_new(m, inner->id);
     chardev_attach(inner, &mux_frontend, m);
@@ -196,3 +199,6 @@ void chardev_on_quit(Chardev *mux, void (*quit)(void *opaque), void *opaque)
     m->quit = quit;
     m->quit_opaque = opaque;
 }
+
+void chardev_set_escape(Chardev *mux, uint8_t key) { ((MuxPort *)mux)->mux->escape = key; }
+bool chardev_is_shared(const Chardev *mux) { return chardev_is_mux(mux) && ((const MuxPort *)mux)->mux->ports->len > 1; }

@@ -24,14 +24,11 @@ typedef struct SocketChardev {
     int listener; /* -1: client */
     GSource *accept_source;
     char *path;   /* UNIX server: to be unlinked */
+    bool is_telnet;
+    Telnet telnet;
 } SocketChardev;
 
-typedef struct Address {
-    struct sockaddr_storage addr;
-    socklen_t len;
-} Address;
-
-static bool unix_address(const char *path, Address *ret, GError **err)
+static bool unix_address(const char *path, InetAddress *ret, GError **err)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)&ret->addr;
     if (strlen(path) >= sizeof(un->sun_path))
@@ -43,9 +40,9 @@ static bool unix_address(const char *path, Address *ret, GError **err)
     return true;
 }
 
-static bool tcp_address(const char *host, const char *port, Address *ret, GError **err)
+bool inet_address(const char *host, const char *port, int type, int family, InetAddress *ret, GError **err)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    struct addrinfo hints = { .ai_socktype = type, .ai_family = family, .ai_flags = AI_PASSIVE }, *list = NULL;
     int rc = getaddrinfo(*host ? host : NULL, port, &hints, &list);
     if (rc != 0)
         return error_set(err, ERR_NOT_FOUND, "cannot resolve '%s' port '%s': %s", host, port, gai_strerror(rc));
@@ -55,7 +52,7 @@ static bool tcp_address(const char *host, const char *port, Address *ret, GError
     return true;
 }
 
-static int new_socket(const Address *a)
+static int new_socket(const InetAddress *a)
 {
     int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     if (fd >= 0 && a->addr.ss_family != AF_UNIX) {
@@ -66,7 +63,7 @@ static int new_socket(const Address *a)
 }
 
 /* A socket file that nobody listens at is a dead machine's. */
-static void remove_stale(const Address *a, const char *path)
+static void remove_stale(const InetAddress *a, const char *path)
 {
     int fd = new_socket(a);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&a->addr, a->len) < 0 && errno == ECONNREFUSED)
@@ -81,8 +78,12 @@ static void adopt_peer(SocketChardev *s, int fd)
 {
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     fd_port_open(&s->port, &s->chardev, fd, fd, on_hangup);
+    if (s->is_telnet)
+        telnet_hello(&s->telnet, &s->port);
     chardev_event(&s->chardev, CHARDEV_OPENED);
 }
+
+static size_t on_telnet(Chardev *c, uint8_t *data, size_t n) { return telnet_take(&((SocketChardev *)c)->telnet, c, data, n); }
 
 static gboolean on_accept(int listener, GIOCondition condition, void *opaque)
 {
@@ -113,7 +114,7 @@ static void on_hangup(Chardev *c)
 
 static bool accept_first(SocketChardev *s, bool wait, GError **err);
 
-static bool serve(SocketChardev *s, const Address *a, const char *path, bool wait, GError **err)
+static bool serve(SocketChardev *s, const InetAddress *a, const char *path, bool wait, GError **err)
 {
     if (path)
         remove_stale(a, path);
@@ -140,7 +141,7 @@ static bool accept_first(SocketChardev *s, bool wait, GError **err)
     return true;
 }
 
-static bool call(SocketChardev *s, const Address *a, GError **err)
+static bool call(SocketChardev *s, const InetAddress *a, GError **err)
 {
     int fd = new_socket(a);
     if (fd < 0 || connect(fd, (const struct sockaddr *)&a->addr, a->len) < 0) {
@@ -184,19 +185,20 @@ static bool inherit(SocketChardev *s, const char *text, bool server, bool wait, 
 static bool socket_open(Chardev *c, KeyVals *kv, GError **err)
 {
     SocketChardev *s = (SocketChardev *)c;
-    Address a = { .len = 0 };
+    InetAddress a = { .len = 0 };
     bool server = false, wait = true;
     s->listener = -1;
     const char *fd = keyvals_take(kv, "fd");
     const char *path = keyvals_take(kv, "path"), *host = keyvals_take(kv, "host"), *port = keyvals_take(kv, "port");
-    if (!keyvals_take_bool(kv, "server", &server, err) || !keyvals_take_bool(kv, "wait", &wait, err) || !keyvals_end(kv, err))
+    if (!keyvals_take_bool(kv, "server", &server, err) || !keyvals_take_bool(kv, "wait", &wait, err) || !keyvals_take_bool(kv, "telnet", &s->is_telnet, err) || !keyvals_end(kv, err))
         return false;
+    s->port.filter = s->is_telnet ? on_telnet : NULL;
     if (!!path + !!port + !!fd != 1)
         return error_set(err, ERR_INVALID, "chardev '%s': a socket needs one of path=, host= and port=, or fd=", c->id);
     if (fd)
         return inherit(s, fd, server, wait, err);
-    c->description = path ? g_strdup_printf("unix:%s", path) : g_strdup_printf("tcp:%s:%s", host ? host : "", port);
-    if (!(path ? unix_address(path, &a, err) : tcp_address(host ? host : "", port, &a, err)))
+    c->description = path ? g_strdup_printf("unix:%s", path) : g_strdup_printf("%s:%s:%s", s->is_telnet ? "telnet" : "tcp", host ? host : "", port);
+    if (!(path ? unix_address(path, &a, err) : inet_address(host ? host : "", port, SOCK_STREAM, AF_UNSPEC, &a, err)))
         return false;
     return server ? serve(s, &a, path, wait, err) : call(s, &a, err);
 }
@@ -218,8 +220,9 @@ static void socket_close(Chardev *c)
 
 static void socket_write(Chardev *c, const uint8_t *data, size_t n)
 {
-    if (((SocketChardev *)c)->chardev.connected)
-        fd_port_write(&((SocketChardev *)c)->port, data, n);
+    SocketChardev *s = (SocketChardev *)c;
+    if (c->connected)
+        (s->is_telnet ? telnet_write : fd_port_write)(&s->port, data, n);
 }
 
 static size_t socket_room(Chardev *c) { return c->connected ? fd_port_room(&((SocketChardev *)c)->port) : SIZE_MAX; }
@@ -232,7 +235,7 @@ static void socket_resume(Chardev *c)
 
 const ChardevBackend chardev_socket = {
     .name = "socket",
-    .doc = "path=PATH, or host=HOST, port=PORT, or fd=N (inherited); server=on|off, wait=on|off (a server waits for its first peer)",
+    .doc = "path=PATH, or host=HOST, port=PORT, or fd=N (inherited); server=on|off, wait=on|off (a server waits for its first peer), telnet=on|off",
     .size = sizeof(SocketChardev),
     .open = socket_open,
     .close = socket_close,

@@ -6,10 +6,10 @@
 
 #include "accel/accel.h"
 #include "block/block.h"
-#include "console/chardev.h"
 #include "console/display.h"
 #include "console/input.h"
 #include "devices/devices.h"
+#include "vmm/chardevs.h"
 #include "vmm/gdb/gdb.h"
 #include "vmm/migration/migration.h"
 #include "vmm/monitor/monitor.h"
@@ -135,57 +135,12 @@ static bool open_drives(Vm *vm, GError **err)
     return true;
 }
 
-static Chardev *keep_chardev(Vm *vm, Chardev *c)
-{
-    g_ptr_array_add(vm->chardevs, c);
-    machine_add_backend(vm->machine, BACKEND_CHARDEV, chardev_id(c), c);
-    if (g_str_has_prefix(chardev_description(c), "pty:"))
-        g_printerr("char device redirected to %s (label %s)\n", chardev_description(c) + strlen("pty:"), chardev_id(c));
-    return c;
-}
-
-static bool open_named_chardevs(Vm *vm, GError **err)
-{
-    for (unsigned i = 0; i < vm->config->chardevs->len; i++) {
-        const ChardevConfig *d = &g_array_index(vm->config->chardevs, ChardevConfig, i);
-        Chardev *c = chardev_open(d->id, d->spec, err);
-        if (!c)
-            return false;
-        keep_chardev(vm, c);
-    }
-    return true;
-}
-
-static Chardev *find_chardev(Vm *vm, const char *id)
-{
-    for (unsigned i = 0; i < vm->chardevs->len; i++)
-        if (g_strcmp0(chardev_id(vm->chardevs->pdata[i]), id) == 0)
-            return vm->chardevs->pdata[i];
-    return NULL;
-}
-
-/* The chardev that a -serial or -debugcon means: "chardev:ID" or a new one with that label.  *ret NULL: none. */
-static bool line_chardev(Vm *vm, const char *spec, const char *label, Chardev **ret, GError **err)
-{
-    g_autoptr(GError) why = NULL;
-    if (g_str_has_prefix(spec, "chardev:")) {
-        *ret = find_chardev(vm, spec + strlen("chardev:"));
-        return *ret || error_set(err, ERR_NOT_FOUND, "%s: no chardev '%s'; define it with -chardev BACKEND,id=%s", label, spec + 8, spec + 8);
-    }
-    *ret = chardev_open(label, spec, &why);
-    if (*ret)
-        keep_chardev(vm, *ret);
-    if (why)
-        g_propagate_error(err, g_steal_pointer(&why));
-    return *ret || g_str_equal(spec, "none");
-}
-
 static bool open_serials(Vm *vm, BoardConfig *bc, GError **err)
 {
     for (unsigned i = 0; i < vm->config->serials->len; i++) {
         g_autofree char *label = g_strdup_printf("serial%u", i);
         Chardev *c;
-        if (!line_chardev(vm, vm->config->serials->pdata[i], label, &c, err))
+        if (!vm_line_chardev(vm, vm->config->serials->pdata[i], label, &c, err))
             return false;
         bc->serial[i] = c ? chardev_id(c) : NULL;
     }
@@ -199,7 +154,7 @@ static bool open_monitor(Vm *vm, const MonitorConfig *m, unsigned n, GError **er
 {
     g_autofree char *label = g_strdup_printf("compat_monitor%u", n);
     Chardev *c;
-    if (!line_chardev(vm, m->chardev, label, &c, err))
+    if (!vm_line_chardev(vm, m->chardev, label, &c, err))
         return false;
     if (c && chardev_is_mux(c))
         g_ptr_array_add(vm->chardevs, c = chardev_share(c, label));
@@ -230,7 +185,7 @@ static bool open_gdb(Vm *vm, GError **err)
     Chardev *c = NULL;
     if (!vm->config->gdb)
         return true;
-    if (!line_chardev(vm, vm->config->gdb, "gdb", &c, err))
+    if (!vm_line_chardev(vm, vm->config->gdb, "gdb", &c, err))
         return false;
     vm->gdb = c ? gdb_open(vm, c) : NULL;
     return true;
@@ -241,7 +196,7 @@ static bool open_qtest(Vm *vm, GError **err)
     Chardev *c = NULL;
     if (!vm->config->qtest)
         return true;
-    if (!line_chardev(vm, vm->config->qtest, "qtest", &c, err))
+    if (!vm_line_chardev(vm, vm->config->qtest, "qtest", &c, err))
         return false;
     return !c || (vm->qtest = qtest_open(vm, c, vm->config->qtest_log, err));
 }
@@ -275,7 +230,7 @@ static bool plug_debugcons(Vm *vm, GError **err)
     for (unsigned i = 0; i < vm->config->debugcons->len; i++) {
         g_autofree char *label = g_strdup_printf("debugcon%u", i);
         Chardev *c;
-        if (!line_chardev(vm, vm->config->debugcons->pdata[i], label, &c, err))
+        if (!vm_line_chardev(vm, vm->config->debugcons->pdata[i], label, &c, err))
             return false;
         const DeviceType *type = c ? device_type_find(device_types, "isa-debugcon", err) : NULL;
         const char *props[] = { "chardev", c ? chardev_id(c) : NULL, NULL };
@@ -352,7 +307,7 @@ static bool assemble(Vm *vm, const char *firmware, GError **err)
     BoardConfig bc = { .firmware = firmware };
     g_autoptr(GPtrArray) devices = g_ptr_array_new();
     add_rngs(vm);
-    if (!vm_open_io_threads(vm, err) || !make_devices(vm, devices, err) || !open_drives(vm, err) || !vm_open_nets(vm, err) || !open_named_chardevs(vm, err) || !open_serials(vm, &bc, err))
+    if (!vm_open_io_threads(vm, err) || !make_devices(vm, devices, err) || !open_drives(vm, err) || !vm_open_nets(vm, err) || !vm_open_chardevs(vm, err) || !open_serials(vm, &bc, err))
         return false;
     fill_board_config(vm, &bc);
     vm->board = board_create(vm->config->board, vm->machine, &bc, err);
@@ -397,7 +352,7 @@ static bool build(Vm *vm, GError **err)
     if (c->kernel && !(vm->kernel = kernel_open(c->kernel, c->initrd, c->append, err)))
         return false;
     if (c->no_board)
-        return make_machine(vm, err) && write_pidfile(vm, err) && open_named_chardevs(vm, err) && open_monitors(vm, err);
+        return make_machine(vm, err) && write_pidfile(vm, err) && vm_open_chardevs(vm, err) && open_monitors(vm, err);
     bool optional = !c->firmware && ((const AccelOps *)c->accels->pdata[0])->manual_clock; /* nobody would execute it */
     if (!c->kernel && !c->pflash[0] && !config_is_bare(c) && !(firmware = find_firmware(c, optional ? NULL : err)) && !optional)
         return false;

@@ -81,6 +81,7 @@ VmConfig *config_new(void)
     c->net = config_net_new();
     c->accels = g_ptr_array_new();
     c->firmware_dirs = g_ptr_array_new_with_free_func(g_free);
+    c->escape_key = 0x01; /* Ctrl-a */
     c->serials = g_ptr_array_new_with_free_func(g_free);
     c->debugcons = g_ptr_array_new_with_free_func(g_free);
     c->drives = array_of(sizeof(DriveConfig), clear_drive);

@@ -112,6 +112,7 @@ typedef struct VmConfig {
     char *gdb;        /* chardev spelling, or NULL */
     char *qtest, *qtest_log; /* the same; a file, "none", or NULL: standard error */
     struct NetConfig *net; /* config_net.h */
+    uint8_t escape_key;   /* of a mux */
     bool no_text_monitor; /* -monitor none */
     GPtrArray *serials, *debugcons; /* char: chardev spellings */
     int ide_drive[IDE_SLOTS]; /* index in drives, -1 none; set by config_finish() */
@@ -164,6 +165,6 @@ bool config_machine_fixed(KeyVals *kv, GError **err);
 bool config_machine_micro(VmConfig *c, KeyVals *kv, GError **err); /* config_micro.c */
 bool config_is_bare(const VmConfig *c);
 bool config_check_bare(const VmConfig *c, GError **err);
-OptionHandler config_gdb, config_gdb_here;
+OptionHandler config_gdb, config_gdb_here, config_escape_key;
 OptionHandler config_sandbox, config_run_with, config_runas, config_chroot; /* sandbox/config.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

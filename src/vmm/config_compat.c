@@ -169,15 +169,20 @@ bool config_add_fd(VmConfig *c, const char *arg, GError **err)
     return true;
 }
 
+static void put_fd(GString *s, const char *key, const FdConfig *f)
+{
+    g_autofree char *name = g_strdup_printf("%s=/dev/fdset/%u", key, f->set), *path = g_strdup_printf("%s=/proc/self/fd/%d", key, f->fd);
+    const char *at = strstr(s->str, name);
+    if (at && !g_ascii_isdigit(at[strlen(name)]))
+        g_string_replace(s, name, path, 1);
+}
+
 char *config_with_fds(const VmConfig *c, const char *text)
 {
     GString *s = g_string_new(text);
     for (unsigned i = 0; i < c->fds->len; i++) {
-        const FdConfig *f = &g_array_index(c->fds, FdConfig, i);
-        g_autofree char *name = g_strdup_printf("path=/dev/fdset/%u", f->set), *path = g_strdup_printf("path=/proc/self/fd/%d", f->fd);
-        const char *at = strstr(s->str, name);
-        if (at && !g_ascii_isdigit(at[strlen(name)]))
-            g_string_replace(s, name, path, 1);
+        put_fd(s, "path", &g_array_index(c->fds, FdConfig, i));
+        put_fd(s, "logfile", &g_array_index(c->fds, FdConfig, i));
     }
     return g_string_free(s, FALSE);
 }

@@ -60,3 +60,13 @@ bool config_gdb(VmConfig *c, const char *arg, GError **err)
 }
 
 bool config_gdb_here(VmConfig *c, const char *arg, GError **err) { return config_gdb(c, "tcp:127.0.0.1:1234", err); }
+
+bool config_escape_key(VmConfig *c, const char *arg, GError **err)
+{
+    char *end;
+    gint64 key = g_ascii_strtoll(arg, &end, 0);
+    if (!*arg || *end || key < 1 || key > UINT8_MAX)
+        return error_set(err, ERR_INVALID, "-echr '%s' is no key: give its number, as in 0x14 for Ctrl-t", arg);
+    c->escape_key = key;
+    return true;
+}

@@ -6,24 +6,14 @@
 #include "vmm/monitor/qom.h"
 #include "vmm/nodes.h"
 
-/* A file that was handed over: /dev/fdset/N is the set's first descriptor that may do what the image needs. */
+/* A file that was handed over. */
 static bool take_set(MonitorCall *call, GError **err)
 {
     const char *path = arg_text(call, "filename");
-    if (!path || !g_str_has_prefix(path, "/dev/fdset/"))
-        return true;
-    const GArray *fds = call->vm->config->fds;
-    int64_t set = g_ascii_strtoll(path + strlen("/dev/fdset/"), NULL, 10);
-    bool write = !json_object_get_boolean_member_with_default(call->args, "read-only", false);
-    for (unsigned i = 0; i < fds->len; i++) {
-        const FdConfig *f = &g_array_index(fds, FdConfig, i);
-        if (f->set != set || (write && (fcntl(f->fd, F_GETFL) & O_ACCMODE) != O_RDWR))
-            continue;
-        g_autofree char *own = g_strdup_printf("/proc/self/fd/%d", f->fd);
+    g_autofree char *own = path ? vm_set_path(call->vm, path, arg_bool(call, "read-only", false) ? O_RDONLY : O_RDWR, err) : NULL;
+    if (own)
         json_object_set_string_member(call->args, "filename", own);
-        return true;
-    }
-    return error_set(err, ERR_NOT_FOUND, "cannot open '%s': no descriptor of that set may be %s; add-fd gives it one", path, write ? "written" : "read");
+    return own || !path;
 }
 
 static bool blockdev_add(MonitorCall *call, GError **err)

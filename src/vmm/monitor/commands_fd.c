@@ -2,6 +2,7 @@
  * commands_fd.c - descriptors that come over the monitor's socket: by a name, for the next command that says it (getfd), or in a
  * numbered set, for paths as /dev/fdset/N (add-fd).
  */
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,6 +74,22 @@ char *monitor_descriptor_numbers(Monitor *m, const char *names, GError **err)
 /* ---- sets: of -add-fd, too */
 
 static GArray *sets_of(MonitorCall *call) { return call->vm->config->fds; }
+
+char *vm_set_path(Vm *vm, const char *path, int access, GError **err)
+{
+    static const char prefix[] = "/dev/fdset/";
+    if (!g_str_has_prefix(path, prefix))
+        return g_strdup(path);
+    int64_t set = g_ascii_strtoll(path + strlen(prefix), NULL, 10);
+    for (unsigned i = 0; i < vm->config->fds->len; i++) {
+        const FdConfig *f = &g_array_index(vm->config->fds, FdConfig, i);
+        int has = fcntl(f->fd, F_GETFL) & O_ACCMODE;
+        if (f->set == set && (access == O_RDONLY || has == access || has == O_RDWR))
+            return g_strdup_printf("/proc/self/fd/%d", f->fd);
+    }
+    error_set(err, ERR_NOT_FOUND, "cannot open '%s': no descriptor of that set may be %s; add-fd gives it one", path, access == O_RDONLY ? "read" : "written");
+    return NULL;
+}
 
 static bool set_exists(const GArray *fds, int64_t set)
 {

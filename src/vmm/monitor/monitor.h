@@ -27,6 +27,9 @@ int monitor_take_descriptor(Monitor *m);
 int monitor_take_named(Monitor *m, const char *name);
 /* "tap5:7" as numbers, "21:7": what is no number is a name of getfd, and taken.  NULL: *err is set.  Caller frees. */
 char *monitor_descriptor_numbers(Monitor *m, const char *names, GError **err);
+/* The name of what a path means: /dev/fdset/N is the set's first descriptor that has such access (O_RDONLY, O_WRONLY, O_RDWR), others are themselves.
+ * Caller frees. */
+char *vm_set_path(Vm *vm, const char *path, int access, GError **err);
 const struct QapiSchema *monitors_schema(const Monitors *all);
 
 /* Runs a typed line and returns what it prints; caller frees. */
