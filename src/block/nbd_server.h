@@ -25,6 +25,7 @@ typedef struct NbdExport {
     const char *name, *description; /* "" is the default one; description may be NULL */
     BlkNode *node;                  /* must live until the export is removed or the server closed */
     bool read_only, allocation_depth;
+    bool writethrough;              /* each write is on the disk when it is answered */
     uint64_t off, len;              /* a part of the image; len 0: from off to its end */
     const char *const *bitmaps;     /* names, NULL-terminated; or NULL.  They cannot be changed meanwhile */
 } NbdExport;

@@ -27,6 +27,7 @@ typedef struct BoardConfig {
     const char *pflash[2];     /* instead: drive ids of the firmware's flash and of its variables' */
     const char *serial[4];     /* chardev ids of COM1 to COM4; NULL: no such port */
     const char *ide[4];        /* drive ids: primary master and slave, secondary master and slave; NULL: empty */
+    const char *const *ide_props[4]; /* of that drive, "name", "value", ..., NULL; or NULL */
     bool ide_cdrom[4];         /* an ATAPI drive; with ide[n] NULL it has no disc */
     BootOrder boot;
     bool boot_menu;

@@ -20,6 +20,22 @@ static IrqLine gsi(Pc *pc, unsigned n) { return intc_gsi(pc->intc, n); }
 IrqLine pc_shared_line(Pc *pc, unsigned source, unsigned irq) { return device_irq_input(pc->south, source * 16 + irq); }
 static bool irqchip_in_kernel(const Pc *pc) { return machine(pc)->accel && machine(pc)->accel->ops->in_kernel_irqchip; }
 
+static void append_props(GPtrArray *to, const char *const *props)
+{
+    for (; props && *props; props++)
+        g_ptr_array_add(to, (char *)*props);
+}
+
+Device *pc_new_drive(Pc *pc, unsigned n, const BoardConfig *c, const char *const *place, GError **err)
+{
+    g_autoptr(GPtrArray) props = g_ptr_array_new();
+    append_props(props, place);
+    append_props(props, (const char *const[]){ c->ide[n] ? "drive" : NULL, c->ide[n], NULL });
+    append_props(props, c->ide_props[n]);
+    g_ptr_array_add(props, NULL);
+    return device_new(machine(pc), c->ide_cdrom[n] ? &ide_cd_type : &ide_hd_type, NULL, (const char *const *)props->pdata, err);
+}
+
 Device *pc_new_device(Pc *pc, const DeviceType *t, GError **err) { return device_new(machine(pc), t, NULL, NULL, err); }
 
 bool pc_plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GError **err)

@@ -47,8 +47,7 @@ static bool add_hotplug(Pc *pc, GError **err)
 static bool add_drive(Pc *pc, unsigned n, const BoardConfig *c, GError **err)
 {
     const char *bus = n / 2 ? "ide.1" : "ide.0", *unit = n % 2 ? "1" : "0";
-    const char *props[] = { "bus", bus, "unit", unit, c->ide[n] ? "drive" : NULL, c->ide[n], NULL };
-    Device *d = device_new(pc->board.machine, c->ide_cdrom[n] ? &ide_cd_type : &ide_hd_type, NULL, props, err);
+    Device *d = pc_new_drive(pc, n, c, (const char *const[]){ "bus", bus, "unit", unit, NULL }, err);
     return d && ide_attach(pc->ide, d, err) && device_realize(d, err);
 }
 

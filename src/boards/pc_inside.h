@@ -42,6 +42,8 @@ enum { ISA_SOURCE_SCI = PIRQ_SOURCE_SCI, ISA_SOURCE_COM1, ISA_SOURCE_CARDS = ISA
 /* pc.c */
 Board *pc_create(const PcChips *chips, Machine *m, const BoardConfig *config, GError **err);
 Device *pc_new_device(Pc *pc, const DeviceType *t, GError **err);
+/* The disk or CD drive of the n-th IDE position; place: its properties that say where, ending with NULL. */
+Device *pc_new_drive(Pc *pc, unsigned n, const BoardConfig *c, const char *const *place, GError **err);
 bool pc_plug_function(Pc *pc, Device *d, unsigned slot, unsigned function, GError **err);
 IrqLine pc_shared_line(Pc *pc, unsigned source, unsigned irq);
 void pc_send_msi(void *pc, uint64_t address, uint32_t data); /* fits PciBusOps */

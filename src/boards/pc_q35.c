@@ -45,8 +45,7 @@ static bool add_south_bridge(Pc *pc, GError **err)
 static bool add_drive(Pc *pc, unsigned n, const BoardConfig *c, GError **err)
 {
     g_autofree char *bus = g_strdup_printf("ide.%u", n);
-    const char *props[] = { "bus", bus, c->ide[n] ? "drive" : NULL, c->ide[n], NULL };
-    Device *d = device_new(pc->board.machine, c->ide_cdrom[n] ? &ide_cd_type : &ide_hd_type, NULL, props, err);
+    Device *d = pc_new_drive(pc, n, c, (const char *const[]){ "bus", bus, NULL }, err);
     return d && device_realize(d, err);
 }
 

@@ -308,6 +308,7 @@ void machine_powerdown(Machine *m) { irq_pulse(&m->power_button); }
 typedef struct BackendEntry {
     void *backend;
     Device *holder;
+    const char *reserved; /* for whom; NULL: nobody */
     unsigned sharers;
 } BackendEntry;
 
@@ -331,6 +332,15 @@ static bool no_such_backend(Machine *m, BackendKind kind, const char *id, Device
     return error_set(err, ERR_NOT_FOUND, "%s: there is no %s '%s'%s; define it with an option before", by->path, backend_words[kind], id, hint);
 }
 
+void machine_reserve_backend(Machine *m, BackendKind kind, const char *id, const char *by)
+{
+    g_mutex_lock(&m->lock);
+    BackendEntry *e = g_hash_table_lookup(m->backends[kind], id);
+    if (e)
+        e->reserved = by;
+    g_mutex_unlock(&m->lock);
+}
+
 void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err)
 {
     void *backend = NULL;
@@ -340,6 +350,8 @@ void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device
         no_such_backend(m, kind, id, by, err);
     } else if (e->holder) {
         error_set(err, ERR_BUSY, "%s: %s '%s' is already used by device '%s'", by->path, backend_words[kind], id, e->holder->path);
+    } else if (e->reserved) {
+        error_set(err, ERR_BUSY, "%s: %s '%s' is already used by %s", by->path, backend_words[kind], id, e->reserved);
     } else {
         e->holder = by;
         backend = e->backend;

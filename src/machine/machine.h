@@ -9,7 +9,7 @@
  * machine.h - one machine: memory, ports, clock, devices, vCPUs and its life.  Several may live in one process.
  */
 typedef enum RunState { MACHINE_CREATED, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_SHUTDOWN, MACHINE_BROKEN } RunState;
-typedef enum StopCause { CAUSE_NONE, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CAUSE_GUEST_PANIC, CAUSE_HOST_QUIT, CAUSE_HOST_RESET, CAUSE_TRIPLE_FAULT, CAUSE_DEBUG_EXIT, CAUSE_DEBUG_STOP, CAUSE_BROKEN, CAUSE_IO_ERROR } StopCause;
+typedef enum StopCause { CAUSE_NONE, CAUSE_GUEST_SHUTDOWN, CAUSE_GUEST_RESET, CAUSE_GUEST_PANIC, CAUSE_HOST_QUIT, CAUSE_HOST_RESET, CAUSE_TRIPLE_FAULT, CAUSE_DEBUG_EXIT, CAUSE_DEBUG_STOP, CAUSE_BROKEN, CAUSE_IO_ERROR, CAUSE_WATCHDOG } StopCause;
 
 typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKEND_RNG, BACKEND_IOTHREAD, BACKEND_KINDS } BackendKind;
 
@@ -103,6 +103,8 @@ void machine_powerdown(Machine *m); /* the power button, for the guest to act on
 
 /* Host ends by name.  claim: error if there is none (naming the nearest) or another device has it (naming that). */
 void machine_add_backend(Machine *m, BackendKind kind, const char *id, void *backend);
+/* Somebody who is no device has it, as `by` says ("block export 'e0'"), which stays the caller's: claims fail until by is NULL. */
+void machine_reserve_backend(Machine *m, BackendKind kind, const char *id, const char *by);
 void *machine_claim_backend(Machine *m, BackendKind kind, const char *id, Device *by, GError **err);
 /* The same where the claim may have failed. */
 void machine_release_backend_of(Machine *m, BackendKind kind, const char *id, Device *by);

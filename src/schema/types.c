@@ -30,6 +30,9 @@ const QapiType qapi_types[] = {
                           "subsystem-reset snapshot-load"),
     ENUM("GuestPanicAction", "pause poweroff run"),
     ENUM("WatchdogAction", "reset shutdown poweroff pause debug none inject-nmi"),
+    ENUM("RebootAction", "reset shutdown"),
+    ENUM("ShutdownAction", "poweroff pause"),
+    ENUM("PanicAction", "pause shutdown exit-failure none"),
     ENUM("IoOperationType", "read write"),
     ENUM("BlockErrorAction", "ignore report stop"),
     ENUM("JobType", "commit stream mirror backup create amend"),
@@ -151,7 +154,7 @@ const QapiType qapi_types[] = {
     ENUM("BlockExportRemoveMode", "safe hard"),
     ENUM("BlockExportType", "nbd"),
     OBJECT("BlockExportOptionsNbd", "?name: str, ?description: str, ?bitmaps: [BlockDirtyBitmapOrStr], ?allocation-depth: bool"),
-    UNION("BlockExportOptions", "type: BlockExportType, id: str, node-name: str, ?writable: bool", "type", "nbd: BlockExportOptionsNbd"),
+    UNION("BlockExportOptions", "type: BlockExportType, id: str, node-name: str, ?writable: bool, ?writethrough: bool, ?iothread: str, ?fixed-iothread: bool", "type", "nbd: BlockExportOptionsNbd"),
     OBJECT("BlockExportInfo", "id: str, type: BlockExportType, node-name: str, shutting-down: bool"),
 
     /* screens */

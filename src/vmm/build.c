@@ -296,7 +296,8 @@ static void fill_board_config(Vm *vm, BoardConfig *bc)
     memcpy(bc->uuid, c->uuid, sizeof(bc->uuid));
     for (unsigned slot = 0; slot < IDE_SLOTS; slot++) {
         const DriveConfig *d = c->ide_drive[slot] >= 0 ? &g_array_index(c->drives, DriveConfig, c->ide_drive[slot]) : NULL;
-        bc->ide[slot] = d && d->file ? d->id : NULL;
+        bc->ide[slot] = d && (d->file || d->tree) ? d->id : NULL;
+        bc->ide_props[slot] = d ? (const char *const *)d->props : NULL;
         bc->ide_cdrom[slot] = c->ide_cdrom[slot];
     }
 }
@@ -366,6 +367,7 @@ Vm *vm_build(const VmConfig *config, GError **err)
 {
     Vm *vm = g_new0(Vm, 1);
     vm->config = config;
+    vm->actions = config->actions;
     vm->pidfile = -1;
     vm->loop = g_main_loop_new(NULL, FALSE);
     vm->drives = g_ptr_array_new();

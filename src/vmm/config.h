@@ -4,6 +4,7 @@
 #include "base/keyval.h"
 #include "boards/board.h"
 #include "vmm/sandbox/sandbox.h"
+#include "vmm/actions.h"
 /*
  * config.h - everything that the command line says about a machine, as data.  options.c fills it, build.c makes the
  * machine from it.
@@ -124,7 +125,8 @@ typedef struct VmConfig {
     bool vga_chosen, graphics; /* graphics: there is a display adapter */
     bool nographic, nodefaults, snapshot;
     char *incoming; /* -incoming: where the machine's state comes from; NULL: it starts */
-    bool start_paused, no_reboot, no_shutdown, daemonize;
+    bool start_paused, daemonize;
+    VmActions actions;
     char *pidfile, *log_categories, *log_path;
 } VmConfig;
 
@@ -165,6 +167,7 @@ bool config_machine_fixed(KeyVals *kv, GError **err);
 bool config_machine_micro(VmConfig *c, KeyVals *kv, GError **err); /* config_micro.c */
 bool config_is_bare(const VmConfig *c);
 bool config_check_bare(const VmConfig *c, GError **err);
+OptionHandler config_action, config_watchdog_action, config_no_reboot, config_no_shutdown;
 OptionHandler config_gdb, config_gdb_here, config_escape_key;
 OptionHandler config_sandbox, config_run_with, config_runas, config_chroot; /* sandbox/config.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

@@ -142,7 +142,7 @@ DriveConfig *config_drive_by_id(VmConfig *c, const char *id)
 
 static bool names_a_node(const char *key, const char *value)
 {
-    return *value && (g_str_equal(key, "file") || g_str_equal(key, "backing") || g_str_equal(key, "data-file"));
+    return *value && (g_str_equal(key, "file") || g_str_equal(key, "backing") || g_str_equal(key, "image") || g_str_equal(key, "data-file"));
 }
 
 /* Puts what a name stands for in its place. */

@@ -19,6 +19,7 @@ static void forget(VmExport *x)
     g_free(x->node_name);
     g_free(x->name);
     g_free(x->drive);
+    g_free(x->writer);
     g_free(x);
 }
 
@@ -29,9 +30,21 @@ static void tell_gone(Vm *vm, const VmExport *x)
     monitors_event(vm, "BLOCK_EXPORT_DELETED", data);
 }
 
+static const char *writer_of(Vm *vm, const char *drive)
+{
+    for (unsigned i = 0; i < vm->exports->len; i++) {
+        const VmExport *x = vm->exports->pdata[i];
+        if (x->writer && g_str_equal(x->drive, drive))
+            return x->writer;
+    }
+    return NULL;
+}
+
 static void drop(Vm *vm, VmExport *x)
 {
     g_ptr_array_remove(vm->exports, x);
+    if (x->writer)
+        machine_reserve_backend(vm->machine, BACKEND_DRIVE, x->drive, writer_of(vm, x->drive));
     tell_gone(vm, x);
     forget(x);
 }
@@ -127,6 +140,9 @@ bool vm_add_export(Vm *vm, const char *id, const char *node_name, NbdExport *e, 
         return false;
     VmExport *x = g_new(VmExport, 1);
     *x = (VmExport){ g_strdup(id), g_strdup(node_name), g_strdup(e->name), g_strdup(at.drive) };
+    x->writer = e->read_only ? NULL : g_strdup_printf("block export '%s', which may write to it; block-export-del ends that", id);
+    if (x->writer)
+        machine_reserve_backend(vm->machine, BACKEND_DRIVE, x->drive, x->writer);
     g_ptr_array_add(vm->exports, x);
     return true;
 }

@@ -9,6 +9,7 @@
 typedef struct VmExport {
     char *id, *node_name, *name; /* name: what clients say */
     char *drive;
+    char *writer; /* who the drive is reserved for; NULL: it is only read */
 } VmExport;
 
 bool vm_start_nbd(Vm *vm, const NbdServerOptions *o, GError **err);

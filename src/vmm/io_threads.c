@@ -24,14 +24,19 @@ bool vm_add_io_thread(Vm *vm, const ObjectConfig *o, GError **err)
     return true;
 }
 
-bool vm_remove_io_thread(Vm *vm, const char *id, GError **err)
+static VmIoThread *find(Vm *vm, const char *id)
 {
-    if (!machine_remove_backend(vm->machine, BACKEND_IOTHREAD, id, err))
-        return false;
     for (unsigned i = 0; i < vm->io_threads->len; i++)
         if (g_str_equal(((VmIoThread *)vm->io_threads->pdata[i])->id, id))
-            g_ptr_array_remove_index(vm->io_threads, i);
-    return true;
+            return vm->io_threads->pdata[i];
+    return NULL;
+}
+
+bool vm_has_io_thread(Vm *vm, const char *id) { return find(vm, id); }
+
+bool vm_remove_io_thread(Vm *vm, const char *id, GError **err)
+{
+    return machine_remove_backend(vm->machine, BACKEND_IOTHREAD, id, err) && g_ptr_array_remove(vm->io_threads, find(vm, id));
 }
 
 static bool on_vcpu(void *machine) { return machine_on_vcpu(machine); }

@@ -13,4 +13,5 @@ typedef struct VmIoThread {
 bool vm_open_io_threads(Vm *vm, GError **err); /* before devices */
 bool vm_add_io_thread(Vm *vm, const ObjectConfig *o, GError **err);
 bool vm_remove_io_thread(Vm *vm, const char *id, GError **err); /* error: a device uses it */
+bool vm_has_io_thread(Vm *vm, const char *id);
 void vm_close_io_threads(Vm *vm); /* after devices */

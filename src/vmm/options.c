@@ -44,8 +44,11 @@ const VmOption vm_options[] = {
     { "fw_cfg", NULL, "[name=]NAME,file=FILE|string=TEXT", "a file for the firmware", config_fw_cfg },
     { "S", NULL, NULL, "do not start the CPUs", FLAG(start_paused) },
     { "incoming", NULL, "defer|fd:N|exec:COMMAND|file:PATH|unix:PATH|tcp:HOST:PORT", "do not start, but go on with a state that `migrate` has sent; defer: migrate-incoming says where from", TEXT(incoming) },
-    { "no-reboot", NULL, NULL, "leave instead of rebooting", FLAG(no_reboot) },
-    { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", FLAG(no_shutdown) },
+    { "no-reboot", NULL, NULL, "leave instead of rebooting", config_no_reboot },
+    { "no-shutdown", NULL, NULL, "stay, stopped, when the guest powers off", config_no_shutdown },
+    { "action", NULL, "[reboot=reset|shutdown][,shutdown=poweroff|pause][,panic=shutdown|pause|exit-failure|none][,watchdog=reset|shutdown|poweroff|pause|debug|none|inject-nmi]",
+      "what follows when the guest resets, shuts down or panics, or a watchdog runs out; the first of each is the default", config_action },
+    { "watchdog-action", NULL, "reset|shutdown|poweroff|pause|debug|none|inject-nmi", "the same as -action watchdog=", config_watchdog_action },
 
     { "drive", NULL, "file=FILE[,format=raw][,if=ide|virtio|floppy|pflash|none][,index=N][,media=disk|cdrom][,id=ID][,readonly=on][,snapshot=on][,cache=none|writeback|writethrough|directsync|unsafe][,aio=threads|io_uring][,discard=unmap][,copy-on-read=on][,iops=N][,bps=N][,throttling.LIMIT=N][,serial=TEXT][,rerror=report|ignore|stop|enospc][,werror=...][,OPTION=VALUE...]",
       "a disk image; commas in names are doubled; further options are the format's (atoll-img create -o help) and, as file.NAME, the file's", config_drive, .section = "Disks" },

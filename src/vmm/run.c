@@ -88,7 +88,7 @@ void vm_reset(Vm *vm, bool guest, const char *reason)
 
 static void shut_down(Vm *vm, const char *reason)
 {
-    if (!vm->config->no_shutdown) {
+    if (vm->actions.shutdown == SHUTDOWN_POWEROFF) {
         machine_stop(vm->machine);
         vm_quit(vm, 0, reason);
         return;
@@ -98,16 +98,74 @@ static void shut_down(Vm *vm, const char *reason)
     g_printerr("atoll-vm: the guest has shut down; the machine stays, stopped (-no-shutdown)\n");
 }
 
+static void say_action(Vm *vm, const char *event, const char *action)
+{
+    JsonObject *data = json_object_new();
+    json_object_set_string_member(data, "action", action);
+    monitors_event(vm, event, data);
+}
+
 static void panicked(Vm *vm)
 {
+    PanicAction action = vm->actions.panic;
     g_printerr("atoll-vm: the guest says that it has panicked\n");
-    JsonObject *data = json_object_new();
-    json_object_set_string_member(data, "action", vm->config->no_shutdown ? "pause" : "poweroff");
-    monitors_event(vm, "GUEST_PANICKED", data);
-    if (vm->config->no_shutdown)
+    if (action == PANIC_NONE) {
+        say_action(vm, "GUEST_PANICKED", "run");
+    } else if (action == PANIC_PAUSE || (action == PANIC_SHUTDOWN && vm->actions.shutdown == SHUTDOWN_PAUSE)) {
+        say_action(vm, "GUEST_PANICKED", "pause");
         vm_stop(vm, VM_PANICKED);
+    } else {
+        say_action(vm, "GUEST_PANICKED", "poweroff");
+        vm_stop(vm, VM_PANICKED);
+        vm_quit(vm, action == PANIC_EXIT_FAILURE, "guest-panic");
+    }
+}
+
+static void guest_reset(Vm *vm)
+{
+    if (vm->actions.reboot == REBOOT_SHUTDOWN)
+        shut_down(vm, "guest-reset");
     else
-        shut_down(vm, "guest-panic");
+        vm_reset(vm, true, "guest-reset");
+}
+
+void vm_powerdown(Vm *vm)
+{
+    machine_powerdown(vm->machine);
+    monitors_event(vm, "POWERDOWN", NULL);
+}
+
+void vm_inject_nmi(Vm *vm)
+{
+    for (unsigned i = 0; i < vm->machine->vcpus->len; i++)
+        vcpu_request(vm->machine->vcpus->pdata[i], VREQ_NMI);
+}
+
+static void watchdog(Vm *vm)
+{
+    say_action(vm, "WATCHDOG", watchdog_action_name(vm->actions.watchdog));
+    switch (vm->actions.watchdog) {
+    case WATCHDOG_RESET:
+        guest_reset(vm);
+        break;
+    case WATCHDOG_SHUTDOWN:
+        vm_powerdown(vm);
+        break;
+    case WATCHDOG_POWEROFF:
+        vm_quit(vm, 0, "guest-shutdown");
+        break;
+    case WATCHDOG_PAUSE:
+        vm_stop(vm, VM_WATCHDOG);
+        break;
+    case WATCHDOG_DEBUG:
+        g_printerr("atoll-vm: watchdog: timer fired\n");
+        break;
+    case WATCHDOG_INJECT_NMI:
+        vm_inject_nmi(vm);
+        break;
+    case WATCHDOG_NONE:
+        break;
+    }
 }
 
 static void broken(Vm *vm)
@@ -134,13 +192,13 @@ static void on_cause(Vm *vm, StopCause cause)
 {
     switch (cause) {
     case CAUSE_TRIPLE_FAULT:
-        g_printerr("atoll-vm: the guest's CPU has triple-faulted; %s\n", vm->config->no_reboot ? "ending (-no-reboot)" : "resetting the machine");
+        g_printerr("atoll-vm: the guest's CPU has triple-faulted; %s\n", vm->actions.reboot == REBOOT_SHUTDOWN ? "ending (-no-reboot)" : "resetting the machine");
         /* fall through */
     case CAUSE_GUEST_RESET:
-        if (vm->config->no_reboot)
-            shut_down(vm, "guest-reset");
-        else
-            vm_reset(vm, true, "guest-reset");
+        guest_reset(vm);
+        break;
+    case CAUSE_WATCHDOG:
+        watchdog(vm);
         break;
     case CAUSE_HOST_RESET:
         vm_reset(vm, false, "host-qmp-system-reset");

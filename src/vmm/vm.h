@@ -25,6 +25,7 @@ typedef struct Vm {
     struct Qtest *qtest;  /* NULL: none */
     GMainLoop *loop;
     VmStatus status;
+    VmActions actions;    /* as the command line says, until the monitor says otherwise */
     GHashTable *io_errors; /* path of a device: "nospace" or "failed", what it has stopped the machine for; NULL: none */
     bool ending;
     int pidfile;          /* descriptor, -1: none */
@@ -52,6 +53,8 @@ const char *vm_status_name(const Vm *vm);
 void vm_stop(Vm *vm, VmStatus why);
 bool vm_continue(Vm *vm, GError **err);
 void vm_reset(Vm *vm, bool guest, const char *reason);
+void vm_inject_nmi(Vm *vm);
+void vm_powerdown(Vm *vm); /* presses the button */
 void vm_quit(Vm *vm, int status, const char *reason);
 
 void vm_device_gone(Vm *vm, Device *d); /* the guest has let go of d: takes it out */

@@ -139,10 +139,31 @@ class Life(Export):
         self.assertIn("what comes in", self.call("nbdinfo", "--list", f"nbd+unix:///?socket={self.path('nbd')}"))
         self.call("nbdcopy", "--flush", self.path("data"), self.uri("t"))
         self.refused(monitor, "it is exported", "blockdev-del", **{"node-name": "target.qcow2"})
+        device = {"driver": "virtio-blk-pci", "drive": "target.qcow2", "id": "late"}
+        both = "late: drive 'target.qcow2' is already used by block export '{}', which may write to it"
+        self.refused(monitor, both.format("t"), "device_add", **device)
+        monitor.run("object-add", **{"qom-type": "iothread", "id": "io"})
+        second = {"type": "nbd", "id": "e1", "node-name": "target.qcow2", "name": "t1", "writable": True, "writethrough": True}
+        self.refused(monitor, 'iothread "none" not found', "block-export-add", **second, iothread="none")
+        self.refused(monitor, "leave out fixed-iothread", "block-export-add", **second, iothread="io", fixed_iothread=True)
+        monitor.run("block-export-add", **second, iothread="io")
+        self.call("nbdcopy", self.path("data"), self.uri("t1"))
+        monitor.run("block-export-del", id="t")
+        self.refused(monitor, both.format("e1"), "device_add", **device)
         monitor.run("nbd-server-stop")
         monitor.run("blockdev-del", **{"node-name": "target.qcow2"})
         with open(self.path("data"), "rb") as data:
             self.assertEqual(self.raw(self.path("target.qcow2")), data.read())
+
+    def test_device_first(self):
+        """What a device has is not exported writable; once the export has gone a device may have the drive."""
+        _, monitor = self.machine("-S")
+        self.add_target(monitor, "target.qcow2")
+        self.start(monitor)
+        monitor.run("nbd-server-add", device="target.qcow2", writable=True)
+        monitor.run("nbd-server-remove", name="target.qcow2")
+        monitor.run("device_add", driver="virtio-blk-pci", drive="target.qcow2", id="late")
+        self.refused(monitor, "Conflicts with use by late", "nbd-server-add", device="target.qcow2", writable=True)
 
     def test_hard(self):
         """A client that stays: "safe" leaves it, "hard" ends it; what others have goes on."""

@@ -323,6 +323,8 @@ static BlkNode *tree_image(const BlkDriver *d, KeyVals *kv, const char *text, co
     g_auto(Words) w = { 0 };
     if (!take_words(&w, kv, p, err))
         return NULL;
+    if (!w.file && d == &debug_driver) /* as QEMU calls what lies under that one */
+        w.file = keyvals_take_tree(kv, "image");
     if (!w.file) {
         error_set(err, ERR_INVALID, "'%s' does not say what lies under %s: give file.driver=file,file.filename=...", text,
                   d ? d->name : "it");

@@ -207,7 +207,7 @@ bool nbd_server_add_export(NbdServer *s, const NbdExport *e, GError **err)
             return false;
     Export *x = g_new(Export, 1);
     *x = (Export){ g_strdup(e->name), g_strdup(e->description ? e->description : ""), e->node, e->read_only || info.read_only,
-                   e->allocation_depth, e->off, e->len ? e->len : rest, g_strdupv((char **)e->bitmaps) };
+                   e->allocation_depth, e->writethrough, e->off, e->len ? e->len : rest, g_strdupv((char **)e->bitmaps) };
     g_mutex_lock(&s->lock);
     bool taken = find_export(s, e->name);
     if (!taken)

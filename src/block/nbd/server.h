@@ -8,7 +8,7 @@ enum { MOST_CONTEXTS = 16 };
 typedef struct Export {
     char *name, *description;
     BlkNode *node;
-    bool read_only, allocation_depth;
+    bool read_only, allocation_depth, writethrough;
     uint64_t off, len;
     char **bitmaps;
 } Export;

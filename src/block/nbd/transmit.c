@@ -245,7 +245,7 @@ static bool do_write(Client *c, const NbdRequest *r, uint32_t error, unsigned fl
 /* False: the client is gone, or talks nonsense. */
 static bool do_request(Client *c, const NbdRequest *r)
 {
-    unsigned wire = GUINT16_FROM_BE(r->flags), flags = wire & NBD_FUA ? BLK_FUA : 0;
+    unsigned wire = GUINT16_FROM_BE(r->flags), flags = wire & NBD_FUA || c->export->writethrough ? BLK_FUA : 0;
     uint32_t error = judge(c, r);
     enum NbdCommand command = GUINT16_FROM_BE(r->command);
     if (command == NBD_DISCONNECT)

@@ -1,4 +1,4 @@
-/* ib700.c - the watchdog of iBASE's IB700 board: resets the machine unless the guest keeps writing to it. */
+/* ib700.c - the watchdog of iBASE's IB700 board: unless the guest keeps writing to it, the machine is reset, or what -action watchdog= says. */
 #include "devices/misc/misc.h"
 #include "machine/machine.h"
 
@@ -18,7 +18,7 @@ static void bite(void *d)
 {
     Ib700 *w = d;
     w->deadline = 0;
-    machine_request(w->dev.machine, CAUSE_GUEST_RESET);
+    machine_request(w->dev.machine, CAUSE_WATCHDOG);
 }
 
 static void arm(Ib700 *w)
@@ -65,7 +65,7 @@ static const WindowDecl ib700_windows[] = { { "ports", SPACE_PIO, PORTS, &ib700_
 
 const DeviceType ib700_type = {
     .name = "ib700",
-    .summary = "watchdog timer that resets the machine",
+    .summary = "watchdog timer that resets the machine, or what -action watchdog= says",
     .spec = "iBASE IB700 single board computer: watchdog timer",
     .size = sizeof(Ib700),
     .version = 1,

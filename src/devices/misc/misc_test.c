@@ -70,7 +70,7 @@ static void test_watchdog(void)
     g_assert_cmpint(cause, ==, CAUSE_NONE);
     test_out(m, 0x443, 15); /* at once */
     clock_advance(m->clock, 10);
-    g_assert_cmpint(cause, ==, CAUSE_GUEST_RESET);
+    g_assert_cmpint(cause, ==, CAUSE_WATCHDOG);
     machine_destroy(m);
 }
 

@@ -93,8 +93,7 @@ static bool info_registers(MonitorCall *call, GError **err)
 
 static bool inject_nmi(MonitorCall *call, GError **err)
 {
-    for (unsigned i = 0; i < call->vm->machine->vcpus->len; i++)
-        vcpu_request(call->vm->machine->vcpus->pdata[i], VREQ_NMI);
+    vm_inject_nmi(call->vm);
     return true;
 }
 

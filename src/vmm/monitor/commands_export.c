@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "vmm/exports.h"
+#include "vmm/io_threads.h"
 #include "vmm/monitor/command.h"
 
 /* ---- the server */
@@ -82,13 +83,23 @@ static bool bitmap_names(MonitorCall *call, GPtrArray *to, GError **err)
     return true;
 }
 
+/* An export is served by threads of the server, which are enough: to be on another is a wish, unless it is said to be more. */
+static bool check_thread(MonitorCall *call, GError **err)
+{
+    const char *id = arg_text(call, "iothread");
+    if (id && !vm_has_io_thread(call->vm, id))
+        return error_set(err, ERR_NOT_FOUND, "iothread \"%s\" not found", id);
+    return !id || !arg_bool(call, "fixed-iothread", false) ||
+           error_set(err, ERR_UNSUPPORTED, "export '%s' cannot be kept on iothread '%s': the NBD server has threads of its own; leave out fixed-iothread", arg_text(call, "id"), id);
+}
+
 static bool export_add(MonitorCall *call, GError **err)
 {
     const char *node = arg_text(call, "node-name"), *name = arg_text(call, "name");
     g_autoptr(GPtrArray) bitmaps = g_ptr_array_new();
     NbdExport e = { .name = name ? name : node, .description = arg_text(call, "description"), .read_only = !arg_bool(call, "writable", false),
-                    .allocation_depth = arg_bool(call, "allocation-depth", false) };
-    if (!bitmap_names(call, bitmaps, err))
+                    .allocation_depth = arg_bool(call, "allocation-depth", false), .writethrough = arg_bool(call, "writethrough", false) };
+    if (!check_thread(call, err) || !bitmap_names(call, bitmaps, err))
         return false;
     e.bitmaps = (const char *const *)bitmaps->pdata;
     return vm_add_export(call->vm, arg_text(call, "id"), node, &e, err);

@@ -48,8 +48,7 @@ static bool system_reset(MonitorCall *call, GError **err)
 
 static bool system_powerdown(MonitorCall *call, GError **err)
 {
-    machine_powerdown(call->vm->machine);
-    monitors_event(call->vm, "POWERDOWN", NULL);
+    vm_powerdown(call->vm);
     return true;
 }
 
