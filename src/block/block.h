@@ -176,6 +176,10 @@ BlkNode *blk_find(BlkNode *n, const char *node_name);                       /* N
 
 /* What is done to an image that a machine uses: requests wait meanwhile.  core/live.c */
 bool blk_resize_live(BlkNode *root, uint64_t size, GError **err);
+/* Of the image `node` in that tree, NULL: the whole of it. */
+bool blk_set_read_only_live(BlkNode *root, BlkNode *node, bool read_only, GError **err);
+bool blk_snapshot_create_live(BlkNode *root, const BlkSnapshot *s, GError **err);
+bool blk_snapshot_delete_live(BlkNode *root, const char *id_or_name, GError **err);
 /* Limits as throttling.X= has them, "iops-total=100,bps-read=1000000"; "": none.  Those that it had are gone. */
 bool blk_set_limits(BlkNode *root, const char *limits, GError **err);
 /* Puts the image of `overlay`, a root of an image without a backing file, above that of `root`; writes go there from now on.

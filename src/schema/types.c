@@ -130,10 +130,17 @@ const QapiType qapi_types[] = {
     OBJECT("BlockdevBackupWrapper", "data: BlockdevBackup"),
     OBJECT("BlockdevSnapshot", "node: str, overlay: str"),
     OBJECT("BlockdevSnapshotWrapper", "data: BlockdevSnapshot"),
-    ENUM("TransactionActionKind", "blockdev-snapshot blockdev-backup block-dirty-bitmap-add block-dirty-bitmap-remove block-dirty-bitmap-clear block-dirty-bitmap-enable "
+    ENUM("NewImageMode", "existing absolute-paths"),
+    OBJECT("BlockdevSnapshotSync", "?device: str, ?node-name: str, snapshot-file: str, ?snapshot-node-name: str, ?format: str, ?mode: NewImageMode"),
+    OBJECT("BlockdevSnapshotInternal", "device: str, name: str"),
+    OBJECT("BlockdevSnapshotSyncWrapper", "data: BlockdevSnapshotSync"),
+    OBJECT("BlockdevSnapshotInternalWrapper", "data: BlockdevSnapshotInternal"),
+    OBJECT("SnapshotInfo", "id: str, name: str, vm-state-size: int, date-sec: int, date-nsec: int, vm-clock-sec: int, vm-clock-nsec: int, ?icount: int"),
+    ENUM("TransactionActionKind", "blockdev-snapshot blockdev-snapshot-sync blockdev-snapshot-internal-sync blockdev-backup block-dirty-bitmap-add block-dirty-bitmap-remove block-dirty-bitmap-clear block-dirty-bitmap-enable "
                                   "block-dirty-bitmap-disable block-dirty-bitmap-merge"),
     UNION("TransactionAction", "type: TransactionActionKind", "type",
-          "blockdev-snapshot: BlockdevSnapshotWrapper, blockdev-backup: BlockdevBackupWrapper, block-dirty-bitmap-add: BlockDirtyBitmapAddWrapper, "
+          "blockdev-snapshot: BlockdevSnapshotWrapper, blockdev-snapshot-sync: BlockdevSnapshotSyncWrapper, "
+          "blockdev-snapshot-internal-sync: BlockdevSnapshotInternalWrapper, blockdev-backup: BlockdevBackupWrapper, block-dirty-bitmap-add: BlockDirtyBitmapAddWrapper, "
           "block-dirty-bitmap-remove: BlockDirtyBitmapWrapper, block-dirty-bitmap-clear: BlockDirtyBitmapWrapper, block-dirty-bitmap-enable: BlockDirtyBitmapWrapper, "
           "block-dirty-bitmap-disable: BlockDirtyBitmapWrapper, block-dirty-bitmap-merge: BlockDirtyBitmapMergeWrapper"),
     OBJECT("JobInfo", "id: str, type: JobType, status: JobStatus, current-progress: int, total-progress: int, ?error: str"),

@@ -19,6 +19,38 @@ bool blk_resize_live(BlkNode *root, uint64_t size, GError **err)
     return ok;
 }
 
+bool blk_set_read_only_live(BlkNode *root, BlkNode *node, bool read_only, GError **err)
+{
+    if (!no_job(root, "reopen", err))
+        return false;
+    root_drain_begin(root);
+    bool ok = blk_set_read_only(node ? node : root->file, read_only, err);
+    root->read_only = root->file->read_only;
+    root_drain_end(root);
+    return ok;
+}
+
+/* What the guest has flushed or not is in it: the snapshot is a moment of the disk as the guest sees it. */
+bool blk_snapshot_create_live(BlkNode *root, const BlkSnapshot *s, GError **err)
+{
+    if (!no_job(root, "take a snapshot of", err))
+        return false;
+    root_drain_begin(root);
+    bool ok = blk_flush(root->file, err) && blk_snapshot_create(root->file, s, err);
+    root_drain_end(root);
+    return ok;
+}
+
+bool blk_snapshot_delete_live(BlkNode *root, const char *id_or_name, GError **err)
+{
+    if (!no_job(root, "delete a snapshot of", err))
+        return false;
+    root_drain_begin(root);
+    bool ok = blk_snapshot_delete(root->file, id_or_name, err);
+    root_drain_end(root);
+    return ok;
+}
+
 /* ---- limits: a filter at the top */
 
 static bool is_limited(const BlkNode *root) { return root->file->driver == &throttle_driver; }

@@ -86,10 +86,25 @@ static int backup_copy(BlkJob *job, uint64_t off, uint64_t len)
     return b->failed ? b->failed : copy_extents(job->source, job->target, off, len, job->base_depth);
 }
 
+/* Nothing but what is about to be overwritten is copied, until somebody ends that: then the target has what it needs to. */
+static bool only_before_writes(BlkJob *job, GError **err)
+{
+    enum { POLL_US = 20000 };
+    Backup *b = job->state;
+    while (!b->failed && job_may_go_on(job, 0))
+        g_usleep(POLL_US);
+    if (b->failed)
+        return error_set_errno(err, -b->failed, "cannot back up '%s' to '%s' before a write", job->root->filename, job->target->filename);
+    job_flush(job, NULL);
+    return false;
+}
+
 /* Nothing may be noted as copied that is not: a failure before a write ends the job, whatever is to be done on errors. */
 static bool backup_run(BlkJob *job, GError **err)
 {
     Backup *b = job->state;
+    if (b->sync == BLK_SYNC_NONE)
+        return only_before_writes(job, err);
     if (!job_copy_dirty(job, err) || !job_flush(job, err))
         return false;
     return !b->failed || error_set_errno(err, -b->failed, "cannot back up '%s' to '%s' before a write", job->root->filename, job->target->filename);
@@ -133,8 +148,6 @@ static bool check(BlkJob *job, BlkNode *target, BlkBitmap *bitmap, GError **err)
     if (target->size < job->root->size || target->read_only)
         return error_set(err, ERR_INVALID, "cannot back up '%s' to '%s': the target is %s", job->root->filename, target->filename,
                          target->read_only ? "open read-only" : "smaller");
-    if (b->sync == BLK_SYNC_NONE)
-        return error_set(err, ERR_UNSUPPORTED, "cannot back up '%s' with sync=none: say full, top or bitmap", job->root->filename);
     if (!bitmap != (b->sync != BLK_SYNC_BITMAP))
         return error_set(err, ERR_INVALID, "cannot back up '%s': a bitmap is needed for sync=bitmap, and only there", job->root->filename);
     if (!(job->todo = bitmap_new(job->root->size, COPY_GRANULARITY)))
@@ -152,7 +165,7 @@ static bool begin(BlkJob *job, GError **err)
         copy_bits(job->todo, b->bitmap);
         ok = blk_bitmap_clear(b->bitmap, err);
         bitmap_set_busy(b->bitmap, ok);
-    } else if (b->sync == BLK_SYNC_FULL) {
+    } else if (b->sync == BLK_SYNC_FULL || b->sync == BLK_SYNC_NONE) {
         bitmap_mark(job->todo, 0, job->root->size, true);
     } else if (b->sync == BLK_SYNC_TOP) {
         ok = job_mark_allocated(job, err);

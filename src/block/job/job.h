@@ -49,7 +49,8 @@ BlkJob *blk_job_commit(BlkNode *root, BlkNode *top, BlkNode *base, unsigned flag
  * the root goes on with the target; after blk_job_cancel() of a ready job the target is a copy of that moment. */
 BlkJob *blk_job_mirror(BlkNode *root, BlkNode *target, BlkSync sync, const BlkJobOptions *o, GError **err);
 /* The disk as it is now, whatever is written meanwhile, to `target`, which stays the caller's.  BLK_SYNC_BITMAP: what is
- * dirty in the bitmap, which is clean afterwards but for what was written since now; on failure it is as it was. */
+ * dirty in the bitmap, which is clean afterwards but for what was written since now; on failure it is as it was.
+ * BLK_SYNC_NONE: what is about to be overwritten, until it is cancelled. */
 BlkJob *blk_job_backup(BlkNode *root, BlkNode *target, BlkSync sync, BlkBitmap *bitmap, const BlkJobOptions *o, GError **err);
 
 void blk_job_info(BlkJob *job, BlkJobInfo *ret);
