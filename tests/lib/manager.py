@@ -85,6 +85,7 @@ class Line:
             with contextlib.suppress(TimeoutError):
                 self.text += self.socket.recv(1 << 16).decode(errors="replace")
         self.seen += found.end()
+        return found
 
     def send(self, text):
         self.socket.sendall(text.encode())

@@ -15,6 +15,7 @@ static const Handler *const tables[] = {
     host_handlers,
     domain_handlers,
     domain_life_handlers,
+    save_handlers,
     change_handlers,
     device_handlers,
     disk_handlers,

@@ -84,6 +84,7 @@ extern const Handler
     host_handlers[],
     domain_handlers[],
     domain_life_handlers[],
+    save_handlers[],
     change_handlers[],
     device_handlers[],
     disk_handlers[],
@@ -148,10 +149,15 @@ GPtrArray *domains_listed(const Realm *r, unsigned flags);
 static inline uint64_t domain_vcpus(const Domain *d) { return d->current_vcpus != RECORD_NONE ? d->current_vcpus : d->vcpus; }
 
 /* ---- verbs that take time; each answers the call (which may be NULL) */
-enum { START_PAUSED = 1, START_RESET_NVRAM = 1 << 5 }; /* virDomainCreateFlags */
+enum { START_PAUSED = 1, START_FORCE_BOOT = 1 << 3, START_RESET_NVRAM = 1 << 5 }; /* virDomainCreateFlags */
 void domain_start(ManagedDomain *d, unsigned flags, RpcCall *call, bool with_handle);
 /* Of a definition that is in no file (takes it); `d` goes with it when it stops, or when the start fails. */
 void domain_start_transient(ManagedDomain *d, Domain *def, unsigned flags, RpcCall *call);
+/* Goes on with a saved state: takes the definition, and the descriptor, which stands at it. */
+void domain_start_saved(ManagedDomain *d, Domain *def, int state, bool paused, RpcCall *call);
+enum { SAVE_RUNNING = 2, SAVE_PAUSED = 4 }; /* virDomainSaveRestoreFlags: how it is to go on; neither: as it was */
+/* xml NULL: the definition that it runs with. */
+void domain_save(ManagedDomain *d, const char *path, const char *xml, unsigned flags, RpcCall *call);
 /* Takes up a machine that an earlier daemon started; takes the definition, which has its id. */
 void domain_reattach(ManagedDomain *d, Domain *live);
 void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call);

@@ -1,22 +1,27 @@
 /* domain_life.c - the verbs of a machine's life: start, stop, pause, each a job in its lane. */
+#include <unistd.h>
+
 #include "base/error.h"
 #include "manage/daemon/agent.h"
 #include "manage/daemon/change.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pins.h"
+#include "manage/daemon/saved.h"
 #include "manage/daemon/secret.h"
 #include "manage/daemon/tuning.h"
 #include "manage/hypervisor/firmware.h"
 
 /* virDomain*Reason, and events' details of the same meaning. */
-enum { RUNNING_BOOTED = 1, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
+enum { RUNNING_BOOTED = 1, RUNNING_RESTORED = 3, STARTED_RESTORED = 2, RUNNING_UNPAUSED = 5, PAUSED_USER = 1, SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED = 2, SHUTOFF_CRASHED = 3, SHUTOFF_FAILED = 6 };
 enum { LIFE_STARTED = 2, LIFE_SUSPENDED = 3, LIFE_RESUMED = 4, LIFE_STOPPED = 5, LIFE_SHUTDOWN = 6 };
 
 typedef struct Verb {
     ManagedDomain *domain;
     RpcCall *call;
     HvStopMode mode;
-    bool paused, with_handle, new_variables;
+    bool paused, with_handle, new_variables, force_boot;
+    int state;             /* descriptor of a saved one that it goes on with, -1: none */
+    bool managed;          /* which is the managed one, and goes when it has been taken */
     Domain *live;
     HvDomain *hv; /* of a running machine: the domain's, which stays while a job of its lane is at work */
     const HvDriver *driver;
@@ -27,6 +32,7 @@ static Verb *verb_new(ManagedDomain *d, RpcCall *call)
     Verb *v = g_new0(Verb, 1);
     v->domain = domain_ref(d);
     v->call = call;
+    v->state = -1;
     return v;
 }
 
@@ -38,6 +44,8 @@ static void verb_end(Verb *v, GError *err)
     else if (v->call)
         rpc_reply(v->call, v->with_handle ? g_variant_new("(@(ssi))", domain_handle(v->domain)) : NULL);
     record_free(v->live);
+    if (v->state >= 0)
+        close(v->state);
     domain_unref(v->domain);
     g_free(v);
 }
@@ -212,10 +220,31 @@ void domain_set_state(ManagedDomain *d, DomainState state, int reason)
 }
 
 /* ---- start */
+static bool not_taken(const Verb *v, GError **err)
+{
+    g_prefix_error(err, "the managed save of domain '%s' is not taken (`start --force-boot` discards it, and boots): ", v->domain->name);
+    return false;
+}
+
+/* A managed save is what the next start goes on with. */
+static bool take_managed_save(Verb *v, GError **err)
+{
+    g_autofree char *path = managed_save_path(v->domain);
+    SavedHead head = { 0 };
+    if (v->force_boot)
+        return managed_save_remove(v->domain, err);
+    v->state = saved_open(path, false, &head, err);
+    v->live = v->state >= 0 ? saved_definition(v->domain->realm, &head, NULL, err) : NULL;
+    v->managed = v->live;
+    v->paused |= !head.running;
+    g_free(head.xml);
+    return v->live || not_taken(v, err);
+}
+
 static bool start_begin(Job *j, GError **err)
 {
     Verb *v = j->data;
-    if (!needs(v->domain, false, err))
+    if (!needs(v->domain, false, err) || (!v->live && managed_save_exists(v->domain) && !take_managed_save(v, err)))
         return false;
     if (!v->live)
         v->live = record_copy(v->domain->config);
@@ -230,6 +259,7 @@ static bool start_run(Job *j, GError **err)
     Verb *v = j->data;
     const HvHost *host = &v->domain->realm->daemon->host;
     LaunchPlan *plan = launch_plan_new();
+    plan->state = v->state;
     bool in_memory = v->domain->realm->in_memory;
     if ((!v->driver->prepare || v->driver->prepare(host, v->live, err)) && v->driver->plan(host, v->live, plan, err) &&
         (!v->new_variables || in_memory || firmware_make_variables(host, v->live, true, err)) && (in_memory || network_plug_cards(v->live, err)))
@@ -238,7 +268,7 @@ static bool start_run(Job *j, GError **err)
     if (!v->hv && !in_memory)
         network_unplug_cards(v->live);
     if (!v->hv)
-        return false;
+        return v->managed ? not_taken(v, err) : false;
     if (!in_memory && !tuning_apply(host, v->live, tuning_wanted(v->live), err)) {
         tuning_forget(v->live);
         v->driver->stop(v->hv, HV_NOW, NULL);
@@ -258,6 +288,7 @@ static void start_done(Job *j, GError *err)
 {
     Verb *v = j->data;
     ManagedDomain *d = v->domain;
+    g_autoptr(GError) left = NULL;
     if (v->live)
         secrets_take_back(&d->realm->daemon->host, v->live, NULL);
     if (v->hv && (err || d->gone)) {
@@ -270,8 +301,10 @@ static void start_done(Job *j, GError *err)
         d->live = g_steal_pointer(&v->live);
         domain_write_record(d, d->live, NULL);
         d->started_us = g_get_monotonic_time();
-        domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : RUNNING_BOOTED);
-        domain_lifecycle(d, LIFE_STARTED, 0);
+        domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : v->state >= 0 ? RUNNING_RESTORED : RUNNING_BOOTED);
+        domain_lifecycle(d, LIFE_STARTED, v->state >= 0 ? STARTED_RESTORED : 0);
+        if (v->managed && !managed_save_remove(d, &left))
+            g_warning("%s", left->message);
         domain_lifecycle(d, v->paused ? LIFE_SUSPENDED : LIFE_RESUMED, 0);
     }
     if (err && !domain_active(d))
@@ -287,6 +320,7 @@ void domain_start(ManagedDomain *d, unsigned flags, RpcCall *call, bool with_han
 {
     Verb *v = verb_new(d, call);
     v->paused = flags & START_PAUSED;
+    v->force_boot = flags & START_FORCE_BOOT;
     v->new_variables = flags & START_RESET_NVRAM;
     v->with_handle = with_handle;
     lane_push(d->lane, &start_type, v);
@@ -298,6 +332,15 @@ void domain_start_transient(ManagedDomain *d, Domain *def, unsigned flags, RpcCa
     v->paused = flags & START_PAUSED;
     v->new_variables = flags & START_RESET_NVRAM;
     v->with_handle = true;
+    v->live = def;
+    lane_push(d->lane, &start_type, v);
+}
+
+void domain_start_saved(ManagedDomain *d, Domain *def, int state, bool paused, RpcCall *call)
+{
+    Verb *v = verb_new(d, call);
+    v->paused = paused;
+    v->state = state;
     v->live = def;
     lane_push(d->lane, &start_type, v);
 }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "manage/daemon/agent.h"
 #include "manage/daemon/listing.h"
+#include "manage/daemon/saved.h"
 #include "manage/daemon/snapshot.h"
 
 /* virConnectListAllDomainsFlags, in groups: of each group that is asked for, one must be true. */
@@ -21,7 +22,7 @@ static unsigned list_flags(const void *object)
     bits |= d->config ? LIST_PERSISTENT : LIST_TRANSIENT;
     bits |= d->state == DOMAIN_RUNNING ? LIST_RUNNING : d->state == DOMAIN_PAUSED ? LIST_PAUSED : d->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF : LIST_OTHER;
     bits |= d->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART;
-    return bits | LIST_NO_MANAGEDSAVE | (snapshots_count(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT) | LIST_NO_CHECKPOINT;
+    return bits | (managed_save_exists(d) ? LIST_MANAGEDSAVE : LIST_NO_MANAGEDSAVE) | (snapshots_count(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT) | LIST_NO_CHECKPOINT;
 }
 
 static GHashTable *all(const Realm *r) { return r->domains; }
@@ -130,13 +131,11 @@ static int active_of(const ManagedDomain *d) { return domain_active(d); }
 static int persistent_of(const ManagedDomain *d) { return d->config != NULL; }
 static int updated_of(const ManagedDomain *d) { return d->live && d->updated; }
 static int vcpus_of(const ManagedDomain *d) { return domain_now(d)->vcpus; }
-static int zero_of(const ManagedDomain *d) { return 0; }
 static void get_autostart(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, autostart_of); }
 static void is_active(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, active_of); }
 static void is_persistent(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, persistent_of); }
 static void is_updated(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, updated_of); }
 static void get_max_vcpus(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, vcpus_of); }
-static void has_managed_save(Client *c, RpcCall *call, GVariant *args) { reply_int(c, call, args, zero_of); }
 
 static void get_max_memory(Client *c, RpcCall *call, GVariant *args)
 {
@@ -216,7 +215,6 @@ const Handler domain_handlers[] = {
     { "DOMAIN_GET_VCPUS_FLAGS", get_vcpus_flags },
     { "DOMAIN_GET_MAX_MEMORY", get_max_memory },
     { "DOMAIN_GET_OS_TYPE", get_os_type },
-    { "DOMAIN_HAS_MANAGED_SAVE_IMAGE", has_managed_save },
     { "DOMAIN_GET_SECURITY_LABEL", get_security_label },
     { "DOMAIN_GET_MESSAGES", get_messages },
     { "DOMAIN_GET_CONTROL_INFO", get_control_info },

@@ -4,12 +4,13 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "manage/daemon/saved.h"
 #include "manage/daemon/snapshot.h"
 #include "manage/daemon/task.h"
 #include "manage/hypervisor/firmware.h"
 
 enum { EVENT_DEFINED = 0, EVENT_UNDEFINED = 1, DEFINED_ADDED = 0, DEFINED_UPDATED = 1 };
-enum { UNDEFINE_SNAPSHOTS = 2, UNDEFINE_NVRAM = 4, UNDEFINE_KEEP_NVRAM = 8 };
+enum { UNDEFINE_MANAGED_SAVE = 1, UNDEFINE_SNAPSHOTS = 2, UNDEFINE_NVRAM = 4, UNDEFINE_KEEP_NVRAM = 8 };
 
 static void define(Client *c, RpcCall *call, const char *xml)
 {
@@ -71,6 +72,10 @@ static bool may_undefine(ManagedDomain *d, guint flags, GError **err)
         return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "domain '%s' is transient: it has no definition", d->name);
     if ((flags & UNDEFINE_NVRAM) && (flags & UNDEFINE_KEEP_NVRAM))
         return rpc_error_set(err, RPC_ERR_INVALID_ARG, "the variables of the firmware of domain '%s' cannot both go and stay: say one of --nvram and --keep-nvram", d->name);
+    if (managed_save_exists(d) && !(flags & UNDEFINE_MANAGED_SAVE))
+        return rpc_error_set(err, RPC_ERR_OPERATION_INVALID, "Refusing to undefine while domain managed save image exists: --managed-save removes it with domain '%s'", d->name);
+    if (managed_save_exists(d) && !managed_save_remove(d, err))
+        return false;
     if (!snapshots_count(d) || domain_active(d))
         return true;
     if (!(flags & UNDEFINE_SNAPSHOTS))

@@ -31,13 +31,6 @@ static void no_job(Client *c, RpcCall *call, GVariant *args)
         rpc_fail(call, RPC_ERR_OPERATION_INVALID, "no job is active on domain '%s': blockjob --abort ends one of a disk", d->name);
 }
 
-static void no_saved(Client *c, RpcCall *call, GVariant *args)
-{
-    const ManagedDomain *d = domain_of_call(c, call, args);
-    if (d)
-        rpc_fail(call, RPC_ERR_OPERATION_INVALID, "domain '%s' does not have a managed save image", d->name);
-}
-
 static void no_labels(Client *c, RpcCall *call, GVariant *args)
 {
     if (domain_of_call(c, call, args))
@@ -60,7 +53,6 @@ const Handler none_handlers[] = {
     { "DOMAIN_GET_JOB_STATS", no_job_stats },
     { "DOMAIN_ABORT_JOB", no_job },
     { "DOMAIN_ABORT_JOB_FLAGS", no_job },
-    { "DOMAIN_MANAGED_SAVE_REMOVE", no_saved },
     { "DOMAIN_GET_SECURITY_LABEL_LIST", no_labels },
     { NULL },
 };

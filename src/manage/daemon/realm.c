@@ -7,6 +7,7 @@
 #include "manage/daemon/agent.h"
 #include "manage/daemon/net.h"
 #include "manage/daemon/pool.h"
+#include "manage/daemon/saved.h"
 #include "manage/daemon/secret.h"
 #include "manage/daemon/snapshot.h"
 #include "manage/hypervisor/firmware.h"
@@ -225,6 +226,8 @@ bool domain_rename(ManagedDomain *d, const char *name, GError **err)
     g_autofree char *folder = g_build_filename(r->daemon->config_dir, "domains", NULL), *old = g_strdup(d->name);
     if (domain_active(d) || !d->config)
         return error_set(err, ERR_INVALID, "domain '%s' cannot be renamed while it runs", d->name);
+    if (managed_save_exists(d))
+        return error_set(err, ERR_INVALID, "domain '%s' has a managed save, which is of that name: start it, or `managedsave-remove` it, first", d->name);
     if (domain_by_name(r, name))
         return error_set(err, ERR_INVALID, "domain '%s' already exists", name);
     Domain *renamed = record_copy(d->config);

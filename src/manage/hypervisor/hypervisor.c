@@ -26,6 +26,7 @@ LaunchPlan *launch_plan_new(void)
 {
     LaunchPlan *p = g_new0(LaunchPlan, 1);
     p->argv = g_ptr_array_new_with_free_func(g_free);
+    p->state = -1;
     p->files = g_ptr_array_new_with_free_func(launch_file_free);
     return p;
 }

@@ -1,5 +1,5 @@
 #pragma once
-#include <glib.h>
+#include <gio/gio.h>
 #include <stdbool.h>
 
 #include "schema/domain.h"
@@ -37,6 +37,7 @@ typedef struct LaunchFile {
 typedef struct LaunchPlan {
     GPtrArray *argv;  /* texts */
     GPtrArray *files; /* LaunchFile */
+    int state;        /* descriptor of a saved state that it goes on with, -1: it boots; the caller's */
 } LaunchPlan;
 LaunchPlan *launch_plan_new(void);
 void launch_plan_free(LaunchPlan *p);
@@ -75,7 +76,7 @@ typedef struct HvEvent {
 } HvEvent;
 typedef void HvNotify(const HvEvent *event, void *opaque);
 
-typedef enum HvStopMode { HV_ASK, HV_NOW, HV_RESET } HvStopMode;
+typedef enum HvStopMode { HV_ASK, HV_NOW, HV_RESET, HV_SAVED } HvStopMode; /* HV_SAVED: as HV_NOW, with its state in a file */
 
 /* Figures of a running machine; RECORD_NONE: not known. */
 typedef struct HvStats {
@@ -141,7 +142,7 @@ struct HvDriver {
     bool (*job_start)(HvDomain *d, const Disk *disk, const HvBlockJob *job, GError **err);
     bool (*job_act)(HvDomain *d, const char *id, HvJobAct act, uint64_t value, GError **err);
     bool (*job_find)(HvDomain *d, const char *target, HvJobInfo *ret, GError **err); /* a disk's; type HV_JOB_NONE: there is none */
-    bool (*save)(HvDomain *d, const char *path, uint64_t offset, GError **err); /* its state behind that offset of a file; the machine stands */
+    bool (*save)(HvDomain *d, int fd, GCancellable *cancel, GError **err); /* its state, from where fd stands; the machine stands, and may go on */
     bool (*nmi)(HvDomain *d, GError **err);
     bool (*set_vcpus)(HvDomain *d, unsigned n, GError **err);
     bool (*set_memory)(HvDomain *d, uint64_t bytes, GError **err);

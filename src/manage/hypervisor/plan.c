@@ -121,6 +121,8 @@ bool plan_machine(const PlanFlavour *f, const HvHost *h, const Domain *d, Launch
         launch_plan_add(p, "-no-reboot", NULL);
     if (h->machine_user)
         launch_plan_add(p, "-runas", h->machine_user, NULL);
+    if (p->state >= 0)
+        launch_plan_add(p, "-incoming", "defer", NULL);
     add_monitor(h, d, p);
     add_firmware(d, p);
     add_kernel(d, p);

@@ -33,7 +33,8 @@ static const char *driver_of(const Controller *c)
 void plan_controller_alias(const Domain *d, Controller *c)
 {
     const char *type = record_word(c, "type");
-    g_free(c->alias);
+    if (c->alias)
+        return;
     if (c->type == CONTROLLER_PCI)
         c->alias = !c->index && address_is_q35(d) ? g_strdup("pcie.0") : g_strdup_printf("pci.%" G_GUINT64_FORMAT, c->index);
     else if ((c->type == CONTROLLER_USB || c->type == CONTROLLER_IDE) && !c->index)

@@ -54,8 +54,8 @@ static void add_json(LaunchPlan *p, const char *option, char *json)
 /* ---- names */
 static void set_alias(char **alias, const char *prefix, guint n)
 {
-    g_free(*alias);
-    *alias = g_strdup_printf("%s%u", prefix, n);
+    if (!*alias)
+        *alias = g_strdup_printf("%s%u", prefix, n);
 }
 
 /* vda is 0, sdb 1, hdab 27. */
@@ -74,7 +74,8 @@ static unsigned target_index(const char *target)
 static void disk_alias(Disk *d)
 {
     unsigned n = target_index(d->target);
-    g_free(d->alias);
+    if (d->alias) /* of a saved machine, whose state names it */
+        return;
     switch (d->bus) {
     case BUS_IDE:
         d->alias = g_strdup_printf("ide0-%u-%u", n / 2, n % 2);

@@ -28,7 +28,7 @@ static void test_release(HvDomain *d)
 
 static bool test_stop(HvDomain *d, HvStopMode mode, GError **err)
 {
-    static const HvStop how[] = { [HV_ASK] = HV_STOP_SHUTDOWN, [HV_NOW] = HV_STOP_DESTROYED };
+    static const HvStop how[] = { [HV_ASK] = HV_STOP_SHUTDOWN, [HV_NOW] = HV_STOP_DESTROYED, [HV_SAVED] = HV_STOP_SAVED };
     d->notify(mode == HV_RESET ? &(HvEvent){ .kind = HV_REBOOT } : &(HvEvent){ .kind = HV_STOPPED, .detail = how[mode] }, d->opaque);
     return true;
 }
@@ -73,6 +73,8 @@ static bool test_set_link(HvDomain *d, const Interface *card, bool up, GError **
 static bool test_set_password(HvDomain *d, const Graphics *g, GError **err) { return true; }
 static bool test_limit(HvDomain *d, const Disk *disk, const IoTune *limits, GError **err) { return true; }
 static bool test_resize(HvDomain *d, const Disk *disk, uint64_t bytes, GError **err) { return true; }
+/* There is no state. */
+static bool test_save(HvDomain *d, int fd, GCancellable *cancel, GError **err) { return true; }
 static bool test_nmi(HvDomain *d, GError **err) { return true; }
 static bool test_send_keys(HvDomain *d, unsigned codeset, unsigned hold_ms, const guint *keys, unsigned n, GError **err) { return true; }
 
@@ -125,5 +127,5 @@ const HvDriver test_driver = {
     .name = "test", .summary = "machines in memory only", .plan = test_plan, .start = test_start, .release = test_release, .leave = test_release, .stop = test_stop,
     .pause = test_pause, .stats = test_stats, .prepare = test_prepare, .name_device = plan_name_device, .attach = test_attach,
     .detach = test_detach, .change_medium = test_change_medium, .set_link = test_set_link, .set_password = test_set_password, .limit = test_limit, .resize = test_resize,
-    .disk_stats = test_disk_stats, .overlay = test_overlay, .job_start = test_job_start, .job_act = test_job_act, .job_find = test_job_find, .nmi = test_nmi, .send_keys = test_send_keys, .set_memory = test_set_memory,
+    .disk_stats = test_disk_stats, .overlay = test_overlay, .job_start = test_job_start, .job_act = test_job_act, .job_find = test_job_find, .save = test_save, .nmi = test_nmi, .send_keys = test_send_keys, .set_memory = test_set_memory,
 };

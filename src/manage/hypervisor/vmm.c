@@ -26,6 +26,8 @@ void vmm_tell(HvDomain *d, HvEventKind kind, int detail, int64_t value, const ch
 static void on_shutdown(HvDomain *d, JsonObject *data)
 {
     const char *reason = qmp_text(data, "reason", "");
+    if (d->said_how && d->how != HV_STOP_CRASHED) /* it was told to end */
+        return;
     if (!d->said_how)
         d->how = !strcmp(reason, "guest-panic") ? HV_STOP_CRASHED : HV_STOP_SHUTDOWN;
     d->said_how = true;
@@ -311,7 +313,7 @@ static HvDomain *vmm_start(const HvHost *h, Domain *def, const LaunchPlan *p, Hv
         return NULL;
     }
     HvDomain *d = adopt(h, def, notify, opaque, err);
-    if (d->qmp && set_passwords(d, def, err) && set_limits(d, def, err)) {
+    if (d->qmp && set_passwords(d, def, err) && set_limits(d, def, err) && (p->state < 0 || vmm_load(d, p->state, err))) {
         learn(d, def);
         return d;
     }
@@ -369,11 +371,11 @@ static bool wait_gone(const HvDomain *d)
     return false;
 }
 
-static bool destroy(HvDomain *d, GError **err)
+static bool destroy(HvDomain *d, HvStop how, GError **err)
 {
     if (d->pid <= 0)
         return error_set(err, ERR_NOT_FOUND, "the process of domain '%s' is not known: '%s' does not say it", d->name, d->pid_path);
-    d->how = HV_STOP_DESTROYED;
+    d->how = how;
     d->said_how = true;
     kill(d->pid, SIGTERM);
     bool ok = wait_gone(d);
@@ -388,8 +390,8 @@ static bool destroy(HvDomain *d, GError **err)
 
 static bool vmm_stop(HvDomain *d, HvStopMode mode, GError **err)
 {
-    if (mode == HV_NOW)
-        return destroy(d, err);
+    if (mode == HV_NOW || mode == HV_SAVED)
+        return destroy(d, mode == HV_SAVED ? HV_STOP_SAVED : HV_STOP_DESTROYED, err);
     return qmp_execute(d->qmp, mode == HV_ASK ? "system_powerdown" : "system_reset", NULL, NULL, err);
 }
 
@@ -513,6 +515,6 @@ static bool qemu_plan(const HvHost *h, const Domain *d, LaunchPlan *ret, GError 
       .screenshot = vmm_screenshot, .name_device = vmm_name_device, .controller_for = address_controller_for, .attach = vmm_attach, .detach = vmm_detach, .detached = vmm_detached,                \
       .change_medium = vmm_change_medium, .set_link = vmm_set_link, .set_password = vmm_set_password, .disk_stats = vmm_disk_stats,                       \
       .resize = vmm_resize, .limit = vmm_limit, .overlay = vmm_overlay, .forget_node = vmm_forget_node, .job_start = vmm_job_start,                       \
-      .job_act = vmm_job_act, .job_find = vmm_job_find, .nmi = vmm_nmi, .send_keys = vmm_send_keys }
+      .job_act = vmm_job_act, .job_find = vmm_job_find, .save = vmm_save, .nmi = vmm_nmi, .send_keys = vmm_send_keys }
 const HvDriver atoll_driver = VMM("atoll", "machines that atoll-vm runs", atoll);
 const HvDriver qemu_driver = VMM("qemu", "machines that qemu-system-x86_64 runs", qemu);

@@ -41,5 +41,9 @@ bool vmm_job_start(HvDomain *d, const Disk *disk, const HvBlockJob *job, GError 
 bool vmm_job_act(HvDomain *d, const char *id, HvJobAct act, uint64_t value, GError **err);
 bool vmm_job_find(HvDomain *d, const char *target, HvJobInfo *ret, GError **err);
 
+/* vmm_save.c */
+bool vmm_save(HvDomain *d, int fd, GCancellable *cancel, GError **err);
+bool vmm_load(HvDomain *d, int fd, GError **err); /* of a machine that was started with -incoming defer */
+
 /* vmm_keys.c */
 bool vmm_send_keys(HvDomain *d, unsigned codeset, unsigned hold_ms, const guint *keys, unsigned n, GError **err);

@@ -183,10 +183,13 @@ static gboolean received(void *opaque)
     Vm *vm = m->vm;
     g_autoptr(GError) why = NULL;
     bool ok = end(m, &why) && come_alive(m, &why);
+    if (!ok && !m->error)
+        m->error = g_strdup(why->message);
     set_status(m, ok ? MIGRATION_COMPLETED : MIGRATION_FAILED);
     if (!ok) {
         g_printerr("atoll-vm: the machine's state was not taken: %s\n", why->message);
-        vm_quit(vm, 1, "host-error");
+        if (!m->stay)
+            vm_quit(vm, 1, "host-error");
         return G_SOURCE_REMOVE;
     }
     vm->status = VM_PAUSED;
@@ -235,7 +238,7 @@ void incoming_begin(Vm *vm)
     m->thread = g_thread_new("migration", receive_all, m);
 }
 
-bool incoming_open(Vm *vm, struct Monitor *monitor, const char *uri, GError **err)
+bool incoming_open(Vm *vm, struct Monitor *monitor, const char *uri, bool stay, GError **err)
 {
     Migration *m = migration_of(vm);
     if (vm->status != VM_INMIGRATE)
@@ -244,6 +247,7 @@ bool incoming_open(Vm *vm, struct Monitor *monitor, const char *uri, GError **er
         return error_set(err, ERR_BUSY, "The incoming migration has already been started");
     if (!channel_open_in(&m->channel, vm, monitor, uri, err))
         return false;
+    m->stay = stay;
     incoming_begin(vm);
     return true;
 }

@@ -26,7 +26,7 @@ typedef struct Migration {
     int64_t parameter[MIGRATION_PARAMETERS];
     /* The one that is under way, or was last. */
     MigrationStatus status;
-    bool incoming;
+    bool incoming, stay; /* stay: this program does not end where a state that comes is no good */
     char *error; /* why it failed */
     int64_t began_us, ended_us;
     Channel channel;
@@ -52,4 +52,5 @@ void migration_cancel(Vm *vm);
 /* -incoming.  prepare: what the sandbox would not let us open later; begin: reads, and the machine goes on when it is complete. */
 bool incoming_prepare(Vm *vm, GError **err);
 void incoming_begin(Vm *vm);
-bool incoming_open(Vm *vm, struct Monitor *monitor, const char *uri, GError **err); /* after -incoming defer */
+/* After -incoming defer; stay: also when it is no good. */
+bool incoming_open(Vm *vm, struct Monitor *monitor, const char *uri, bool stay, GError **err);

@@ -13,7 +13,7 @@ static bool migrate(MonitorCall *call, GError **err)
     return migration_start(call->vm, call->monitor, arg_text(call, "uri"), err);
 }
 
-static bool migrate_incoming(MonitorCall *call, GError **err) { return incoming_open(call->vm, call->monitor, arg_text(call, "uri"), err); }
+static bool migrate_incoming(MonitorCall *call, GError **err) { return incoming_open(call->vm, call->monitor, arg_text(call, "uri"), !arg_bool(call, "exit-on-error", true), err); }
 
 static bool migrate_cancel(MonitorCall *call, GError **err)
 {
@@ -130,7 +130,8 @@ static bool set_parameters(MonitorCall *call, GError **err)
 const MonitorCommand migrate_commands[] = {
     { "migrate", "migrate", "uri: str, ?blk: bool, ?inc: bool, ?detach: bool, ?resume: bool", .line_args = "uri: rest",
       .doc = "stop, and send the machine's state to fd:NAME, exec:COMMAND, file:PATH, unix:PATH or tcp:HOST:PORT", .run = migrate },
-    { "migrate-incoming", "migrate_incoming", "uri: str", .doc = "take the state that -incoming defer waits for, from an address as migrate has them", .run = migrate_incoming },
+    { "migrate-incoming", "migrate_incoming", "uri: str, ?exit-on-error: bool", .line_args = "uri: rest",
+      .doc = "take the state that -incoming defer waits for, from an address as migrate has them; exit-on-error=off: query-migrate says what was wrong", .run = migrate_incoming },
     { "migrate_cancel", "migrate_cancel", .doc = "do not send the state after all: the machine goes on", .run = migrate_cancel },
     { "query-migrate", "info migrate", .ret = "MigrationInfo", .doc = "the state that is on its way, or was last", .run = query_migrate, .text = info_migrate },
     { "query-migrate-capabilities", NULL, .ret = "[MigrationCapabilityStatus]", .doc = "ways of migration", .run = query_capabilities, .early = true },
