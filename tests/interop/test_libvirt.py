@@ -192,6 +192,16 @@ class Libvirt(unittest.TestCase):
         self.virsh("change-media", "t1", "hda", f"{self.folder}/a.iso", "--update")
         self.assertEqual(self.stats()["block.1.capacity"], str(1 << 20))
 
+    def test_save(self):
+        self.start_whole()
+        file = os.path.join(self.folder, "saved")
+        for out, back in (["save", "t1", file], ["restore", file]), (["managedsave", "t1"], ["start", "t1"]):
+            self.virsh(*out)
+            self.assertEqual(self.virsh("domstate", "--reason", "t1"), "shut off (saved)")
+            self.virsh(*back)
+            self.assertRegex(self.virsh("domstate", "--reason", "t1"), "running")
+            self.assertIn("running", self.virsh("qemu-monitor-command", "t1", "--hmp", "info status"))
+
     def test_screen_keys_and_cable(self):
         self.start_whole()
         self.assertTrue(self.virsh("vncdisplay", "t1").startswith("127.0.0.1:"))
