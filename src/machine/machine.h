@@ -17,6 +17,7 @@ typedef enum BackendKind { BACKEND_CHARDEV, BACKEND_DRIVE, BACKEND_NETDEV, BACKE
 typedef enum DeviceSays {
     DEVICE_SAYS_BALLOON,  /* bytes that the guest has now */
     DEVICE_SAYS_PORT,     /* the guest has opened it, or closed it: 0 */
+    DEVICE_SAYS_RX_FILTER, /* the guest has changed which frames it wants */
     DEVICE_SAYS_IO_ERROR, /* a request to its image has failed: devices/storage/disk.h */
 } DeviceSays;
 

@@ -192,6 +192,10 @@ const QapiType qapi_types[] = {
     /* networks: hostnet.h checks the options of each kind */
     OPEN("Netdev", "type: str, id: str"),
 
+    ENUM("RxState", "normal none all"),
+    OBJECT("RxFilterInfo", "name: str, promiscuous: bool, multicast: RxState, unicast: RxState, vlan: RxState, broadcast-allowed: bool, multicast-overflow: bool, "
+                           "unicast-overflow: bool, main-mac: str, vlan-table: [int], unicast-table: [str], multicast-table: [str]"),
+
     /* descriptors that come over the monitor's socket */
     OBJECT("AddfdInfo", "fdset-id: int, fd: int"),
     OBJECT("FdsetFdInfo", "fd: int, ?opaque: str"),

@@ -38,6 +38,7 @@ static const Field fields[] = {
     { F(VirtioNet, guest_offloads), .doc = "offloads that the driver has left on" },
     { FS(VirtioNet, filter, virtio_net_filter_fields), .doc = "which frames the driver wants" },
     { FA(VirtioNet, flow), .role = FIELD_HOST },
+    { F(VirtioNet, filter_told), .role = FIELD_HOST },
     { F(VirtioNet, busy), .role = FIELD_HOST },
     { FO(VirtioNet, idle), .role = FIELD_HOST },
     { FO(VirtioNet, batch), .role = FIELD_HOST },
@@ -190,3 +191,5 @@ static const PciInfo pci_info = VIRTIO_PCI_INFO(TRANSITIONAL_ID, CLASS_ETHERNET,
 
 VIRTIO_PCI_TYPES(virtio_net_pci_type, "virtio-net-pci", NET_TYPE, .windows = virtio_pci_windows, .pci = &pci_info, .boot_place = net_card_boot_place);
 VIRTIO_MMIO_TYPE(virtio_net_device_type, "virtio-net-device", NET_TYPE);
+
+bool virtio_net_is(const Device *d) { return d->type->fields == fields; }

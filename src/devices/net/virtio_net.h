@@ -40,6 +40,7 @@ typedef struct VirtioNet {
     NetFilter filter;
     /* Host. */
     uint8_t flow[NET_FLOWS]; /* pair on which a flow was sent last */
+    bool filter_told;        /* that the filter has changed; it was not looked at since */
     bool busy;               /* the host's thread sends without the lock */
     GCond idle;
     NetBatch batch[NET_PAIRS];
@@ -58,6 +59,9 @@ void virtio_net_quiesce(Virtio *v);
 /* virtio_net_control.c */
 extern const Field virtio_net_filter_fields[];
 void virtio_net_control(VirtioNet *n, unsigned queue);
+/* Main thread; false: d is no such card.  vlan: the driver chooses VLANs, else it gets all. */
+bool virtio_net_query_filter(Device *d, NetFilter *ret, uint8_t ret_mac[MAC_BYTES], bool *ret_vlan);
+bool virtio_net_is(const Device *d);
 bool virtio_net_wants(const VirtioNet *n, const uint8_t *frame, size_t bytes);
 void virtio_net_accept(VirtioNet *n); /* tells the host end which unfinished frames the driver takes */
 uint64_t virtio_net_guest_offloads(const VirtioNet *n);

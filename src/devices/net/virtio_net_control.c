@@ -6,6 +6,7 @@
 
 #include "base/iov.h"
 #include "devices/net/virtio_net.h"
+#include "machine/machine.h"
 
 enum { OK = 0, REFUSED = 1, COMMAND_BYTES = 2, ENTRY_MAX = 16384 };
 enum { CLASS_RX = 0, CLASS_MAC = 1, CLASS_VLAN = 2, CLASS_ANNOUNCE = 3, CLASS_MQ = 4, CLASS_OFFLOADS = 5 };
@@ -171,12 +172,23 @@ static const struct {
     [CLASS_OFFLOADS] = { F_CTRL_GUEST_OFFLOADS, command_offloads },
 };
 
+/* Once: whoever wants to know more asks, and is then told again. */
+static void tell_filter(VirtioNet *n)
+{
+    if (!n->filter_told)
+        machine_tell(n->base.virtio.dev, DEVICE_SAYS_RX_FILTER, 0);
+    n->filter_told = true;
+}
+
 static bool run(VirtioNet *n, const VirtqChain *chain)
 {
     uint8_t head[COMMAND_BYTES];
     iov_read(chain->out.iov, chain->out.n, 0, head, sizeof(head));
     Command c = { n, head[1], chain->out.iov, chain->out.n, COMMAND_BYTES, chain->out.len - COMMAND_BYTES };
-    return head[0] < G_N_ELEMENTS(classes) && virtio_has(&n->base.virtio, classes[head[0]].feature) && classes[head[0]].run(&c);
+    bool ok = head[0] < G_N_ELEMENTS(classes) && virtio_has(&n->base.virtio, classes[head[0]].feature) && classes[head[0]].run(&c);
+    if (ok && head[0] <= CLASS_VLAN)
+        tell_filter(n);
+    return ok;
 }
 
 void virtio_net_control(VirtioNet *n, unsigned queue)
@@ -221,4 +233,18 @@ bool virtio_net_wants(const VirtioNet *n, const uint8_t *frame, size_t bytes)
         return !f->no_multicast && (f->all_multicast || f->many_multicast || in_table(f->multicast, f->n_multicast, frame));
     return !f->no_unicast && (f->all_unicast || f->many_unicast || !memcmp(n->base.virtio.config + C_MAC, frame, MAC_BYTES) ||
                               in_table(f->unicast, f->n_unicast, frame));
+}
+
+bool virtio_net_query_filter(Device *d, NetFilter *ret, uint8_t ret_mac[MAC_BYTES], bool *ret_vlan)
+{
+    VirtioNet *n = (VirtioNet *)d;
+    if (!virtio_net_is(d))
+        return false;
+    g_mutex_lock(&d->lock);
+    *ret = n->filter;
+    memcpy(ret_mac, n->base.virtio.config + C_MAC, MAC_BYTES);
+    *ret_vlan = virtio_has(&n->base.virtio, F_CTRL_VLAN);
+    n->filter_told = false;
+    g_mutex_unlock(&d->lock);
+    return true;
 }

@@ -118,6 +118,11 @@ static gboolean post_said(void *arg)
             monitors_io_error(s->vm, s->device, s->value);
         return G_SOURCE_REMOVE;
     }
+    if (s->what == DEVICE_SAYS_RX_FILTER) {
+        if (g_ptr_array_find(s->vm->machine->devices, s->device, NULL))
+            monitors_filter_changed(s->vm, s->device);
+        return G_SOURCE_REMOVE;
+    }
     JsonObject *data = json_object_new();
     if (s->what == DEVICE_SAYS_BALLOON) {
         json_object_set_int_member(data, "actual", s->value);

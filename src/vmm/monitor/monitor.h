@@ -19,6 +19,7 @@ void monitor_add(Monitors *all, struct Chardev *chardev, MonitorMode mode);
 /* To every QMP monitor that has negotiated.  data may be NULL; taken over. */
 void monitors_event(Vm *vm, const char *name, JsonObject *data);
 void monitors_io_error(Vm *vm, const Device *d, uint64_t what); /* commands_block.c */
+void monitors_filter_changed(Vm *vm, const Device *d); /* commands_net.c */
 void monitors_device_said(void *vm, Device *d, DeviceSays what, uint64_t value); /* any thread; commands_balloon.c */
 
 /* The next descriptor that came over the monitor's socket with the commands, -1: none.  The caller's. */
