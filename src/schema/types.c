@@ -119,6 +119,10 @@ const QapiType qapi_types[] = {
     ENUM("BitmapSyncMode", "on-success never always"),
     OBJECT("BlockdevBackup", "?job-id: str, device: str, target: str, sync: MirrorSyncMode, ?bitmap: str, ?bitmap-mode: BitmapSyncMode, ?speed: int, ?auto-finalize: bool, "
                              "?auto-dismiss: bool"),
+    OBJECT("DriveMirror", "?job-id: str, device: str, target: str, ?format: str, ?node-name: str, sync: MirrorSyncMode, ?mode: NewImageMode, ?speed: int, ?auto-finalize: bool, "
+                          "?auto-dismiss: bool"),
+    OBJECT("DriveBackup", "?job-id: str, device: str, target: str, ?format: str, sync: MirrorSyncMode, ?mode: NewImageMode, ?bitmap: str, ?bitmap-mode: BitmapSyncMode, ?speed: int, "
+                          "?auto-finalize: bool, ?auto-dismiss: bool"),
     OBJECT("BlockDirtyBitmap", "node: str, name: str"),
     OBJECT("BlockDirtyBitmapAdd", "node: str, name: str, ?granularity: int, ?persistent: bool, ?disabled: bool"),
     ALTERNATE("BlockDirtyBitmapOrStr", "str BlockDirtyBitmap"),

@@ -167,7 +167,7 @@ bool config_machine_fixed(KeyVals *kv, GError **err);
 bool config_machine_micro(VmConfig *c, KeyVals *kv, GError **err); /* config_micro.c */
 bool config_is_bare(const VmConfig *c);
 bool config_check_bare(const VmConfig *c, GError **err);
-OptionHandler config_action, config_watchdog_action, config_no_reboot, config_no_shutdown;
+OptionHandler config_keyboard, config_action, config_watchdog_action, config_no_reboot, config_no_shutdown;
 OptionHandler config_gdb, config_gdb_here, config_escape_key;
 OptionHandler config_sandbox, config_run_with, config_runas, config_chroot; /* sandbox/config.c */
 OptionHandler config_monitor, config_qmp, config_qmp_pretty, config_mon; /* config_monitor.c */

@@ -127,3 +127,17 @@ bool config_add_display(VmConfig *c, GError **err)
     c->graphics = has_adapter(c);
     return true;
 }
+
+/* Viewers send the place of a key (QEMU's extended keys), to which a layout has nothing to say; only the keys of one that sends
+ * signs alone are looked up, as on a keyboard of the USA. */
+bool config_keyboard(VmConfig *c, const char *arg, GError **err)
+{
+    static const char *const layouts[] = { "ar", "bepo", "cz", "da", "de", "de-ch", "en-gb", "en-us", "es", "et", "fi", "fo", "fr", "fr-be", "fr-ca", "fr-ch", "hr", "hu", "is", "it",
+                                           "ja", "lt", "lv", "mk", "nl", "no", "pl", "pt", "pt-br", "ru", "sl", "sv", "th", "tr", NULL };
+    g_autofree char *all = g_strjoinv(" ", (char **)layouts);
+    if (g_str_equal(arg, "help")) {
+        c->answer = g_strconcat(all, "\n", NULL);
+        return true;
+    }
+    return g_strv_contains(layouts, arg) || unknown("-k", arg, all, err);
+}

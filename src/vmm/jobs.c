@@ -103,6 +103,8 @@ void vm_job_conclude(VmJob *j, const char *error)
 static bool finish(VmJob *j, GError **err)
 {
     bool ok = blk_job_finish(g_steal_pointer(&j->job), err);
+    if (j->target && !j->target_drive)
+        return blk_finish(g_steal_pointer(&j->target), ok ? err : NULL) && ok;
     if (j->target)
         vm_give_drive(j->vm, j->target_drive, g_steal_pointer(&j->target));
     return ok;

@@ -13,7 +13,7 @@ typedef struct VmJob {
     char *id, *drive; /* the drive that it works on; NULL: none */
     const char *type, *status; /* JobType, JobStatus */
     BlkJob *job;      /* NULL: concluded */
-    BlkNode *target;  /* of a backup; becomes a drive of the name target_drive again.  NULL: none */
+    BlkNode *target;  /* of a backup; becomes a drive of the name target_drive again, or is closed where that is NULL.  NULL: none */
     char *target_drive;
     bool keep_pending, keep_concluded, cancelled;
     BlkJobInfo last;

@@ -74,6 +74,7 @@ const VmOption vm_options[] = {
     { "display", NULL, "none|vnc=ADDRESS", "no window on this host; -vnc, or vnc= here, shows the screen to viewers", config_display },
     { "vnc", NULL, "[HOST]:N|unix:PATH|none[,to=N][,password=on][,password-secret=ID][,tls-creds=ID][,share=allow-exclusive|force-shared|ignore][,id=ID][,display=DEVICE]",
       "show the screen to VNC viewers, at port 5900 + N", config_vnc },
+    { "k", NULL, "LAYOUT", "a keyboard layout's name, as en-us or de: keys go to the guest by their place, whose layout the guest chooses; help lists the names", config_keyboard },
     { "vga", NULL, "std|virtio|none", "display adapter (default std, and none with -nographic or -nodefaults)", config_vga },
     { "monitor", NULL, "DEV", "text monitor (HMP) at a chardev, spelled as after -serial; none: no monitor in mon:stdio either", config_monitor },
     { "qmp", NULL, "DEV", "machine-readable monitor (QMP, JSON), as in -qmp unix:/run/vm.qmp,server=on,wait=off", config_qmp },

@@ -109,6 +109,14 @@ class IdeDrive(unittest.TestCase):
                         self.assertIn('drive = "ide0-hd0"', tree)
 
 
+class Keyboard(unittest.TestCase):
+    def test_layouts(self):
+        with qmp.Machine("-accel", "interp", "-k", "de") as machine:
+            machine.qmp.run("query-status")
+        with guest.Guest("-accel", "interp", "-display", "none", "-k", "klingon") as vm:
+            vm.expect(r"-k klingon: there is no such thing here; there are: ar bepo .* tr")
+
+
 class DebugImage(unittest.TestCase):
     def test_child(self):
         """blkdebug over a node, which it calls image as QEMU does."""

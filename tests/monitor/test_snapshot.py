@@ -132,6 +132,45 @@ class BeforeWrites(Machine):
         self.assertEqual([self.first_byte(self.path("old"), sector) for sector in (0, 1024)], [0x11, 0])
 
 
+class ToFiles(Machine):
+    def test_mirror(self):
+        m, monitor = self.machine()
+        self.write(0, 0x11)
+        copy = self.path("copy")
+        monitor.run("drive-mirror", device="disk", target=copy, sync="full", job_id="j")
+        monitor.wait_event("BLOCK_JOB_READY")
+        self.write(0, 0x22)
+        self.refused(monitor, "already in use", "drive-mirror", device="disk", target=self.path("x"), sync="full", job_id="j")
+        monitor.run("block-job-complete", device="j")
+        monitor.wait_event("BLOCK_JOB_COMPLETED")
+        self.write(0, 0x33)
+        self.assertEqual(monitor.run("query-block")[0]["inserted"]["file"], copy)
+        self.refused(monitor, "Sync mode 'none' not supported by drive-mirror", "drive-mirror", device=monitor.run("query-block")[0]["inserted"]["node-name"],
+                     target=self.path("x"), sync="none")
+        self.end(m, monitor)
+        self.assertEqual((self.first_byte(self.disk), self.first_byte(copy)), (0x22, 0x33))
+
+    def test_backup(self):
+        """Whole, of the top image alone, and onto an image that is there."""
+        m, monitor = self.machine()
+        self.write(0, 0x11)
+        self.write(1024, 0x12)
+        monitor.run("blockdev-snapshot-sync", node_name="disk", snapshot_file=self.path("over"), snapshot_node_name="over")
+        self.write(0, 0x22)
+        test_backup.img("create", "-f", "qcow2", self.path("there"), "1M")
+        for job, more in (("full", {}), ("top", {"sync": "top"}), ("there", {"mode": "existing", "format": "qcow2"})):
+            monitor.run("drive-backup", **{"device": "over", "target": self.path(job), "sync": "full", "job-id": job, **more})
+            ended = monitor.wait_event("BLOCK_JOB_COMPLETED")["data"]
+            self.assertNotIn("error", ended)
+        self.assertEqual(monitor.line(f"drive_backup over {self.path('typed')}"), "")
+        monitor.wait_event("BLOCK_JOB_COMPLETED")
+        self.write(0, 0x33)
+        self.end(m, monitor)
+        for name in ("full", "top", "there", "typed"):
+            self.assertEqual((self.first_byte(self.path(name)), self.first_byte(self.path(name), 1024)), (0x22, 0x12), name)
+        self.assertIn(f"backing file: {self.disk}", test_backup.img("info", self.path("top")))
+
+
 class Reopen(Machine):
     FORMAT = {"driver": "qcow2", "node-name": "disk", "file": "file"}
 

@@ -1,18 +1,17 @@
 /* commands_job.c - work on images in the background: commit, stream, mirror, backup, overlays, new images. */
 #include <string.h>
 
-#include "vmm/jobs.h"
-#include "vmm/monitor/command.h"
+#include "vmm/monitor/job_call.h"
 
 /* ---- starting them */
 
-static VmJobOptions options_of(MonitorCall *call)
+VmJobOptions job_options_of(MonitorCall *call)
 {
     return (VmJobOptions){ .id = arg_text(call, "job-id"), .keep_pending = !arg_bool(call, "auto-finalize", true), .keep_concluded = !arg_bool(call, "auto-dismiss", true),
                            .block = { .speed = MAX(arg_int(call, "speed", 0), 0) } };
 }
 
-static bool find_drive(MonitorCall *call, NodePlace *ret, GError **err)
+bool job_find_drive(MonitorCall *call, NodePlace *ret, GError **err)
 {
     const char *device = arg_text(call, "device");
     return (vm_find_node(call->vm, device, ret) && ret->top) || error_set(err, ERR_NOT_FOUND, "Cannot find device='%s' nor node-name='%s'", device, device);
@@ -36,8 +35,8 @@ static bool block_commit(MonitorCall *call, GError **err)
     NodePlace at, top_at;
     BlkNode *top = NULL, *base = NULL;
     const char *top_name = arg_text(call, "top-node");
-    VmJobOptions o = options_of(call);
-    if (!find_drive(call, &at, err) || !find_below(call, &at, "top-node", &top, err) || !find_below(call, &at, "base-node", &base, err))
+    VmJobOptions o = job_options_of(call);
+    if (!job_find_drive(call, &at, err) || !find_below(call, &at, "top-node", &top, err) || !find_below(call, &at, "base-node", &base, err))
         return false;
     bool active = !top_name || (vm_find_node(call->vm, top_name, &top_at) && top_at.top);
     for (BlkNode *n = base ? NULL : at.root; n; n = blk_backing(n)) /* all of the chain, if nothing is said */
@@ -50,8 +49,8 @@ static bool block_stream(MonitorCall *call, GError **err)
 {
     NodePlace at;
     BlkNode *base = NULL;
-    VmJobOptions o = options_of(call);
-    if (!find_drive(call, &at, err) || !find_below(call, &at, "base-node", &base, err))
+    VmJobOptions o = job_options_of(call);
+    if (!job_find_drive(call, &at, err) || !find_below(call, &at, "base-node", &base, err))
         return false;
     VmJob *j = vm_job_new(call->vm, "stream", at.drive, &o, err);
     return j && vm_job_started(j, blk_job_stream(at.root, base, &o.block, err));
@@ -77,7 +76,7 @@ static BlkNode *take_target(MonitorCall *call, GError **err)
 }
 
 /* MirrorSyncMode; incremental is the old word for bitmap. */
-static BlkSync sync_of(const char *word)
+BlkSync job_sync_of(const char *word)
 {
     static const struct { const char *word; BlkSync sync; } modes[] = {
         { "top", BLK_SYNC_TOP }, { "none", BLK_SYNC_NONE }, { "bitmap", BLK_SYNC_BITMAP }, { "incremental", BLK_SYNC_BITMAP },
@@ -91,9 +90,9 @@ static BlkSync sync_of(const char *word)
 static bool blockdev_mirror(MonitorCall *call, GError **err)
 {
     NodePlace at;
-    VmJobOptions o = options_of(call);
-    BlkSync sync = sync_of(arg_text(call, "sync"));
-    if (!find_drive(call, &at, err))
+    VmJobOptions o = job_options_of(call);
+    BlkSync sync = job_sync_of(arg_text(call, "sync"));
+    if (!job_find_drive(call, &at, err))
         return false;
     if (sync == BLK_SYNC_BITMAP)
         return error_set(err, ERR_UNSUPPORTED, "Sync mode '%s' not supported by blockdev-mirror: it takes full, top and none", arg_text(call, "sync"));
@@ -105,7 +104,7 @@ static bool blockdev_mirror(MonitorCall *call, GError **err)
 }
 
 /* *ret stays NULL where none is asked for. */
-static bool backup_bitmap(MonitorCall *call, const NodePlace *at, BlkBitmap **ret, GError **err)
+bool job_backup_bitmap(MonitorCall *call, const NodePlace *at, BlkBitmap **ret, GError **err)
 {
     const char *name = arg_text(call, "bitmap"), *mode = arg_text(call, "bitmap-mode");
     if (mode && !g_str_equal(mode, "on-success"))
@@ -118,14 +117,14 @@ static bool backup_bitmap(MonitorCall *call, const NodePlace *at, BlkBitmap **re
 static bool blockdev_backup(MonitorCall *call, GError **err)
 {
     NodePlace at;
-    VmJobOptions o = options_of(call);
+    VmJobOptions o = job_options_of(call);
     g_autofree char *target_drive = NULL;
     BlkBitmap *bitmap = NULL;
-    if (!find_drive(call, &at, err) || !backup_bitmap(call, &at, &bitmap, err) || !(target_drive = vm_node_drive(call->vm, arg_text(call, "target"), err)))
+    if (!job_find_drive(call, &at, err) || !job_backup_bitmap(call, &at, &bitmap, err) || !(target_drive = vm_node_drive(call->vm, arg_text(call, "target"), err)))
         return false;
     BlkNode *target = take_target(call, err);
     VmJob *j = target ? vm_job_new(call->vm, "backup", at.drive, &o, err) : NULL;
-    if (j && vm_job_started(j, blk_job_backup(at.root, target, sync_of(arg_text(call, "sync")), bitmap, &o.block, err))) {
+    if (j && vm_job_started(j, blk_job_backup(at.root, target, job_sync_of(arg_text(call, "sync")), bitmap, &o.block, err))) {
         j->target = target;
         j->target_drive = g_steal_pointer(&target_drive);
         return true;

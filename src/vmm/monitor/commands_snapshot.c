@@ -3,7 +3,7 @@
 
 #include "machine/machine.h"
 #include "vmm/monitor/command.h"
-#include "vmm/nodes.h"
+#include "vmm/new_images.h"
 
 /* The image of a drive, by the drive's id or its own node name. */
 static bool find_disk(MonitorCall *call, const char *name, NodePlace *ret, GError **err)
@@ -14,55 +14,6 @@ static bool find_disk(MonitorCall *call, const char *name, NodePlace *ret, GErro
 }
 
 /* ---- a new image over it */
-
-static void add_option(GString *to, const char *key, const char *value)
-{
-    g_auto(GStrv) pieces = g_strsplit(value, ",", -1);
-    g_autofree char *doubled = g_strjoinv(",,", pieces);
-    g_string_append_printf(to, "%s%s=%s", to->len ? "," : "", key, doubled);
-}
-
-/* As the new image spells what lies below it: seen from any folder. */
-static char *backing_name(const BlkInfo *info)
-{
-    bool path = info->protocol && g_str_equal(info->protocol, "file") && !g_str_has_prefix(info->filename, "json:");
-    return path ? g_canonicalize_filename(info->filename, NULL) : g_strdup(info->filename);
-}
-
-static bool create_over(Vm *vm, BlkNode *below, const char *format, const char *file, GError **err)
-{
-    BlkInfo info;
-    g_autoptr(GString) options = g_string_new(NULL);
-    blk_info(below, &info);
-    g_autofree char *name = backing_name(&info), *size = g_strdup_printf("%" G_GUINT64_FORMAT, info.size);
-    add_option(options, "size", size);
-    add_option(options, "backing_file", name);
-    add_option(options, "backing_fmt", info.format);
-    return blk_create(format, file, options->str, vm->config->env, err);
-}
-
-/* A name that nobody has, as QEMU makes them. */
-static char *new_node_name(Vm *vm)
-{
-    NodePlace at;
-    g_autofree char *name = NULL;
-    for (unsigned n = 100; !name || vm_find_node(vm, name, &at); n++) {
-        g_free(name);
-        name = g_strdup_printf("#block%u", n);
-    }
-    return g_steal_pointer(&name);
-}
-
-static BlkNode *open_over(Vm *vm, const char *format, const char *file, const char *node_name, GError **err)
-{
-    g_autoptr(GString) tree = g_string_new(NULL);
-    add_option(tree, "driver", format);
-    add_option(tree, "node-name", node_name);
-    add_option(tree, "backing", ""); /* which is what it is put over */
-    add_option(tree, "file.driver", "file");
-    add_option(tree, "file.filename", file);
-    return blk_open_tree(tree->str, &(BlkOpenOptions){ .env = vm->config->env }, err);
-}
 
 static bool snapshot_sync(MonitorCall *call, GError **err)
 {
@@ -77,10 +28,10 @@ static bool snapshot_sync(MonitorCall *call, GError **err)
         return error_set(err, ERR_BUSY, "New overlay node-name already in use: '%s'", given);
     format = format ? format : "qcow2";
     bool exists = g_strcmp0(arg_text(call, "mode"), "existing") == 0;
-    if (!exists && !create_over(call->vm, at.root, format, file, err))
+    if (!exists && !vm_create_image(call->vm, at.root, at.root, format, file, err))
         return false;
-    g_autofree char *name = given ? g_strdup(given) : new_node_name(call->vm);
-    BlkNode *overlay = open_over(call->vm, format, file, name, err);
+    g_autofree char *name = given ? g_strdup(given) : vm_new_node_name(call->vm);
+    BlkNode *overlay = vm_open_image(call->vm, format, file, name, false, err);
     if (!overlay || blk_put_overlay(at.root, overlay, err))
         return overlay;
     blk_close(overlay);
