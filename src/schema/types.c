@@ -15,6 +15,7 @@ const QapiType qapi_types[] = {
     OBJECT("CommandInfo", "name: str"),
     OBJECT("NameInfo", "?name: str"),
     OBJECT("UuidInfo", "UUID: str"),
+    OBJECT("CurrentMachineParams", "wakeup-suspend-support: bool"),
     OBJECT("KvmInfo", "enabled: bool, present: bool"),
     ENUM("SysEmuTarget", "x86_64"),
     OBJECT("TargetInfo", "arch: SysEmuTarget"),

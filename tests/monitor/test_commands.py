@@ -40,6 +40,18 @@ class Queries(unittest.TestCase):
         self.assertRegex(self.qmp.line("x nowhere"), "an address is a number")
         self.assertRegex(self.qmp.line("xp/1xg 0x7000000000000000"), "no RAM at 0x7000000000000000")
 
+    def test_sleep(self):
+        self.assertEqual(self.qmp.run("query-current-machine"), {"wakeup-suspend-support": False})
+        with self.assertRaisesRegex(qmp.Refused, "not supported by this guest"):
+            self.qmp.run("system_wakeup")
+
+    def test_set_property(self):
+        balloon = next(entry["name"] for entry in self.qmp.run("qom-list", path="/machine/peripheral-anon") if "balloon" in entry["type"])
+        path = f"/machine/peripheral-anon/{balloon}"
+        self.assertEqual(self.qmp.line(f"qom-set {path} guest-stats-polling-interval 7"), "")
+        self.assertEqual(self.qmp.run("qom-get", path=path, property="guest-stats-polling-interval"), 7)
+        self.assertIn("no value", self.qmp.line(f"qom-set {path} guest-stats-polling-interval what"))
+
     def test_cpus(self):
         cpus = self.qmp.run("query-cpus-fast")
         self.assertEqual([cpu["cpu-index"] for cpu in cpus], [0, 1])

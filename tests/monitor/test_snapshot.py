@@ -114,6 +114,22 @@ class Within(Machine):
         self.refused(monitor, "Block format 'raw' used by device 'plain' does not support internal snapshots", "blockdev-snapshot-internal-sync", device="plain", name="x")
 
 
+class Typed(Machine):
+    def test_stream_limits_nbd(self):
+        m, monitor = self.machine()
+        self.write(0, 0x11)
+        monitor.run("blockdev-snapshot-sync", node_name="disk", snapshot_file=self.path("over"), snapshot_node_name="over")
+        self.assertEqual(monitor.line("block_stream over"), "")
+        monitor.wait_event("BLOCK_JOB_COMPLETED")
+        self.assertEqual(monitor.run("query-block")[0]["inserted"]["backing_file_depth"], 0)
+        self.assertEqual(monitor.line("block_set_io_throttle disk 0 0 0 1000 0 0"), "")
+        self.assertEqual(monitor.run("query-block")[0]["inserted"]["iops"], 1000)
+        self.assertEqual(monitor.line(f"nbd_server_start unix:{self.path('nbd')}"), "")
+        self.assertTrue(os.path.exists(self.path("nbd")))
+        self.assertIn("no address", monitor.line("nbd_server_stop") + monitor.line("nbd_server_start nowhere"))
+        self.end(m, monitor)
+
+
 class BeforeWrites(Machine):
     def test_none(self):
         """The target of sync=none has what was overwritten, and nothing else."""

@@ -94,6 +94,16 @@ static bool qom_set(MonitorCall *call, GError **err)
     return true;
 }
 
+static bool qom_set_typed(MonitorCall *call, GError **err)
+{
+    g_autoptr(JsonParser) parser = json_parser_new_immutable();
+    const char *text = arg_text(call, "text");
+    if (!json_parser_load_from_data(parser, text, -1, NULL) || !json_parser_get_root(parser))
+        return error_set(err, ERR_INVALID, "'%s' is no value: a number, true, false, or \"text\"", text);
+    json_object_set_member(call->args, "value", json_node_copy(json_parser_get_root(parser)));
+    return qom_set(call, err);
+}
+
 /* ---- events */
 
 typedef struct Said {
@@ -145,5 +155,6 @@ const MonitorCommand balloon_commands[] = {
     { "balloon", "balloon", "value: int", .line_args = "value: int", .doc = "how much memory the guest shall keep: bytes, typed in MiB", .run = balloon, .text = balloon_line },
     { "query-balloon", "info balloon", .ret = "BalloonInfo", .doc = "how much memory the guest has", .run = query_balloon, .text = info_balloon },
     { "qom-set", NULL, "path: str, property: str, value: any", .doc = "gives a property another value", .run = qom_set },
+    { NULL, "qom-set", .line_args = "path: str, property: str, text: rest", .doc = "gives a property another value", .text = qom_set_typed },
     { NULL },
 };

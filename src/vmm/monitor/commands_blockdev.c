@@ -106,10 +106,11 @@ const MonitorCommand blockdev_commands[] = {
     { "blockdev-add", NULL, "BlockdevOptions", .doc = "open an image, for a device or another image to name", .run = blockdev_add },
     { "blockdev-del", NULL, "node-name: str", .doc = "close an image that nobody uses", .run = blockdev_del },
     { "block_resize", "block_resize", "?device: str, ?node-name: str, size: int", .line_args = "device: str, size: int", .doc = "make a disk larger or smaller", .run = resize },
-    { "block_set_io_throttle", NULL,
+    { "block_set_io_throttle", "block_set_io_throttle",
       "?device: str, ?id: str, bps: int, bps_rd: int, bps_wr: int, iops: int, iops_rd: int, iops_wr: int, ?bps_max: int, ?bps_rd_max: int, ?bps_wr_max: int, "
       "?iops_max: int, ?iops_rd_max: int, ?iops_wr_max: int, ?bps_max_length: int, ?bps_rd_max_length: int, ?bps_wr_max_length: int, ?iops_max_length: int, "
       "?iops_rd_max_length: int, ?iops_wr_max_length: int, ?iops_size: int, ?group: str",
+      .line_args = "device: str, bps: int, bps_rd: int, bps_wr: int, iops: int, iops_rd: int, iops_wr: int",
       .doc = "limits of requests and bytes a second; zeros: none", .run = set_limits },
     { NULL },
 };

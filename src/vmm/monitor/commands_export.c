@@ -49,6 +49,24 @@ static bool server_start(MonitorCall *call, GError **err)
     return address(call, &o, err) && vm_start_nbd(call->vm, &o, err);
 }
 
+/* Typed as unix:PATH or HOST:PORT. */
+static bool server_start_typed(MonitorCall *call, GError **err)
+{
+    const char *uri = arg_text(call, "uri"), *colon = strrchr(uri, ':');
+    NbdServerOptions o = { .env = call->vm->config->env };
+    guint64 port;
+    if (g_str_has_prefix(uri, "unix:")) {
+        o.socket_path = uri + strlen("unix:");
+        return vm_start_nbd(call->vm, &o, err);
+    }
+    if (!colon || !g_ascii_string_to_unsigned(colon + 1, 10, 0, UINT16_MAX, &port, NULL))
+        return error_set(err, ERR_INVALID, "'%s' is no address: unix:PATH or HOST:PORT", uri);
+    g_autofree char *host = colon > uri ? g_strndup(uri, colon - uri) : NULL;
+    o.host = host;
+    o.port = port;
+    return vm_start_nbd(call->vm, &o, err);
+}
+
 static bool server_stop(MonitorCall *call, GError **err) { return vm_stop_nbd(call->vm, err); }
 
 /* ---- exports */
@@ -128,6 +146,7 @@ static bool query_exports(MonitorCall *call, GError **err)
 
 const MonitorCommand export_commands[] = {
     { "nbd-server-start", NULL, "addr: SocketAddressLegacy, ?tls-creds: str, ?max-connections: int", .doc = "let others have disks over NBD, at this address", .run = server_start },
+    { NULL, "nbd_server_start", .line_args = "uri: str", .doc = "let others have disks over NBD, at unix:PATH or HOST:PORT", .text = server_start_typed },
     { "nbd-server-stop", "nbd_server_stop", .doc = "end that, and its exports", .run = server_stop },
     { "nbd-server-add", NULL, "device: str, ?name: str, ?description: str, ?writable: bool, ?bitmap: str", .doc = "give a disk to others", .run = server_add },
     { NULL, "nbd_server_add", .line_args = "device: str, ?name: str", .doc = "give a disk to others, to read", .run = server_add },

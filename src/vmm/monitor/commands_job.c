@@ -338,7 +338,7 @@ static bool set_speed(MonitorCall *call, GError **err)
 const MonitorCommand job_commands[] = {
     { "block-commit", NULL, "?job-id: str, device: str, ?top-node: str, ?base-node: str, ?speed: int, ?auto-finalize: bool, ?auto-dismiss: bool",
       .doc = "copy what lies in upper images into one below", .run = block_commit },
-    { "block-stream", NULL, "?job-id: str, device: str, ?base-node: str, ?speed: int, ?auto-finalize: bool, ?auto-dismiss: bool",
+    { "block-stream", "block_stream", "?job-id: str, device: str, ?base-node: str, ?speed: int, ?auto-finalize: bool, ?auto-dismiss: bool", .line_args = "device: str, ?speed: int",
       .doc = "copy what comes from backing files into the image", .run = block_stream },
     { "blockdev-mirror", NULL, "?job-id: str, device: str, target: str, sync: MirrorSyncMode, ?speed: int, ?auto-finalize: bool, ?auto-dismiss: bool",
       .doc = "copy a disk to another image, and go on with that one", .run = blockdev_mirror },

@@ -100,6 +100,16 @@ static bool query_uuid(MonitorCall *call, GError **err)
     return return_object(call, o);
 }
 
+/* There are no sleep states but off. */
+static bool query_current_machine(MonitorCall *call, GError **err)
+{
+    JsonObject *o = json_object_new();
+    json_object_set_boolean_member(o, "wakeup-suspend-support", FALSE);
+    return return_object(call, o);
+}
+
+static bool system_wakeup(MonitorCall *call, GError **err) { return error_set(err, ERR_UNSUPPORTED, "wake-up from suspend is not supported by this guest"); }
+
 const MonitorCommand machine_commands[] = {
     { "query-status", "info status", .ret = "StatusInfo", .doc = "does the machine run?", .run = query_status, .text = info_status, .early = true },
     { "stop", "stop|s", .doc = "stand still", .run = stop },
@@ -107,6 +117,8 @@ const MonitorCommand machine_commands[] = {
     { "quit", "quit|q", .doc = "end the machine and this program", .run = quit, .early = true },
     { "system_reset", "system_reset", .doc = "start the machine over, as by its reset button", .run = system_reset },
     { "system_powerdown", "system_powerdown", .doc = "press the power button", .run = system_powerdown },
+    { "system_wakeup", "system_wakeup", .doc = "wake a guest that sleeps, which no guest here can", .run = system_wakeup },
+    { "query-current-machine", NULL, .ret = "CurrentMachineParams", .doc = "can the guest be woken?", .run = query_current_machine },
     { "query-target", NULL, .ret = "TargetInfo", .doc = "the guest's architecture", .run = query_target, .early = true },
     { "query-kvm", "info kvm", .ret = "KvmInfo", .doc = "does KVM run the guest's instructions?", .run = query_kvm, .text = info_kvm, .early = true },
     { "query-name", "info name", .ret = "NameInfo", .doc = "name of the machine", .run = query_name, .early = true },
