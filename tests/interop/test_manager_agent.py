@@ -143,6 +143,7 @@ class RealAgent(Agents):
         line.expect("prepared", 60)
         line.send("agent\n")
         self.until(self.ping, "the agent does not answer", 60)
+        self.virsh("reboot", "m", "--mode", "acpi")  # nobody heeds the button, and what follows is no reboot
         self.virsh("shutdown", "m", "--mode", "agent,acpi")
         events.expect("Stopped Shutdown")
 

@@ -90,9 +90,9 @@ class Managed(unittest.TestCase):
     def disk(self, target, name, kind="qcow2", more=""):
         return (f"<disk type='file'><driver name='qemu' type='{kind}'/><source file='{self.path(name)}'/><target dev='{target}'/>{more}</disk>")
 
-    def define(self, name, devices="", emulator=None, files=None, init=guests.INIT):
+    def define(self, name, devices="", emulator=None, files=None, init=guests.INIT, more=()):
         """A real guest; `line()` is its shell."""
-        text = MACHINE.format(name=name, kernel=guests.kernel("cloud"), initrd=guests.initramfs("cloud", init, files), line=self.path(name + ".line"), devices=devices,
+        text = MACHINE.format(name=name, kernel=guests.kernel("cloud"), initrd=guests.initramfs("cloud", init, files, more), line=self.path(name + ".line"), devices=devices,
                               emulator=f"<emulator>{emulator}</emulator>" if emulator else "")
         self.virsh("define", self.write(name + ".xml", text))
 

@@ -137,6 +137,7 @@ static void viewer_told(ManagedDomain *d, int phase, const char *host)
                  g_variant_new_array(G_VARIANT_TYPE("(ss)"), NULL, 0));
 }
 
+static void domain_restart(ManagedDomain *d);
 static void rebooted(ManagedDomain *d) { domain_event(d, EVENT_REBOOT, "()"); }
 
 static gboolean told(gpointer data)
@@ -159,6 +160,9 @@ static gboolean told(gpointer data)
         case HV_SHUTDOWN:
             domain_set_state(d, DOMAIN_SHUTTING_DOWN, 1);
             domain_lifecycle(d, LIFE_SHUTDOWN, 0);
+            break;
+        case HV_OFF:
+            domain_restart(d);
             break;
         case HV_REBOOT:
             rebooted(d);
@@ -367,6 +371,23 @@ void domain_stop(ManagedDomain *d, HvStopMode mode, RpcCall *call)
     static const JobType type = { "stop", running_begin, stop_run, verb_done };
     Verb *v = verb_new(d, call);
     v->mode = mode;
+    lane_push(d->lane, &type, v);
+}
+
+static void restart_done(Job *j, GError *err)
+{
+    Verb *v = j->data;
+    if (err && domain_active(v->domain))
+        g_warning("domain '%s' has shut down to begin anew, and does not: %s", v->domain->name, err->message);
+    verb_end(v, NULL);
+}
+
+/* A guest that was asked to reboot has ended. */
+static void domain_restart(ManagedDomain *d)
+{
+    static const JobType type = { "restart", running_begin, stop_run, restart_done };
+    Verb *v = verb_new(d, NULL);
+    v->mode = HV_RESTART;
     lane_push(d->lane, &type, v);
 }
 

@@ -66,6 +66,8 @@ static void power(Client *c, RpcCall *call, GVariant *args, HvStopMode mode)
     ManagedDomain *d = domain_of_call(c, call, args);
     if (!d)
         return;
+    if (mode == HV_REBOOT_ASK && d->live && d->live->on_reboot == ACTION_DESTROY)
+        mode = HV_ASK;
     if (g_variant_n_children(args) > 1)
         g_variant_get_child(args, 1, "u", &flags);
     if (flags & ~(guint)(BY_ACPI | BY_AGENT)) {
@@ -78,11 +80,12 @@ static void power(Client *c, RpcCall *call, GVariant *args, HvStopMode mode)
     }
     PowerTask *k = g_new0(PowerTask, 1);
     *k = (PowerTask){ .mode = mode, .only_agent = flags == BY_AGENT };
+    domain_stop(d, HV_ASK_NOT, NULL); /* the button may have been pressed for a reboot, unheeded; in a lane of its own, which the agent does not hold up */
     task_push(d, call, &type, k);
 }
 
 static void shut_down(Client *c, RpcCall *call, GVariant *args) { power(c, call, args, HV_ASK); }
-static void reboot(Client *c, RpcCall *call, GVariant *args) { power(c, call, args, HV_RESET); }
+static void reboot(Client *c, RpcCall *call, GVariant *args) { power(c, call, args, HV_REBOOT_ASK); }
 
 const Handler power_handlers[] = {
     { "DOMAIN_SHUTDOWN", shut_down },

@@ -51,6 +51,7 @@ typedef enum HvEventKind {
     HV_STOPPED,    /* it is gone; detail: HvStop */
     HV_PAUSED, HV_RESUMED,
     HV_SHUTDOWN,   /* the guest is shutting down */
+    HV_OFF,        /* it has, and the machine waits for stop(HV_RESTART) */
     HV_REBOOT,
     HV_DEVICE_REMOVED, /* name: alias */
     HV_DEVICE_REFUSED, /* name: alias; the guest would not let go */
@@ -76,7 +77,11 @@ typedef struct HvEvent {
 } HvEvent;
 typedef void HvNotify(const HvEvent *event, void *opaque);
 
-typedef enum HvStopMode { HV_ASK, HV_NOW, HV_RESET, HV_SAVED } HvStopMode; /* HV_SAVED: as HV_NOW, with its state in a file */
+/*
+ * HV_SAVED: as HV_NOW, with its state in a file.  HV_REBOOT_ASK presses the power button, after which the guest's end is told as
+ * HV_OFF; HV_RESTART then begins anew.  HV_ASK_NOT: only that the guest's end is the machine's again.
+ */
+typedef enum HvStopMode { HV_ASK, HV_NOW, HV_RESET, HV_SAVED, HV_REBOOT_ASK, HV_RESTART, HV_ASK_NOT } HvStopMode;
 
 /* Figures of a running machine; RECORD_NONE: not known. */
 typedef struct HvStats {

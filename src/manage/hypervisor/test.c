@@ -28,8 +28,10 @@ static void test_release(HvDomain *d)
 
 static bool test_stop(HvDomain *d, HvStopMode mode, GError **err)
 {
+    bool again = mode == HV_RESET || mode == HV_REBOOT_ASK;
     static const HvStop how[] = { [HV_ASK] = HV_STOP_SHUTDOWN, [HV_NOW] = HV_STOP_DESTROYED, [HV_SAVED] = HV_STOP_SAVED };
-    d->notify(mode == HV_RESET ? &(HvEvent){ .kind = HV_REBOOT } : &(HvEvent){ .kind = HV_STOPPED, .detail = how[mode] }, d->opaque);
+    if (mode != HV_RESTART && mode != HV_ASK_NOT)
+        d->notify(again ? &(HvEvent){ .kind = HV_REBOOT } : &(HvEvent){ .kind = HV_STOPPED, .detail = how[mode] }, d->opaque);
     return true;
 }
 

@@ -34,7 +34,13 @@ static void on_shutdown(HvDomain *d, JsonObject *data)
     vmm_tell(d, HV_SHUTDOWN, 0, 0, NULL);
 }
 
-static void on_stop(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_PAUSED, 0, 0, NULL); }
+/* A guest that has ended in a machine that stays: it was told to (reboot()).  The machine itself remembers that, so no daemon that ends in between loses it. */
+static void on_stop(HvDomain *d, JsonObject *data)
+{
+    bool off = d->said_how && d->how == HV_STOP_SHUTDOWN;
+    d->said_how &= !off;
+    vmm_tell(d, off ? HV_OFF : HV_PAUSED, 0, 0, NULL);
+}
 static void on_resume(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_RESUMED, 0, 0, NULL); }
 static void on_reset(HvDomain *d, JsonObject *data) { vmm_tell(d, HV_REBOOT, 0, 0, NULL); }
 static void on_panic(HvDomain *d, JsonObject *data) { d->how = HV_STOP_CRASHED; d->said_how = true; }
@@ -334,6 +340,8 @@ static HvDomain *vmm_reattach(const HvHost *h, Domain *def, HvNotify *notify, vo
         ok = error_set(err, ERR_IO, "query-status: the machine answered nonsense");
     if (ok) {
         *ret_paused = !qmp_flag(json_node_get_object(status), "running", true);
+        if (!strcmp(qmp_text(json_node_get_object(status), "status", ""), "shutdown"))
+            vmm_tell(d, HV_OFF, 0, 0, NULL);
         return d;
     }
     if (machine_lives(h, def) && d->pid > 0) { /* it hangs: it is there nevertheless, and can be destroyed */
@@ -388,11 +396,37 @@ static bool destroy(HvDomain *d, HvStop how, GError **err)
     return ok || error_set(err, ERR_BUSY, "process %d of domain '%s' does not end, not even by SIGKILL: it waits for its disks", d->pid, d->name);
 }
 
+/* What the guest's end is: the machine's, or a pause in which it can be reset. */
+static bool at_end(HvDomain *d, const char *action, GError **err) { return qmp_executef(d->qmp, NULL, err, "set-action", "{\"shutdown\": \"%s\"}", action); }
+
+static bool press_button(HvDomain *d, bool reboot, GError **err)
+{
+    return at_end(d, reboot ? "pause" : "poweroff", err) && qmp_execute(d->qmp, "system_powerdown", NULL, NULL, err);
+}
+
+static bool restart(HvDomain *d, GError **err)
+{
+    return at_end(d, "poweroff", err) && qmp_execute(d->qmp, "system_reset", NULL, NULL, err) && qmp_execute(d->qmp, "cont", NULL, NULL, err);
+}
+
 static bool vmm_stop(HvDomain *d, HvStopMode mode, GError **err)
 {
-    if (mode == HV_NOW || mode == HV_SAVED)
-        return destroy(d, mode == HV_SAVED ? HV_STOP_SAVED : HV_STOP_DESTROYED, err);
-    return qmp_execute(d->qmp, mode == HV_ASK ? "system_powerdown" : "system_reset", NULL, NULL, err);
+    switch (mode) {
+    case HV_NOW:
+        return destroy(d, HV_STOP_DESTROYED, err);
+    case HV_SAVED:
+        return destroy(d, HV_STOP_SAVED, err);
+    case HV_RESET:
+        return qmp_execute(d->qmp, "system_reset", NULL, NULL, err);
+    case HV_ASK:
+    case HV_REBOOT_ASK:
+        return press_button(d, mode == HV_REBOOT_ASK, err);
+    case HV_RESTART:
+        return restart(d, err);
+    case HV_ASK_NOT:
+        return at_end(d, "poweroff", err);
+    }
+    g_assert_not_reached();
 }
 
 static bool vmm_pause(HvDomain *d, bool paused, GError **err) { return qmp_execute(d->qmp, paused ? "stop" : "cont", NULL, NULL, err); }
