@@ -25,7 +25,7 @@ KERNELS = {  # name: (metapackage, architecture)
 }
 # What the guest's own disks need; those that a kernel has built in, or not at all, are left out.
 MODULES = ["ata_piix", "ata_generic", "ahci", "sd_mod", "sr_mod", "floppy", "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "virtio-rng", "rng-core",
-           "virtio_net", "e1000", "virtio_console", "virtio_balloon"]
+           "virtio_net", "e1000", "e1000e", "virtio_console", "virtio_balloon"]
 
 INIT = r"""#!/bin/busybox sh
 # The first process of Atoll's guests: prints facts, then gives a shell (atoll.mode=shell), powers off (facts) or

@@ -78,6 +78,7 @@ const DeviceType *const device_types[] = {
     VIRTIO_PCI_ENTRIES(virtio_net_pci_type),
     &virtio_net_device_type,
     &e1000_type,
+    &e1000e_type,
     VIRTIO_PCI_ENTRIES(virtio_rng_pci_type),
     &virtio_rng_device_type,
     VIRTIO_PCI_ENTRIES(virtio_balloon_pci_type),

@@ -167,6 +167,22 @@ class User(unittest.TestCase):
     def test_e1000(self):
         self.check("-device", "e1000,netdev=n0", kernel="amd64", driver="e1000")
 
+    def test_e1000e(self):
+        self.check("-machine", "q35", "-device", "e1000e,netdev=n0", kernel="amd64", driver="e1000e")
+
+    def test_e1000e_line_and_reset(self):
+        """Without messages, and once more after a reset in use."""
+        with guest.Guest("-nographic", "-m", "256", "-accel", "dbt", "-machine", "q35", "-nic", "user,model=e1000e", "-kernel", guests.kernel("amd64"), "-initrd",
+                         guests.initramfs("amd64", INIT), "-append", "console=ttyS0 quiet atoll.mode=shell pci=nomsi", terminal=True) as vm:
+            for last in (False, True):
+                vm.expect("GUEST lease 10", 400)
+                vm.expect("A shell in the guest", 60)
+                shell(vm, "basename $(readlink /sys/class/net/eth0/device/driver)", "e1000e")
+                shell(vm, "ping -c 3 10.0.2.2 | grep received", "3 packets received")
+                vm.expect("# ", 60)
+                vm.send("poweroff -f\r" if last else "reboot -f\r")
+            self.assertEqual(vm.wait(60), 0)
+
     @NEEDS_LONG
     def test_virtio_smp(self):
         self.check("-device", "virtio-net-pci,netdev=n0,mq=on,queues=2", "-smp", "2")
@@ -268,6 +284,9 @@ class Pxe(unittest.TestCase):
 
     def test_sector_e1000(self):
         self.sector("e1000")
+
+    def test_sector_e1000e(self):
+        self.sector("e1000e")
 
     def test_sector_virtio(self):
         self.sector("virtio-net-pci")

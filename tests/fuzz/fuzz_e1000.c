@@ -1,4 +1,4 @@
-/* fuzz_e1000.c - the card under any sequence of register accesses, with any rings in RAM and frames from outside. */
+/* fuzz_e1000.c - e1000 or e1000e under any sequence of register accesses, with any rings in RAM and frames from outside. */
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #define BAR 0xfd000000u
 enum { DEVFN = 3 << 3 };
 static const uint16_t regs[] = { 0x0, 0x8, 0x10, 0x14, 0x20, 0xc0, 0xc8, 0xd0, 0xd8, 0x100, 0x400, 0x2800, 0x2804, 0x2808, 0x2810, 0x2818, 0x3800, 0x3804, 0x3808, 0x3810, 0x3818,
-                                 0x5000, 0x5200, 0x5400, 0x5404, 0x5600, 0x4074 };
+                                 0x5000, 0x5200, 0x5400, 0x5404, 0x5600, 0x4074, 0x18, 0xdc, 0xe0, 0xe4, 0x5008, 0xb600, 0xb608 };
 
 /* Rings that may work, so that what is behind them is reached. */
 static void set_rings(FuzzRig *r, FuzzInput *in)
@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     HostNet *host = hostnet_open(spec, NULL);
     machine_add_backend(r.machine, BACKEND_NETDEV, "n0", host);
     const char *props[] = { "netdev", "n0", NULL };
-    Device *card = device_new(r.machine, &e1000_type, NULL, props, NULL);
+    Device *card = device_new(r.machine, fuzz_take(&in, 1) & 1 ? &e1000e_type : &e1000_type, NULL, props, NULL);
     g_assert_true(pci_plug((PciDevice *)card, r.bus, DEVFN, NULL) && device_realize(card, NULL));
     device_reset(card, RESET_COLD);
     pci_config_write(r.bus, DEVFN, PCI_BAR0, 4, BAR);

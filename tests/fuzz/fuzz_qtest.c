@@ -28,6 +28,7 @@ static const FuzzMachine machines[] = {
     { "bridges", "pci-bridge *-bridge pcie-root-port e1000 virtio-rng*", "-M q35 -device pcie-root-port,id=r,chassis=1 -device virtio-rng-pci,bus=r -device pcie-pci-bridge,id=b -device pci-bridge,id=c,bus=b,addr=1,chassis_nr=2 "
       "-netdev user,id=n,restrict=on -device e1000,netdev=n,bus=c,addr=1" },
     { "e1000", "e1000", "-netdev user,id=n,restrict=on -device e1000,netdev=n" },
+    { "e1000e", "e1000e", "-M q35 -netdev user,id=n,restrict=on -device e1000e,netdev=n" },
     { "firmware", "fw_cfg", "-device ramfb" },
     { "floppy", "isa-fdc i8237", "-device isa-fdc,id=f -blockdev driver=memory,size=1440k,node-name=d -device floppy,drive=d,bus=f.0" },
     { "ide", "*ide*", DISK_AS("d") CD_AS("c") "-device ide-hd,drive=d,bus=ide.0 -device ide-cd,drive=c,bus=ide.1" },

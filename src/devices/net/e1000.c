@@ -8,20 +8,7 @@
 enum { INTEL = 0x8086, ID_82540EM = 0x100e, REVISION = 3, QUMRANET = 0x1af4, SUBSYSTEM = 0x1100, CLASS_ETHERNET = 0x020000 };
 enum { BUFFER_BYTES = HOSTNET_FRAME_MAX + 8 };
 
-static const Field fields[] = {
-    NET_CARD_FIELDS(E1000, card),
-    { FA(E1000, reg), .doc = "registers" },
-    { F(E1000, io_addr), .doc = "IOADDR" },
-    { FA(E1000, phy), .doc = "registers of the PHY" },
-    { F(E1000, ee_shift), .doc = "EEPROM: bits of the command" },
-    { F(E1000, ee_count), .doc = "EEPROM: how many" },
-    { FSA(E1000, context, e1000_context_fields), .doc = "of checksums and of segmentation" },
-    { FA(E1000, eeprom), .role = FIELD_DERIVED },
-    { F(E1000, tx_epoch), .role = FIELD_HOST },
-    { FO(E1000, tx_frame), .role = FIELD_HOST },
-    { FO(E1000, rx_frame), .role = FIELD_HOST },
-    DEVICE_FIELDS_END,
-};
+static const Field fields[] = { E1000_FIELDS, DEVICE_FIELDS_END };
 
 static const WindowDecl windows[] = {
     { "registers", SPACE_PCI_BAR, 128 << 10, &e1000_memory_ops, .bar = 0 },
@@ -40,9 +27,10 @@ static void link_changed(void *opaque, bool up)
 
 static const HostNetCard card = { .transmit = e1000_transmit, .receive = e1000_receive, .link_changed = link_changed };
 
-static bool realize(Device *d, GError **err)
+bool e1000_realize(E1000 *e, const E1000Model *model, GError **err)
 {
-    E1000 *e = (E1000 *)d;
+    Device *d = &e->pci.dev;
+    e->model = model;
     if (!net_card_realize(&e->card, d, err))
         return false;
     e->tx_frame = g_malloc(BUFFER_BYTES);
@@ -52,7 +40,7 @@ static bool realize(Device *d, GError **err)
     return true;
 }
 
-static void unrealize(Device *d)
+void e1000_unrealize(Device *d)
 {
     E1000 *e = (E1000 *)d;
     net_card_unrealize(&e->card, d);
@@ -60,10 +48,10 @@ static void unrealize(Device *d)
     g_clear_pointer(&e->rx_frame, g_free);
 }
 
-static void reset(Device *d, ResetKind k) { e1000_reset_regs((E1000 *)d); }
+void e1000_reset(Device *d, ResetKind k) { e1000_reset_regs((E1000 *)d); }
 
 /* The cable is this host's. */
-static bool post_load(Device *d, GError **err)
+bool e1000_post_load(Device *d, GError **err)
 {
     E1000 *e = (E1000 *)d;
     e->tx_epoch++;
@@ -72,7 +60,7 @@ static bool post_load(Device *d, GError **err)
     return true;
 }
 
-static void resumed(Device *d)
+void e1000_resumed(Device *d)
 {
     E1000 *e = (E1000 *)d;
     if (!e->card.host)
@@ -80,6 +68,16 @@ static void resumed(Device *d)
     hostnet_resume(e->card.host);
     hostnet_kick(e->card.host, 0);
 }
+
+/* ---- the 82540EM */
+
+static void update_irq(E1000 *e) { pci_set_intx(&e->pci, *e1000_reg(e, R_ICR) & *e1000_reg(e, R_IMS)); }
+
+static const E1000Model model = {
+    .interrupts = INT_ALL, .eecd = EECD_PRES | EECD_FWE_OFF, .eerd_shift = 8, .eerd_done = 0x10, .phy_id2 = 0x0c20, .update_irq = update_irq,
+};
+
+static bool realize(Device *d, GError **err) { return e1000_realize((E1000 *)d, &model, err); }
 
 static const PciInfo pci_info = {
     .vendor = INTEL, .device = ID_82540EM, .subsystem_vendor = QUMRANET, .subsystem = SUBSYSTEM, .class_code = CLASS_ETHERNET, .revision = REVISION,
@@ -89,5 +87,6 @@ static const PciInfo pci_info = {
 const DeviceType e1000_type = {
     .name = "e1000", .summary = "Intel 82540EM gigabit network card", .spec = "Intel 317453",
     .size = sizeof(E1000), .version = 1, .fields = fields, .windows = windows, .pci = &pci_info,
-    .realize = realize, .unrealize = unrealize, .reset = reset, .post_load = post_load, .boot_place = net_card_boot_place, .resumed = resumed,
+    .realize = realize, .unrealize = e1000_unrealize, .reset = e1000_reset, .post_load = e1000_post_load, .boot_place = net_card_boot_place,
+    .resumed = e1000_resumed,
 };

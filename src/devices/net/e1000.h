@@ -2,8 +2,9 @@
 #include "devices/net/card.h"
 #include "machine/pci.h"
 /*
- * e1000.h - what the files of Intel's 82540EM share.  Intel 317453, "PCI/PCI-X Family of Gigabit Ethernet Controllers
- * Software Developer's Manual" (SDM below); names of registers and bits are the manual's.
+ * e1000.h - what the files of Intel's 82540EM and 82574L share.  Intel 317453, "PCI/PCI-X Family of Gigabit Ethernet Controllers
+ * Software Developer's Manual" (SDM below), for both; names of registers and bits are the manual's.  What the 82574L has besides, or has
+ * in another way, is its E1000Model: e1000e.c.
  *
  * Registers are words of one array; e1000_regs.c has the table of those that exist.  Rings are worked on by the host end's
  * thread: a CPU only moves their tails.
@@ -18,7 +19,7 @@ enum { /* SDM 13.2: offsets */
     R_PRC64 = 0x405c, R_GPRC = 0x4074, R_BPRC = 0x4078, R_MPRC = 0x407c, R_GPTC = 0x4080, R_GORCL = 0x4088, R_GOTCL = 0x4090, R_ROC = 0x40ac,
     R_TORL = 0x40c0, R_TOTL = 0x40c8, R_TPR = 0x40d0, R_TPT = 0x40d4, R_PTC64 = 0x40d8, R_MPTC = 0x40f0, R_BPTC = 0x40f4, R_TSCTC = 0x40f8,
     R_STATS_END = 0x4100, R_RXCSUM = 0x5000, R_MTA = 0x5200, R_RA = 0x5400, R_VFTA = 0x5600, R_WUC = 0x5800, R_WUFC = 0x5808, R_WUS = 0x5810,
-    R_MANC = 0x5820, R_IPAV = 0x5838, R_WUPL = 0x5900, E1000_REG_BYTES = 0x6000,
+    R_MANC = 0x5820, R_RFCTL = 0x5008, R_IPAV = 0x5838, R_WUPL = 0x5900, E1000_REG_BYTES = 0x6000,
 };
 enum { /* CTRL, STATUS */
     CTRL_SLU = 1 << 6, CTRL_RST = 1 << 26, CTRL_VME = 1 << 30, CTRL_PHY_RST = 1u << 31,
@@ -28,7 +29,9 @@ enum { /* ICR, ICS, IMS, IMC */
     INT_TXDW = 1, INT_TXQE = 2, INT_LSC = 4, INT_RXDMT0 = 0x10, INT_RXO = 0x40, INT_RXT0 = 0x80, INT_MDAC = 0x200, INT_TXD_LOW = 0x8000, INT_ALL = 0x1ffff,
 };
 enum { RCTL_EN = 2, RCTL_UPE = 8, RCTL_MPE = 0x10, RCTL_LPE = 0x20, RCTL_BAM = 0x8000, RCTL_VFE = 0x40000, RCTL_BSEX = 1 << 25, RCTL_SECRC = 1 << 26 };
+enum { RFCTL_EXTEN = 1 << 15 };
 enum { TCTL_EN = 2, TCTL_PSP = 8 };
+enum { EECD_FWE_OFF = 0x10, EECD_PRES = 0x100, EECD_AUTO_RD = 0x200 };
 enum { E1000_EEPROM_WORDS = 64, E1000_PHY_REGS = 32, E1000_DESC_BYTES = 16 };
 
 /* What a context descriptor says: SDM 3.3.6. */
@@ -37,7 +40,29 @@ typedef struct E1000Context {
     uint16_t ipcse, tucse, mss;
 } E1000Context;
 
-typedef struct E1000 {
+typedef struct E1000 E1000;
+
+/* A run of n registers; a NULL read gives what is stored, a NULL write stores the writable bits. */
+typedef struct E1000Reg {
+    uint32_t off, n, writable, reset;
+    uint32_t (*read)(E1000 *e, unsigned off);
+    void (*write)(E1000 *e, unsigned off, uint32_t value);
+} E1000Reg;
+
+typedef struct E1000Model {
+    const E1000Reg *regs; /* by offset; they go before those of both cards */
+    unsigned n_regs;
+    uint32_t interrupts;             /* causes that there are */
+    uint32_t eecd;                   /* what EECD shows always */
+    uint32_t eerd_shift, eerd_done;  /* of the word's number; that the word is there */
+    uint16_t phy_id2;
+    bool phy_pages;                  /* the PHY's register 22 chooses a page of those from 16 on */
+    bool extended;                   /* RFCTL.EXTEN chooses another kind of receive descriptor */
+    uint32_t (*causes)(uint32_t causes); /* optional: those that come with them */
+    void (*update_irq)(E1000 *e);
+} E1000Model;
+
+struct E1000 {
     PciDevice pci;
     NetCard card;
     /* State. */
@@ -49,13 +74,35 @@ typedef struct E1000 {
     /* Derived. */
     uint16_t eeprom[E1000_EEPROM_WORDS];
     /* Host. */
+    const E1000Model *model;
     uint32_t tx_epoch; /* changes when the driver takes the ring away from under a frame that is being sent */
     uint8_t *tx_frame, *rx_frame; /* host end's thread only */
-} E1000;
+};
+
+/* The members of a card that begins with an E1000. */
+#define E1000_FIELDS \
+    NET_CARD_FIELDS(E1000, card), \
+    { FA(E1000, reg), .doc = "registers" }, \
+    { F(E1000, io_addr), .doc = "IOADDR" }, \
+    { FA(E1000, phy), .doc = "registers of the PHY" }, \
+    { F(E1000, ee_shift), .doc = "EEPROM: bits of the command" }, \
+    { F(E1000, ee_count), .doc = "EEPROM: how many" }, \
+    { FSA(E1000, context, e1000_context_fields), .doc = "of checksums and of segmentation" }, \
+    { FA(E1000, eeprom), .role = FIELD_DERIVED }, \
+    { FO(E1000, model), .role = FIELD_HOST }, \
+    { F(E1000, tx_epoch), .role = FIELD_HOST }, \
+    { FO(E1000, tx_frame), .role = FIELD_HOST }, \
+    { FO(E1000, rx_frame), .role = FIELD_HOST }
 
 static inline uint32_t *e1000_reg(E1000 *e, unsigned off) { return &e->reg[off / 4]; }
 static inline uint64_t e1000_ring(E1000 *e, unsigned base) { return *e1000_reg(e, base) | (uint64_t)*e1000_reg(e, base + 4) << 32; }
 
+/* e1000.c: the life of both cards. */
+bool e1000_realize(E1000 *e, const E1000Model *model, GError **err);
+void e1000_unrealize(Device *d);
+void e1000_reset(Device *d, ResetKind k);
+bool e1000_post_load(Device *d, GError **err);
+void e1000_resumed(Device *d);
 /* e1000_regs.c */
 extern const WindowOps e1000_memory_ops, e1000_io_ops;
 void e1000_reset_regs(E1000 *e);

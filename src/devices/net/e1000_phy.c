@@ -11,8 +11,8 @@
 
 enum { EE_SUBSYSTEM = 0x0b, EE_SUBSYSTEM_VENDOR = 0x0c, EE_DEVICE = 0x0d, EE_VENDOR = 0x0e, EE_CHECKSUM = 0x3f, EE_SUM = 0xbaba };
 enum { EE_CONTROL1 = 0x0a, EE_CONTROL2 = 0x0f, EE_SIGNATURE = 0x4000, EE_LOAD_IDS = 3, EE_AUTONEG = 0x3000 };
-enum { EECD_SK = 1, EECD_CS = 2, EECD_DI = 4, EECD_DO = 8, EECD_FWE_OFF = 0x10, EECD_REQ = 0x40, EECD_GNT = 0x80, EECD_PRES = 0x100 };
-enum { EERD_START = 1, EERD_DONE = 0x10, COMMAND_BITS = 9, READ_OPCODE = 6, WORD_BITS = 16 };
+enum { EECD_SK = 1, EECD_CS = 2, EECD_DI = 4, EECD_DO = 8, EECD_REQ = 0x40, EECD_GNT = 0x80 };
+enum { EERD_START = 1, COMMAND_BITS = 9, READ_OPCODE = 6, WORD_BITS = 16 };
 
 /* SDM 5.6: the words add up to BABAh. */
 void e1000_fill_eeprom(E1000 *e)
@@ -66,18 +66,19 @@ void e1000_write_eecd(E1000 *e, uint32_t value)
 uint32_t e1000_read_eecd(const E1000 *e)
 {
     uint32_t eecd = e->reg[R_EECD / 4];
-    return eecd | EECD_PRES | EECD_FWE_OFF | (eecd & EECD_REQ ? EECD_GNT : 0) | (data_bit(e) ? EECD_DO : 0);
+    return eecd | e->model->eecd | (eecd & EECD_REQ ? EECD_GNT : 0) | (data_bit(e) ? EECD_DO : 0);
 }
 
 void e1000_write_eerd(E1000 *e, uint32_t value)
 {
-    uint32_t data = e->eeprom[(value >> 8) % E1000_EEPROM_WORDS];
-    *e1000_reg(e, R_EERD) = value & EERD_START ? (value & 0xff00) | EERD_DONE | data << 16 : value;
+    const E1000Model *m = e->model;
+    uint32_t at = (value & 0xffff) >> m->eerd_shift, data = e->eeprom[at % E1000_EEPROM_WORDS];
+    *e1000_reg(e, R_EERD) = value & EERD_START ? at << m->eerd_shift | m->eerd_done | data << 16 : value;
 }
 
-/* ---- PHY: Marvell 88E1011 */
+/* ---- PHY: Marvell 88E1011; the 82574L's own is of that family */
 
-enum { PHY_CTRL = 0, PHY_STATUS = 1, PHY_ID1 = 2, PHY_ID2 = 3, PHY_ADV = 4, PHY_PARTNER = 5, PHY_1000_CTRL = 9, PHY_1000_STATUS = 10, PHY_EXT_STATUS = 15, PHY_SPECIFIC = 16, PHY_SPECIFIC_STATUS = 17, PHY_EXT_SPECIFIC = 20 };
+enum { PHY_CTRL = 0, PHY_STATUS = 1, PHY_ID1 = 2, PHY_ID2 = 3, PHY_ADV = 4, PHY_PARTNER = 5, PHY_1000_CTRL = 9, PHY_1000_STATUS = 10, PHY_EXT_STATUS = 15, PHY_SPECIFIC = 16, PHY_SPECIFIC_STATUS = 17, PHY_EXT_SPECIFIC = 20, PHY_PAGE = 22 };
 enum { PHY_CTRL_RESET = 0x8000, PHY_CTRL_RESTART = 0x200, PHY_STATUS_LINK = 4, PHY_STATUS_DONE = 0x20, PHY_SPECIFIC_LINK = 0xac00 };
 enum { MDIC_WRITE = 1, MDIC_READ = 2, MDIC_READY = 1 << 28, MDIC_INTERRUPT = 1 << 29, MDIC_ERROR = 1 << 30, PHY_ADDRESS = 1 };
 
@@ -87,7 +88,6 @@ static const struct {
     [PHY_CTRL] = { 0x1140, 0x7dc0 },
     [PHY_STATUS] = { 0x7949, 0 },
     [PHY_ID1] = { 0x0141, 0 },
-    [PHY_ID2] = { 0x0c20, 0 },
     [PHY_ADV] = { 0x0de1, 0xffff },
     [PHY_PARTNER] = { 0x01e0, 0 },
     [PHY_1000_CTRL] = { 0x0e00, 0xffff },
@@ -108,16 +108,23 @@ void e1000_reset_phy(E1000 *e)
 {
     for (unsigned i = 0; i < E1000_PHY_REGS; i++)
         e->phy[i] = phy_regs[i].reset;
+    e->phy[PHY_ID2] = e->model->phy_id2;
     e1000_phy_link(e, net_card_link(&e->card));
 }
 
+/* Of the pages only the first is built: the others read as 0. */
+static bool is_off_page(const E1000 *e, unsigned n) { return e->phy[PHY_PAGE] && n >= PHY_SPECIFIC && n != PHY_PAGE; }
+
 static void write_phy(E1000 *e, unsigned n, uint16_t value)
 {
+    if (is_off_page(e, n))
+        return;
     if (n == PHY_CTRL && value & PHY_CTRL_RESET) {
         e1000_reset_phy(e);
         return;
     }
-    e->phy[n] = (e->phy[n] & ~phy_regs[n].writable) | (value & phy_regs[n].writable);
+    uint16_t writable = n == PHY_PAGE && e->model->phy_pages ? 0xffff : phy_regs[n].writable;
+    e->phy[n] = (e->phy[n] & ~writable) | (value & writable);
     if (n == PHY_CTRL && value & PHY_CTRL_RESTART)
         e1000_interrupt(e, INT_LSC);
 }
@@ -131,7 +138,7 @@ void e1000_write_mdic(E1000 *e, uint32_t value)
     else if (op == MDIC_WRITE)
         write_phy(e, reg, value);
     else if (op == MDIC_READ)
-        done = (done & 0xffff0000) | e->phy[reg];
+        done = (done & 0xffff0000) | (is_off_page(e, reg) ? 0 : e->phy[reg]);
     *e1000_reg(e, R_MDIC) = done;
     if (value & MDIC_INTERRUPT)
         e1000_interrupt(e, INT_MDAC);

@@ -1,5 +1,5 @@
 /*
- * e1000_regs.c - the registers of an 82540EM: SDM 13.  Those of diagnosis, of flow control on the wire and of waking by the
+ * e1000_regs.c - the registers of both cards: SDM 13.  Those of diagnosis, of flow control on the wire and of waking by the
  * network keep what is written to them and do nothing.
  */
 #include "devices/net/e1000.h"
@@ -8,20 +8,13 @@
 
 enum { IO_ADDR = 0, IO_DATA = 4, RING_ALIGN = ~15u, RING_LEN = 0xfff80, RING_INDEX = 0xffff };
 
-/* A run of n registers; a NULL read gives what is stored, a NULL write stores the writable bits. */
-typedef struct Reg {
-    uint32_t off, n, writable, reset;
-    uint32_t (*read)(E1000 *e, unsigned off);
-    void (*write)(E1000 *e, unsigned off, uint32_t value);
-} Reg;
-
 /* ---- interrupts */
 
-void e1000_update_irq(E1000 *e) { pci_set_intx(&e->pci, *e1000_reg(e, R_ICR) & *e1000_reg(e, R_IMS)); }
+void e1000_update_irq(E1000 *e) { e->model->update_irq(e); }
 
 void e1000_interrupt(E1000 *e, uint32_t causes)
 {
-    *e1000_reg(e, R_ICR) |= causes & INT_ALL;
+    *e1000_reg(e, R_ICR) |= (e->model->causes ? e->model->causes(causes) : causes) & e->model->interrupts;
     e1000_update_irq(e);
 }
 
@@ -43,7 +36,7 @@ static void write_ics(E1000 *e, unsigned off, uint32_t value) { e1000_interrupt(
 
 static void write_ims(E1000 *e, unsigned off, uint32_t value)
 {
-    *e1000_reg(e, R_IMS) |= value & INT_ALL;
+    *e1000_reg(e, R_IMS) |= value & e->model->interrupts;
     e1000_update_irq(e);
 }
 
@@ -154,7 +147,7 @@ void e1000_count_size(E1000 *e, unsigned reg64, size_t bytes)
 /* ---- the table, by offset */
 
 #define ALL UINT32_MAX
-static const Reg regs[] = {
+static const E1000Reg regs[] = {
     { R_CTRL, 1, ALL, CTRL_SLU | 1 << 9, .write = write_ctrl }, /* 1000 Mbit/s */
     { R_CTRL + 4, 1, ALL, CTRL_SLU | 1 << 9, .write = write_ctrl }, /* SDM 13.4.1: the same once more */
     { R_STATUS, 1, 0, STATUS_FD | STATUS_1000 | STATUS_ASDV_1000 },
@@ -217,23 +210,29 @@ static const Reg regs[] = {
     { R_WUPL, 1, 0 },
 };
 
-static const Reg *find(unsigned off)
+static const E1000Reg *find_in(const E1000Reg *table, unsigned n, unsigned off)
 {
-    unsigned low = 0, high = G_N_ELEMENTS(regs);
+    unsigned low = 0, high = n;
     while (low + 1 < high) {
         unsigned middle = (low + high) / 2;
-        if (regs[middle].off <= off)
+        if (table[middle].off <= off)
             low = middle;
         else
             high = middle;
     }
-    return off < regs[low].off + 4 * regs[low].n ? &regs[low] : NULL;
+    return n && off >= table[low].off && off < table[low].off + 4 * table[low].n ? &table[low] : NULL;
+}
+
+static const E1000Reg *find(E1000 *e, unsigned off)
+{
+    const E1000Reg *own = find_in(e->model->regs, e->model->n_regs, off);
+    return own ? own : find_in(regs, G_N_ELEMENTS(regs), off);
 }
 
 static uint64_t read_reg(Device *d, uint64_t off, unsigned size)
 {
     E1000 *e = (E1000 *)d;
-    const Reg *r = find(off);
+    const E1000Reg *r = find(e, off);
     if (!r) {
         unimplemented(d, "%s: read of register %x", d->path, (unsigned)off);
         return 0;
@@ -244,7 +243,7 @@ static uint64_t read_reg(Device *d, uint64_t off, unsigned size)
 static void write_reg(Device *d, uint64_t off, unsigned size, uint64_t value)
 {
     E1000 *e = (E1000 *)d;
-    const Reg *r = find(off);
+    const E1000Reg *r = find(e, off);
     if (!r)
         unimplemented(d, "%s: write of %x to register %x", d->path, (unsigned)value, (unsigned)off);
     else if (r->write)
@@ -279,11 +278,18 @@ static void load_address(E1000 *e)
     *e1000_reg(e, R_RA + 4) |= 1u << 31;
 }
 
+static void reset_table(E1000 *e, const E1000Reg *table, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (table[i].off < E1000_REG_BYTES)
+            *e1000_reg(e, table[i].off) = table[i].reset;
+}
+
 void e1000_reset_regs(E1000 *e)
 {
     memset(e->reg, 0, sizeof(e->reg));
-    for (unsigned i = 0; i < G_N_ELEMENTS(regs); i++)
-        *e1000_reg(e, regs[i].off) = regs[i].reset;
+    reset_table(e, regs, G_N_ELEMENTS(regs));
+    reset_table(e, e->model->regs, e->model->n_regs);
     memset(e->context, 0, sizeof(e->context));
     e->ee_shift = e->ee_count = 0;
     e->tx_epoch++;

@@ -21,6 +21,12 @@ typedef struct Desc {
     uint16_t special;
 } Desc;
 
+/* As the 82574L gives it back where RFCTL.EXTEN is set; its address goes for the sake of a hash, which is not computed. */
+typedef struct ExtendedDesc {
+    uint32_t mrq, hash, status;
+    uint16_t length, special;
+} ExtendedDesc;
+
 static uint16_t get16(const uint8_t *p) { return p[0] << 8 | p[1]; }
 static uint32_t ring_size(E1000 *e) { return *e1000_reg(e, R_RDLEN) / E1000_DESC_BYTES; }
 
@@ -69,12 +75,23 @@ static bool wants(E1000 *e, const uint8_t *head)
 
 /* ---- descriptors */
 
-static void write_desc(E1000 *e, uint64_t at, Desc *d)
+static void write_desc(E1000 *e, uint64_t at, const Desc *d)
 {
     dma_write(e->pci.dev.machine, at + offsetof(Desc, length), &d->length, 4);
     atomic_thread_fence(memory_order_release); /* the driver looks at the status first */
     dma_write(e->pci.dev.machine, at + offsetof(Desc, status), &d->status, 4);
 }
+
+static void write_extended(E1000 *e, uint64_t at, const Desc *d)
+{
+    ExtendedDesc x = { .length = d->length, .special = d->special };
+    uint32_t status = d->status;
+    dma_write(e->pci.dev.machine, at, &x, sizeof(x));
+    atomic_thread_fence(memory_order_release);
+    dma_write(e->pci.dev.machine, at + offsetof(ExtendedDesc, status), &status, sizeof(status));
+}
+
+static bool is_extended(E1000 *e) { return e->model->extended && *e1000_reg(e, R_RFCTL) & RFCTL_EXTEN; }
 
 /* Puts [off, off + n) of the frame into the buffer at the head. */
 static void fill_desc(E1000 *e, const uint8_t *from, unsigned n, uint8_t status, uint16_t special)
@@ -86,7 +103,7 @@ static void fill_desc(E1000 *e, const uint8_t *from, unsigned n, uint8_t status,
         guest_error(&e->pci.dev, "%s: receive descriptor %u or its buffer is outside RAM", e->pci.dev.path, *head);
     else {
         d = (Desc){ d.address, n, 0, RXD_DD | status, 0, special };
-        write_desc(e, at, &d);
+        (is_extended(e) ? write_extended : write_desc)(e, at, &d);
     }
     *head = *head + 1 >= ring_size(e) ? 0 : *head + 1;
 }

@@ -1,4 +1,4 @@
-/* e1000_test.c - the card against a socket pair: EEPROM, frames both ways, checksums, segments, filters, mad rings. */
+/* e1000_test.c - both cards against a socket pair: EEPROM, frames both ways, checksums, segments, filters, mad rings. */
 #include "devices/net/e1000.h"
 
 #include <string.h>
@@ -18,10 +18,19 @@ typedef struct Rig {
     int peer;
     unsigned tail; /* of the transmit ring */
     bool intx;
+    unsigned messages;
+    uint32_t message; /* the last */
 } Rig;
 
 static void intx(void *opaque, uint8_t devfn, unsigned pin, bool level) { ((Rig *)opaque)->intx = level; }
-static const PciBusOps bus_ops = { .set_intx = intx };
+
+static void msi(void *opaque, uint64_t address, uint32_t data)
+{
+    ((Rig *)opaque)->messages++;
+    ((Rig *)opaque)->message = data;
+}
+
+static const PciBusOps bus_ops = { .set_intx = intx, .msi = msi };
 
 static uint32_t get(Rig *r, unsigned reg) { return test_read(r->machine->memory, BAR + reg, 4); }
 static void set(Rig *r, unsigned reg, uint32_t value) { test_write(r->machine->memory, BAR + reg, 4, value); }
@@ -30,7 +39,7 @@ static void take(Rig *r, uint64_t at, void *to, size_t n) { g_assert_true(dma_re
 
 #define WAIT_FOR(condition) for (unsigned tries = 0; !(condition); tries++) { g_assert_cmpuint(tries, <, 5000); g_usleep(1000); }
 
-static void begin(Rig *r)
+static void begin(Rig *r, const DeviceType *type)
 {
     int pair[2];
     MachineConfig config = { .ram_size = RAM, .manual_clock = true, .max_cpus = 1 };
@@ -44,7 +53,7 @@ static void begin(Rig *r)
     r->host = hostnet_open(spec, NULL);
     machine_add_backend(r->machine, BACKEND_NETDEV, "n0", r->host);
     const char *props[] = { "netdev", "n0", "mac", "52:54:00:01:02:03", NULL };
-    Device *d = device_new(r->machine, &e1000_type, NULL, props, NULL);
+    Device *d = device_new(r->machine, type, NULL, props, NULL);
     g_assert_true(pci_plug((PciDevice *)d, r->bus, DEVFN, NULL) && device_realize(d, NULL));
     device_reset(d, RESET_COLD);
     pci_config_write(r->bus, DEVFN, PCI_BAR0, 4, BAR);
@@ -100,11 +109,11 @@ static uint16_t sum(const uint8_t *p, size_t n, uint32_t start)
     return start;
 }
 
-static void test_eeprom(void)
+static void test_eeprom(gconstpointer type)
 {
     Rig r;
     uint16_t total = 0, word = 0;
-    begin(&r);
+    begin(&r, type);
     for (unsigned i = 0; i < E1000_EEPROM_WORDS; i++) {
         set(&r, R_EERD, i << 8 | 1);
         g_assert_true(get(&r, R_EERD) & 0x10);
@@ -129,11 +138,11 @@ static void test_eeprom(void)
     end(&r);
 }
 
-static void test_send(void)
+static void test_send(gconstpointer type)
 {
     Rig r;
     uint8_t frame[2048];
-    begin(&r);
+    begin(&r, type);
     memset(frame, 0x5a, 100);
     put(&r, DATA, frame, 100);
     add(&r, DATA, 40);                                            /* in two pieces */
@@ -177,11 +186,11 @@ static void check_tcp(const uint8_t *p, size_t n)
 enum { CONTEXT = 0x20 << 24 }; /* DEXT */
 static uint64_t context_low(void) { return 14ull | 24ull << 8 | 33ull << 16 | 34ull << 32 | 50ull << 40; }
 
-static void test_checksum(void)
+static void test_checksum(gconstpointer type)
 {
     Rig r;
     uint8_t frame[2048];
-    begin(&r);
+    begin(&r, type);
     size_t n = tcp_frame(frame, 333, true);
     put(&r, DATA, frame, n);
     add(&r, context_low(), (uint64_t)CONTEXT | 3ull << 24);
@@ -192,12 +201,12 @@ static void test_checksum(void)
     end(&r);
 }
 
-static void test_segments(void)
+static void test_segments(gconstpointer type)
 {
     Rig r;
     uint8_t frame[8192], part[2048];
     size_t payload = 4000, got = 0;
-    begin(&r);
+    begin(&r, type);
     size_t n = tcp_frame(frame, payload, false);
     put(&r, DATA, frame, n);
     add(&r, context_low(), (uint64_t)CONTEXT | 7ull << 24 | payload | 54ull << 40 | 1460ull << 48); /* TCP, IPv4, TSE */
@@ -226,12 +235,12 @@ static void send_to(Rig *r, const uint8_t mac[6], uint16_t type, unsigned bytes)
     g_assert_cmpint(send(r->peer, frame, bytes, 0), ==, bytes);
 }
 
-static void test_receive(void)
+static void test_receive(gconstpointer type)
 {
     static const uint8_t own[6] = { 0x52, 0x54, 0, 1, 2, 3 }, other[6] = { 0x52, 0x54, 0, 9, 9, 9 }, all[6] = { 255, 255, 255, 255, 255, 255 };
     Rig r;
     struct { uint64_t at; uint16_t length, sum; uint8_t status, errors; uint16_t special; } d;
-    begin(&r);
+    begin(&r, type);
     send_to(&r, other, 0x800, 60);  /* not for us */
     send_to(&r, own, 0x800, 42);    /* padded to the least frame, with room for the check sequence */
     WAIT_FOR(get(&r, R_RDH) == 1);
@@ -257,11 +266,11 @@ static void test_receive(void)
 }
 
 /* Without room frames wait, and come in order when there is some. */
-static void test_full(void)
+static void test_full(gconstpointer type)
 {
     static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 };
     Rig r;
-    begin(&r);
+    begin(&r, type);
     for (unsigned i = 0; i < RING_SIZE + 4; i++)
         send_to(&r, all, 0x800, 60 + i);
     WAIT_FOR(get(&r, R_RDH) == RING_SIZE - 1);
@@ -276,10 +285,10 @@ static void test_full(void)
 }
 
 /* Rings that make no sense end every walk. */
-static void test_mad(void)
+static void test_mad(gconstpointer type)
 {
     Rig r;
-    begin(&r);
+    begin(&r, type);
     set(&r, R_TDT, 0xffff);
     set(&r, R_TDH, 0x8000);
     set(&r, R_TDH, 0);
@@ -299,10 +308,10 @@ static void test_mad(void)
     end(&r);
 }
 
-static void test_link(void)
+static void test_link(gconstpointer type)
 {
     Rig r;
-    begin(&r);
+    begin(&r, type);
     g_assert_true(get(&r, R_STATUS) & STATUS_LU);
     hostnet_set_link(r.host, false);
     WAIT_FOR(!(get(&r, R_STATUS) & STATUS_LU));
@@ -314,16 +323,115 @@ static void test_link(void)
     end(&r);
 }
 
+/* What the 82574L has besides. */
+static void test_nvm(gconstpointer type)
+{
+    Rig r;
+    uint16_t total = 0;
+    begin(&r, type);
+    for (unsigned i = 0; i < E1000_EEPROM_WORDS; i++) {
+        set(&r, R_EERD, i << 2 | 1);
+        g_assert_true(get(&r, R_EERD) & 2);
+        total += get(&r, R_EERD) >> 16;
+    }
+    g_assert_cmphex(total, ==, 0xbaba);
+    set(&r, R_MDIC, 2 << 26 | 1 << 21 | 3 << 16);
+    g_assert_cmphex(get(&r, R_MDIC) & 0xffff, ==, 0x0cb1);
+    end(&r);
+}
+
+static void test_extended(gconstpointer type)
+{
+    static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 };
+    Rig r;
+    uint32_t desc[4];
+    begin(&r, type);
+    set(&r, R_RFCTL, RFCTL_EXTEN);
+    send_to(&r, all, 0x800, 100);
+    WAIT_FOR(get(&r, R_RDH) == 1);
+    take(&r, RX_RING, desc, sizeof(desc));
+    g_assert_cmphex(desc[0] | desc[1], ==, 0);
+    g_assert_cmphex(desc[2], ==, 7); /* done, end of packet, sums were not looked at */
+    g_assert_cmpuint(desc[3], ==, 104);
+    end(&r);
+}
+
+/* One line for all: reading ICR lets it go, and IAM masks what comes after. */
+static void test_auto_mask(gconstpointer type)
+{
+    Rig r;
+    begin(&r, type);
+    set(&r, 0xe0, UINT32_MAX);
+    set(&r, R_CTRL_EXT, 1 << 27);
+    set(&r, R_ICS, INT_RXT0);
+    g_assert_true(r.intx);
+    g_assert_cmphex(get(&r, R_ICR), ==, 1u << 31 | 1 << 20 | INT_RXT0);
+    g_assert_false(r.intx);
+    g_assert_cmphex(get(&r, R_IMS), ==, 0);
+    set(&r, R_ICS, INT_RXT0);
+    g_assert_false(r.intx);
+    set(&r, R_IMS, INT_RXT0);
+    g_assert_true(r.intx);
+    end(&r);
+}
+
+/* A message for each cause that IVAR gives a vector; EIAC lets the cause go with it. */
+static void test_vectors(gconstpointer type)
+{
+    enum { MSIX = 0x10000, RXQ0 = 1 << 20, OTHER = 1 << 24 };
+    Rig r;
+    begin(&r, type);
+    unsigned cap = pci_find(r.bus, DEVFN)->cap_msix;
+    pci_config_write(r.bus, DEVFN, PCI_BAR0 + 12, 4, BAR + 0x100000);
+    for (unsigned i = 0; i < 3; i++) {
+        test_write(r.machine->memory, BAR + 0x100000 + 16 * i, 4, 0xfee00000);
+        test_write(r.machine->memory, BAR + 0x100000 + 16 * i + 8, 4, 0x40 + i);
+        test_write(r.machine->memory, BAR + 0x100000 + 16 * i + 12, 4, 0);
+    }
+    pci_config_write(r.bus, DEVFN, cap + 2, 2, 0x8000);
+    set(&r, 0xe4, 8 | 9 << 8 | 10 << 16);
+    set(&r, 0xdc, RXQ0);
+    set(&r, R_IMC, UINT32_MAX);
+    set(&r, R_IMS, RXQ0 | OTHER | INT_LSC);
+    set(&r, R_ICS, RXQ0);
+    g_assert_cmpuint(r.messages, ==, 1);
+    g_assert_cmphex(r.message, ==, 0x40);
+    g_assert_cmphex(get(&r, R_IMS), ==, OTHER | INT_LSC);
+    set(&r, R_ICS, RXQ0); /* masked until the driver has looked */
+    g_assert_cmpuint(r.messages, ==, 1);
+    set(&r, R_IMS, RXQ0);
+    g_assert_cmpuint(r.messages, ==, 2);
+    set(&r, R_ICS, INT_LSC);
+    g_assert_cmpuint(r.messages, ==, 3);
+    g_assert_cmphex(r.message, ==, 0x42);
+    set(&r, R_ICS, INT_LSC); /* told already */
+    g_assert_cmpuint(r.messages, ==, 3);
+    g_assert_true(get(&r, R_ICR) & INT_LSC);
+    set(&r, R_ICS, INT_LSC);
+    g_assert_cmpuint(r.messages, ==, 4);
+    g_assert_false(r.intx);
+    end(&r);
+}
+
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *path;
+        void (*test)(gconstpointer type);
+    } both[] = {
+        { "send", test_send }, { "checksum", test_checksum }, { "segments", test_segments }, { "receive", test_receive },
+        { "full", test_full }, { "mad-rings", test_mad }, { "link", test_link },
+    };
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/e1000/eeprom", test_eeprom);
-    g_test_add_func("/e1000/send", test_send);
-    g_test_add_func("/e1000/checksum", test_checksum);
-    g_test_add_func("/e1000/segments", test_segments);
-    g_test_add_func("/e1000/receive", test_receive);
-    g_test_add_func("/e1000/full", test_full);
-    g_test_add_func("/e1000/mad-rings", test_mad);
-    g_test_add_func("/e1000/link", test_link);
+    for (unsigned i = 0; i < G_N_ELEMENTS(both); i++) {
+        g_autofree char *older = g_strdup_printf("/e1000/%s", both[i].path), *newer = g_strdup_printf("/e1000e/%s", both[i].path);
+        g_test_add_data_func(older, &e1000_type, both[i].test);
+        g_test_add_data_func(newer, &e1000e_type, both[i].test);
+    }
+    g_test_add_data_func("/e1000/eeprom", &e1000_type, test_eeprom);
+    g_test_add_data_func("/e1000e/nvm", &e1000e_type, test_nvm);
+    g_test_add_data_func("/e1000e/extended", &e1000e_type, test_extended);
+    g_test_add_data_func("/e1000e/auto-mask", &e1000e_type, test_auto_mask);
+    g_test_add_data_func("/e1000e/vectors", &e1000e_type, test_vectors);
     return g_test_run();
 }
