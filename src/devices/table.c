@@ -63,6 +63,7 @@ const DeviceType *const device_types[] = {
     &isa_debug_exit_type,
     &pvpanic_type,
     &ib700_type,
+    &i6300esb_type,
     &isa_post_card_type,
     &piix3_ide_type,
     &ich9_ahci_type,

@@ -34,7 +34,7 @@ static const FuzzMachine machines[] = {
     { "ide", "*ide*", DISK_AS("d") CD_AS("c") "-device ide-hd,drive=d,bus=ide.0 -device ide-cd,drive=c,bus=ide.1" },
     { "microvm", "virtio-* acpi-hw", "-M microvm " DISK_AS("d") CD_AS("c") "-netdev user,id=n,restrict=on -device virtio-blk-device,drive=d -device virtio-net-device,netdev=n "
       "-device virtio-rng-device -device virtio-serial-device -device virtio-balloon-device -device virtio-scsi-device,id=s -device scsi-cd,drive=c,bus=s.0" },
-    { "misc", "isa-* ib700 pvpanic", "-chardev null,id=c -device isa-debugcon,chardev=c -device isa-post-card -device ib700 -device pvpanic" },
+    { "misc", "isa-* ib700 i6300esb pvpanic", "-chardev null,id=c -device isa-debugcon,chardev=c -device isa-post-card -device ib700 -device i6300esb -device pvpanic" },
     { "pflash", "cfi.pflash01", "-M q35,pflash0=f,pflash1=v -blockdev driver=memory,size=256k,node-name=f -blockdev driver=memory,size=128k,node-name=v" },
     { "ps2", "i8042", "" },
     { "q35", "q35-* mch ICH9-* pcie-root-port acpi-*", "-M q35 -device pcie-root-port,id=r,chassis=1" },
