@@ -48,7 +48,8 @@ class BootSector(unittest.TestCase):
 
     @unittest.skipUnless(guest.have_kvm(), "no /dev/kvm, or no right to it")
     def test_kvm(self):
-        self.hello("-accel", "kvm")
+        for model in [], ["-cpu", "host"], ["-cpu", "max"]:
+            self.hello("-accel", "kvm", *model)
 
     @unittest.skipUnless(guest.have_kvm(), "no /dev/kvm, or no right to it")
     def test_kvm_virtio_disk(self):

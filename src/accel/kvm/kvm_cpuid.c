@@ -133,13 +133,14 @@ static void add_kvm_leaves(const KvmAccel *k, struct kvm_cpuid2 *list)
     add_entry(list, FEATURES, 0, false, (CpuidRegs){ f->eax & ~missing, f->ebx, f->ecx, f->edx });
 }
 
+/* KVM counts the MSRs that it has taken: where it takes not even this one, the guest reads what the kernel has in it by itself. */
 static bool set_arch_capabilities(KvmVcpu *v)
 {
     const KvmAccel *k = kvm_of(&v->vcpu);
     struct { struct kvm_msrs head; struct kvm_msr_entry entry; } b = {
         .head.nmsrs = 1, .entry = { .index = ARCH_CAPABILITIES, .data = k->arch_capabilities & ~(uint64_t)refused(k, ARCH_CAPABILITIES, CPU_REG_MSR) },
     };
-    return !cpu_has(&k->accel.model, FEAT_ARCH_CAPABILITIES) || ioctl(v->fd, KVM_SET_MSRS, &b) == 1;
+    return !cpu_has(&k->accel.model, FEAT_ARCH_CAPABILITIES) || ioctl(v->fd, KVM_SET_MSRS, &b) >= 0;
 }
 
 bool kvm_set_cpuid(KvmVcpu *v, GError **err)
