@@ -10,6 +10,7 @@ import time
 import unittest
 import zlib
 
+import desktop
 import guest
 import tap
 import vnc
@@ -101,10 +102,6 @@ def jpeg_lines(path):
     return [data[at:at + 3 * width] for at in range(0, len(data), 3 * width)]
 
 
-def rgb_lines(screen):
-    return [b"".join(bytes((line[x + 2], line[x + 1], line[x])) for x in range(0, len(line), 4)) for line in screen]
-
-
 def certificates(folder):
     """A CA and the certificate of 127.0.0.1, as tls-creds-x509 wants them named."""
     os.mkdir(folder)
@@ -136,7 +133,7 @@ class Pictures(Case):
     def shown(self, viewer):
         """The guest's screen as our own viewer has it, in RFB's raw encoding; the text cursor stands still."""
         viewer.expect("Type:", 60)
-        return rgb_lines(viewer.screen())
+        return desktop.rgb_lines(viewer.screen())
 
     def test_gvnccapture(self):
         """The same pixels."""
@@ -180,8 +177,9 @@ class Pictures(Case):
 class TigerVnc(Case):
     def setUp(self):
         super().setUp()
-        self.x = f":{self.display + 1000}"
-        self.env = dict(os.environ, DISPLAY=self.x, HOME=self.folder)
+        self.desktop = desktop.Desktop(self.folder)
+        self.addCleanup(self.desktop.__exit__)
+        self.env = self.desktop.env
 
     @contextlib.contextmanager
     def program(self, *args, env=None):
@@ -208,14 +206,6 @@ class TigerVnc(Case):
             time.sleep(0.1)
         return result
 
-    @contextlib.contextmanager
-    def xvfb(self):
-        # Without -noreset it starts over whenever its last client goes, and throws out who comes in just then.
-        with self.program("Xvfb", self.x, "-noreset", "-screen", "0", "1024x768x24", "-fbdir", self.folder) as server:
-            # Its socket may be there from one that was killed.
-            self.until(lambda: run("xdotool", "getdisplaygeometry", env=self.env).stdout.startswith("1024") or server.poll() is not None, "no X server")
-            yield
-
     def viewer(self, *options, **more):
         # Shared, or the server lets others go; and a display above 99 it takes for a port.
         return self.program("xtigervncviewer", "-Log", "*:stderr:30", "-Shared", *options, f"127.0.0.1::{5900 + self.display}", env=dict(self.env, **more))
@@ -233,28 +223,15 @@ class TigerVnc(Case):
         self.assertEqual(done.returncode, 0, done.stdout)
         vm.expect(re.escape(WORDS), 60)
 
-    def in_frame_buffer(self, screen):
-        """Whether Xvfb's screen (an XWD file: header, colour map, lines of B G R x) has these lines somewhere, one below the other."""
-        with open(os.path.join(self.folder, "Xvfb_screen0"), "rb") as file:
-            data = file.read()
-        head = struct.unpack(">25I", data[:100])
-        start, stride, height = head[0] + 12 * head[19], head[12], head[5]
-        lines = rgb_lines([data[start + stride * y:start + stride * (y + 1)] for y in range(height)])
-        for top in range(height - len(screen) + 1):
-            at = lines[top].find(screen[0])
-            if at >= 0 and all(lines[top + y][at:at + len(line)] == line for y, line in enumerate(screen)):
-                return True
-        return False
-
     def test_in_the_clear(self):
-        with self.xvfb(), self.machine() as vm, vnc.Vnc(5900 + self.display) as watcher:
+        with self.machine() as vm, vnc.Vnc(5900 + self.display) as watcher:
             vm.expect("Type: ", 60)
             for encoding in "Tight", "ZRLE", "Raw":
                 with self.subTest(encoding=encoding), self.viewer("-AutoSelect=0", "-PreferredEncoding", encoding):
                     self.window()
-                    screen = rgb_lines(watcher.screen())
+                    screen = desktop.rgb_lines(watcher.screen())
                     text = next(y for y, line in enumerate(screen) if any(line))
-                    self.until(lambda: self.in_frame_buffer(screen[text:text + 16]), "the guest's text is not in the viewer's window")
+                    self.until(lambda: self.desktop.shows(screen[text:text + 16]), "the guest's text is not in the viewer's window")
             with self.viewer():
                 self.type(vm)
                 watcher.expect(re.escape("Type: " + WORDS), 60)
@@ -264,7 +241,7 @@ class TigerVnc(Case):
         return self.machine(",tls-creds=t" + password, "-object", f"tls-creds-x509,id=t,dir={self.pki},endpoint=server,verify-peer=off", *args)
 
     def test_x509(self):
-        with self.xvfb(), self.secured() as vm:
+        with self.secured() as vm:
             vm.expect("Type: ", 60)
             with self.viewer("-SecurityTypes", "X509None", "-X509CA", self.pki + "/ca-cert.pem"):
                 self.type(vm)
@@ -277,7 +254,7 @@ class TigerVnc(Case):
         return self.secured("-object", f"secret,id=p,file={secret}", password=",password-secret=p")
 
     def test_x509_and_password(self):
-        with self.xvfb(), self.with_password() as vm:
+        with self.with_password() as vm:
             vm.expect("Type: ", 60)
             authority = ["-SecurityTypes", "X509Vnc", "-X509CA", self.pki + "/ca-cert.pem"]
             with self.viewer(*authority, VNC_PASSWORD="falsch"):
@@ -287,7 +264,7 @@ class TigerVnc(Case):
 
     def test_x509_of_another_authority(self):
         """The viewer does not take the server for the one that it was told of."""
-        with self.xvfb(), self.secured() as vm:
+        with self.secured() as vm:
             vm.expect("Type: ", 60)
             other = certificates(os.path.join(self.folder, "other"))
             with self.viewer("-SecurityTypes", "X509None", "-X509CA", other + "/ca-cert.pem"):
