@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/roff.h"
 #include "manage/daemon/daemon.h"
 
 typedef struct Command {
     char *config_dir, *state_dir, *runtime_dir, *log_dir, *emulator, *socket, *user;
     char *tls, *pki, **tls_allow;
-    gboolean session, version, coverage;
+    gboolean session, version, coverage, manual;
     int timeout;
 } Command;
 
@@ -74,6 +75,26 @@ static void clear(Command *c)
     g_strfreev(c->tls_allow);
 }
 
+static const char purpose[] = "Keeps the machines, networks and storage of a host; libvirt's clients connect to it:\n"
+                              "  virsh -c 'qemu:///system?socket=/run/atoll/atoll-sock' list --all";
+
+/* atolld(8), of the options' own table. */
+static void print_manual(const GOptionEntry *entries)
+{
+    g_autoptr(GString) s = g_string_new(".TH ATOLLD 8 \"\" \"Atoll " ATOLL_VERSION "\"\n.SH NAME\natolld \\- the daemon that keeps a host's machines\n"
+                                        ".SH SYNOPSIS\n\\fBatolld\\fR [\\fIOPTION\\fR...]\n.SH DESCRIPTION\n.nf\n");
+    roff_append(s, purpose);
+    g_string_append(s, "\n.fi\nMachines live on when it ends, and the next one takes them up.\n.SH OPTIONS\n");
+    for (const GOptionEntry *e = entries; e->long_name; e++) {
+        g_string_append(s, ".TP\n\\fB\\-\\-");
+        roff_append(s, e->long_name);
+        g_string_append_printf(s, "\\fR%s%s%s\n", e->arg_description ? " \\fI" : "", e->arg_description ? e->arg_description : "", e->arg_description ? "\\fR" : "");
+        roff_append(s, e->description);
+        g_string_append_c(s, '\n');
+    }
+    fputs(s->str, stdout);
+}
+
 int main(int argc, char **argv)
 {
     Command c = { 0 };
@@ -91,13 +112,13 @@ int main(int argc, char **argv)
         { "pki-dir", 0, 0, G_OPTION_ARG_FILENAME, &c.pki, "certificates: CA/cacert.pem, libvirt/servercert.pem, libvirt/private/serverkey.pem (/etc/pki)", "DIR" },
         { "timeout", 't', 0, G_OPTION_ARG_INT, &c.timeout, "end after so many seconds without clients and machines", "S" },
         { "coverage", 0, 0, G_OPTION_ARG_NONE, &c.coverage, "print which procedures of libvirt's protocol are answered", NULL },
+        { "manual", 0, 0, G_OPTION_ARG_NONE, &c.manual, "print the manual page (roff)", NULL },
         { "version", 'V', 0, G_OPTION_ARG_NONE, &c.version, "print the version", NULL },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_autoptr(GError) err = NULL;
-    g_option_context_set_summary(context, "Keeps the machines, networks and storage of a host; libvirt's clients connect to it:\n"
-                                          "  virsh -c 'qemu:///system?socket=/run/atoll/atoll-sock' list --all");
+    g_option_context_set_summary(context, purpose);
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &err)) {
         fprintf(stderr, "atolld: %s; see atolld --help\n", err->message);
@@ -105,6 +126,10 @@ int main(int argc, char **argv)
     }
     if (c.version) {
         puts("atolld " ATOLL_VERSION);
+        return 0;
+    }
+    if (c.manual) {
+        print_manual(entries);
         return 0;
     }
     if (c.coverage) {
