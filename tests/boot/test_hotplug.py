@@ -6,8 +6,8 @@ import time
 import unittest
 
 import guest
-import guests
 import qmp
+import shell_guest
 import tap
 
 DISK_BYTES = 4 << 20
@@ -18,40 +18,16 @@ def md5(folder, name):
         return hashlib.md5(file.read()).hexdigest()
 
 
-class Machine:
-    """A guest with a shell on its console, and a monitor."""
+class Machine(shell_guest.Machine):
+    """Two disks and a network to plug in."""
 
     def __init__(self, folder, *args, append=""):
-        self.folder = folder
-        path = os.path.join(folder, "qmp")
         for name in "one", "two":
             with open(os.path.join(folder, name), "wb") as out:
                 out.write(os.urandom(DISK_BYTES))
         drives = [part for name in ("one", "two")
                   for part in ("-blockdev", f"driver=raw,node-name={name},file.driver=file,file.filename={folder}/{name}")]
-        self.guest = guest.Guest("-nographic", "-m", "256", "-kernel", guests.kernel("cloud"), "-initrd", guests.initramfs("cloud"),
-                                 "-append", f"console=ttyS0 quiet atoll.mode=shell {append}", "-qmp", f"unix:{path},server=on,wait=off",
-                                 "-nic", "none", "-netdev", "user,id=net", *drives, *args, terminal=True)
-        self.qmp = qmp.Qmp(path)
-        self.run = self.qmp.run
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.qmp.close()
-        self.guest.__exit__()
-
-    def ready(self):
-        self.guest.expect("A shell in the guest", 400)
-        self.guest.expect("# ", 60)
-
-    def shell(self, command, seconds=60):
-        """Its output."""
-        self.guest.send(f"{command}; echo EN''D\r")
-        text = self.guest.expect(r"(?s)\n(.*?)END\r", seconds).group(1)
-        self.guest.expect("# ", 60)
-        return text
+        super().__init__(folder, "-nic", "none", "-netdev", "user,id=net", *drives, *args, append=append)
 
     def wait_for(self, command, answer, seconds=30):
         end = time.monotonic() + seconds * guest.PATIENCE
