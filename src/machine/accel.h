@@ -61,6 +61,11 @@ typedef struct AccelOps {
     void (*code_changed)(Accel *a, uint64_t gpa, uint64_t size); /* RAM that holds decoded code was written by
                                                                          * DMA; device locks are held: wait for no vCPU */
     bool (*step)(Vcpu *v, GError **err); /* exactly one instruction (or one iteration of REP): lock-step tests, gdb */
+    /* What it holds for the guest beyond CpuState, as fields {sv} of the saved state; load() comes after every CPU's set(). */
+    bool (*save)(Accel *a, GVariantBuilder *ret, GError **err);
+    bool (*load)(Accel *a, GVariant *fields, GError **err);
+    /* The machine stands (vCPUs do already), or goes on (they do not yet): so do timers that are the accelerator's. */
+    void (*stand)(Accel *a, bool standing);
     /* For in_kernel_irqchip. */
     void (*irq_line)(Accel *a, unsigned gsi, bool level);
     void (*msi)(Accel *a, uint64_t address, uint32_t data);

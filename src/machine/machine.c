@@ -207,8 +207,11 @@ void machine_stop(Machine *m)
         vcpu_wait_outside(m->vcpus->pdata[i]);
     clock_stop(m->clock);
     tsc_stop(&m->tsc);
-    if (m->state == MACHINE_RUNNING)
-        m->state = MACHINE_PAUSED;
+    if (m->state != MACHINE_RUNNING)
+        return;
+    m->state = MACHINE_PAUSED;
+    if (m->accel && m->accel->ops->stand)
+        m->accel->ops->stand(m->accel, true);
 }
 
 static void resume_devices(Machine *m)
@@ -225,6 +228,8 @@ static void resume_devices(Machine *m)
 
 void machine_start(Machine *m)
 {
+    if (m->accel && m->accel->ops->stand && m->state != MACHINE_RUNNING)
+        m->accel->ops->stand(m->accel, false);
     m->state = MACHINE_RUNNING;
     tsc_start(&m->tsc);
     clock_start(m->clock);

@@ -90,6 +90,20 @@ static bool save_vcpu(GVariantBuilder *b, Vcpu *v, GError **err)
     return true;
 }
 
+static bool save_accel(GVariantBuilder *b, Machine *m, GError **err)
+{
+    GVariantBuilder fields;
+    if (!m->accel || !m->accel->ops->save)
+        return true;
+    g_variant_builder_init(&fields, G_VARIANT_TYPE_VARDICT);
+    bool ok = m->accel->ops->save(m->accel, &fields, err);
+    g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_builder_end(&fields));
+    g_autofree char *name = g_strconcat("accel/", m->accel->ops->name, NULL);
+    if (ok)
+        add_section(b, name, 1, all);
+    return ok;
+}
+
 static void save_clock(GVariantBuilder *b, Machine *m)
 {
     GVariantBuilder fields;
@@ -104,11 +118,13 @@ bool machine_save(Machine *m, GByteArray *ret, GError **err)
     GVariantBuilder b;
     g_variant_builder_init(&b, G_VARIANT_TYPE("a(sqa{sv})"));
     save_clock(&b, m);
-    for (unsigned i = 0; i < m->vcpus->len; i++)
-        if (!save_vcpu(&b, m->vcpus->pdata[i], err)) {
-            g_variant_builder_clear(&b);
-            return false;
-        }
+    bool ok = true;
+    for (unsigned i = 0; ok && i < m->vcpus->len; i++)
+        ok = save_vcpu(&b, m->vcpus->pdata[i], err);
+    if (!ok || !save_accel(&b, m, err)) {
+        g_variant_builder_clear(&b);
+        return false;
+    }
     for (unsigned i = 0; i < m->devices->len; i++)
         save_device(&b, m->devices->pdata[i]);
     g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_builder_end(&b));
@@ -242,6 +258,14 @@ static bool load_vcpu(Machine *m, const char *number, uint16_t version, GVariant
            v->accel->ops->set(v, &s, err);
 }
 
+static bool load_accel(Machine *m, const char *name, GVariant *dict, GError **err)
+{
+    const AccelOps *ops = m->accel ? m->accel->ops : NULL;
+    if (!ops || !ops->load || !g_str_equal(ops->name, name))
+        return error_set(err, ERR_INVALID, "saved state is of a machine that accelerator '%s' ran; start this one with -accel %s, too", name, name);
+    return ops->load(m->accel, dict, err);
+}
+
 static bool load_section(Machine *m, const char *name, uint16_t version, GVariant *dict, GError **err)
 {
     uint64_t now, tsc;
@@ -251,6 +275,8 @@ static bool load_section(Machine *m, const char *name, uint16_t version, GVarian
         return load_device(m, name + strlen("pci/"), pci_fields, version, dict, err);
     if (g_str_has_prefix(name, "cpu/"))
         return load_vcpu(m, name + strlen("cpu/"), version, dict, err);
+    if (g_str_has_prefix(name, "accel/"))
+        return load_accel(m, name + strlen("accel/"), dict, err);
     if (!g_str_equal(name, "clock") || !g_variant_lookup(dict, "now", "t", &now))
         return error_set(err, ERR_UNSUPPORTED, "saved state has a section '%s' that this version does not know", name);
     clock_set(m->clock, now);
@@ -281,6 +307,9 @@ static bool check_complete(Machine *m, GHashTable *sections, GError **err)
         if (!g_hash_table_contains(sections, name))
             return error_set(err, ERR_NOT_FOUND, "saved state lacks the device '%s' that this machine has; start it without", d->path);
     }
+    g_autofree char *accel = m->accel && m->accel->ops->load ? g_strconcat("accel/", m->accel->ops->name, NULL) : NULL;
+    if (accel && !g_hash_table_contains(sections, accel))
+        return error_set(err, ERR_INVALID, "saved state is of a machine that another accelerator than '%s' ran; start this one with that (-accel dbt)", m->accel->ops->name);
     for (unsigned i = 0; i < m->vcpus->len; i++) {
         g_autofree char *name = g_strdup_printf("cpu/%u", i);
         if (!g_hash_table_contains(sections, name))

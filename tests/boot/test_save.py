@@ -9,8 +9,8 @@ import time
 import unittest
 
 import guest
-import guests
 import qmp
+import shell_guest
 import tap
 
 DISK_BYTES = 4 << 20
@@ -18,33 +18,64 @@ MORE = ["-device", "qemu-xhci", "-device", "usb-tablet", "-device", "usb-kbd", "
         "virtio-rng-pci", "-device", "virtio-serial-pci", "-device", "virtio-scsi-pci"]
 
 
-class Machine:
+# Says on COM1 how often the timer has interrupted it since its start: "tick=0012".
+TICKS = """
+    cli
+    xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov $0x7000, %sp
+    sti
+    mov 0x46c, %bx
+    mov %bx, %di
+next:
+    hlt
+    cmp 0x46c, %bx
+    je next
+    mov 0x46c, %bx
+    mov %bx, %bp
+    sub %di, %bp
+    mov $text, %si
+again:
+    lodsb
+    test %al, %al
+    jz number
+    call say
+    jmp again
+number:
+    mov $4, %cx
+digit:
+    rol $4, %bp
+    mov %bp, %ax
+    and $0x0f, %al
+    add $0x30, %al
+    cmp $0x3a, %al
+    jb show
+    add $0x27, %al
+show:
+    call say
+    loop digit
+    mov $10, %al
+    call say
+    jmp next
+say:
+    mov %al, %ah
+    mov $0x3fd, %dx
+wait:
+    in %dx, %al
+    test $0x20, %al
+    jz wait
+    mov $0x3f8, %dx
+    mov %ah, %al
+    out %al, %dx
+    ret
+text: .asciz "tick="
+"""
+
+
+class Machine(shell_guest.Machine):
     def __init__(self, folder, *args):
-        path = os.path.join(folder, "qmp")
-        if os.path.exists(path):
-            os.unlink(path)
-        self.guest = guest.Guest("-nographic", "-m", "192", "-kernel", guests.kernel("cloud"), "-initrd", guests.initramfs("cloud"), "-append",
-                                 "console=ttyS0 quiet atoll.mode=shell", "-qmp", f"unix:{path},server=on,wait=off", "-drive",
-                                 f"file={folder}/disk,format=raw,if=virtio", *args, terminal=True)
-        self.qmp = qmp.Qmp(path)
-        self.run = self.qmp.run
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.qmp.close()
-        self.guest.__exit__()
-
-    def ready(self):
-        self.guest.expect("A shell in the guest", 400)
-        self.guest.expect("# ", 60)
-
-    def shell(self, command, seconds=60):
-        self.guest.send(f"echo ST''ART; {command}; echo EN''D\r")
-        text = self.guest.expect(r"(?s)START\r+\n(.*?)END\r", seconds).group(1)
-        self.guest.expect("# ", 60)
-        return text
+        super().__init__(folder, "-drive", f"file={folder}/disk,format=raw,if=virtio", *args, megabytes=192)
 
     def count(self):
         """Starts a loop that shows how far it is."""
@@ -177,6 +208,38 @@ class GoesOn(Saved):
             vm.counted(5000)
 
 
+@unittest.skipUnless(guest.have_kvm(), "no /dev/kvm, or no right to it")
+class Kvm(unittest.TestCase):
+    def ticks(self, vm, least):
+        while (n := int(vm.expect(r"tick=([0-9a-f]{4})\n", 60).group(1), 16)) < least:
+            pass
+        return n
+
+    def test_interrupts(self):
+        """The timer, the interrupt controllers and the CPUs that wait go on; another accelerator does not take them."""
+        with guest.temporary_folder() as folder:
+            state, path = os.path.join(folder, "state"), os.path.join(folder, "qmp")
+            args = ["-accel", "kvm", "-smp", "2", "-display", "none", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-drive",
+                    f"file={guest.boot_sector(TICKS, folder)},format=raw", "-qmp", f"unix:{path},server=on,wait=off"]
+            with guest.Guest(*args) as vm, qmp.Qmp(path) as monitor:
+                self.ticks(vm, 20)
+                monitor.run("migrate", uri=f"file:{state}")
+                while monitor.run("query-migrate")["status"] != "completed":
+                    time.sleep(0.02)
+                vm.read_for(1)
+                monitor.run("quit")
+                vm.wait(20)
+                last = int(re.findall(r"tick=([0-9a-f]{4})\n", vm.text)[-1], 16)
+            with guest.Guest(*args, "-incoming", f"file:{state}") as vm:
+                first = self.ticks(vm, 0)
+                self.assertIn(first, range(last, last + 100))  # a CPU that had to wait for the host gets its ticks at once
+                self.ticks(vm, first + 20)
+            args[1] = "dbt"
+            status, text = guest.run(*args, "-incoming", f"file:{state}", seconds=60)
+            self.assertEqual(status, 1, text)
+            self.assertRegex(text, "that accelerator 'kvm' ran|has the feature 'kvm")  # which of them is found first
+
+
 class GoesWrong(Saved):
     def kept(self, vm):
         """The machine runs as if nothing had been."""
@@ -230,7 +293,7 @@ class GoesWrong(Saved):
         with open(self.state, "rb") as file:
             good = file.read()
         for args, why in ((["-smp", "2"], "1 processors, and the machine here has 2"), (["-m", "256"], "192 MiB of RAM, .* 256"), (["-machine", "q35"], "main board is"),
-                          (["-device", "virtio-rng-pci"], "lacks the device|lacks memory|same devices"), (["-cpu", "486"], "has the feature '"), (["-accel", "kvm"], "kernel|cannot be used")):
+                          (["-device", "virtio-rng-pci"], "lacks the device|lacks memory|same devices"), (["-cpu", "486"], "has the feature '"), (["-accel", "kvm"], "another accelerator than 'kvm'|cannot be used|has the feature '")):
             self.refused(why, *args)
         middle = len(good) // 2
         damaged = [(b"", "ends too early"), (good[:7], "ends too early"), (good[:middle], "ends too early"), (good[:-1], "ends too early"), (good[:-16], "ends too early"),

@@ -24,6 +24,9 @@ typedef struct KvmAccel {
     struct kvm_cpuid2 *supported;
     uint64_t arch_capabilities; /* what the kernel would show of the MSR */
     GArray *msrs;    /* uint32_t: which MSRs this host saves and restores */
+    bool stood; /* the two that follow are how the machine's timers stand */
+    struct kvm_pit_state2 pit;
+    struct kvm_clock_data clock;
     char *map_error; /* a slot that the kernel refused: run() reports it */
 } KvmAccel;
 
@@ -48,6 +51,10 @@ bool kvm_set_cpuid(KvmVcpu *v, GError **err);
 bool kvm_load_msr_list(KvmAccel *k, GError **err);
 bool kvm_get_state(Vcpu *vcpu, CpuState *ret, GError **err);
 bool kvm_set_state(Vcpu *vcpu, const CpuState *s, GError **err);
+/* kvm_irqchip.c */
+bool kvm_save(Accel *a, GVariantBuilder *ret, GError **err);
+bool kvm_load(Accel *a, GVariant *fields, GError **err);
+void kvm_stand(Accel *a, bool standing);
 /* kvm_run.c */
 RunExit kvm_run_vcpu(Vcpu *vcpu);
 void kvm_kick(Vcpu *vcpu);

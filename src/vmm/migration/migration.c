@@ -121,13 +121,10 @@ static bool flush_drives(Vm *vm, GError **err)
 
 static bool can_leave(Vm *vm, GError **err)
 {
-    const Accel *a = vm->machine->accel;
     if (!vm->board)
         return error_set(err, ERR_INVALID, "there is no machine to send (-machine none)");
     if (vm->status == VM_INMIGRATE)
         return error_set(err, ERR_INVALID, "the machine waits for its own state (migrate-incoming)");
-    if (a && a->ops->in_kernel_irqchip)
-        return error_set(err, ERR_UNSUPPORTED, "accelerator '%s' has interrupt controllers in the kernel, whose state this version cannot save; run the machine with -accel dbt", a->ops->name);
     if (vm->jobs->len)
         return error_set(err, ERR_BUSY, "block job '%s' is at work; end it first (block-job-cancel)", ((const VmJob *)vm->jobs->pdata[0])->id);
     return migration_allows(vm, "migrate", err);
@@ -216,9 +213,6 @@ bool incoming_prepare(Vm *vm, GError **err)
         return true;
     if (!vm->board)
         return error_set(err, ERR_INVALID, "-incoming: there is no machine to take a state (-machine none)");
-    const Accel *a = vm->machine->accel;
-    if (a && a->ops->in_kernel_irqchip)
-        return error_set(err, ERR_UNSUPPORTED, "-incoming: accelerator '%s' has interrupt controllers in the kernel, whose state this version cannot load; run the machine with -accel dbt", a->ops->name);
     vm->status = VM_INMIGRATE;
     vm->run_after_incoming = !vm->config->start_paused;
     if (g_str_equal(uri, "defer") || channel_open_in(&migration_of(vm)->channel, vm, NULL, uri, err))
