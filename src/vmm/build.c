@@ -323,10 +323,10 @@ bool vm_start_kernel(Vm *vm, GError **err)
 
 /* ---- process id file */
 
-static bool write_pidfile(Vm *vm, GError **err)
+/* Locked from the beginning; the number stands in it once signals end the machine in order. */
+static bool claim_pidfile(Vm *vm, GError **err)
 {
     const char *path = vm->config->pidfile;
-    char text[32];
     if (!path)
         return true;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -338,8 +338,14 @@ static bool write_pidfile(Vm *vm, GError **err)
         return error_set(err, ERR_BUSY, "-pidfile '%s' belongs to a running machine; end that one first or name another file", path);
     }
     vm->pidfile = fd;
+    return ftruncate(fd, 0) == 0 || error_set_errno(err, errno, "cannot write -pidfile '%s'", path);
+}
+
+bool vm_write_pid(Vm *vm, GError **err)
+{
+    char text[32];
     int n = g_snprintf(text, sizeof(text), "%d\n", getpid());
-    return (ftruncate(fd, 0) == 0 && write(fd, text, n) == n) || error_set_errno(err, errno, "cannot write -pidfile '%s'", path);
+    return vm->pidfile < 0 || write(vm->pidfile, text, n) == n || error_set_errno(err, errno, "cannot write -pidfile '%s'", vm->config->pidfile);
 }
 
 /* ---- the whole */
@@ -353,11 +359,11 @@ static bool build(Vm *vm, GError **err)
     if (c->kernel && !(vm->kernel = kernel_open(c->kernel, c->initrd, c->append, err)))
         return false;
     if (c->no_board)
-        return make_machine(vm, err) && write_pidfile(vm, err) && vm_open_chardevs(vm, err) && open_monitors(vm, err);
+        return make_machine(vm, err) && claim_pidfile(vm, err) && vm_open_chardevs(vm, err) && open_monitors(vm, err);
     bool optional = !c->firmware && ((const AccelOps *)c->accels->pdata[0])->manual_clock; /* nobody would execute it */
     if (!c->kernel && !c->pflash[0] && !config_is_bare(c) && !(firmware = find_firmware(c, optional ? NULL : err)) && !optional)
         return false;
-    if (!make_machine(vm, err) || !write_pidfile(vm, err) || !assemble(vm, firmware, err))
+    if (!make_machine(vm, err) || !claim_pidfile(vm, err) || !assemble(vm, firmware, err))
         return false;
     machine_reset(vm->machine, RESET_COLD);
     return vm_start_kernel(vm, err) && open_monitors(vm, err) && vm_open_vncs(vm, err) && open_gdb(vm, err) && open_qtest(vm, err);

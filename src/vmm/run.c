@@ -304,11 +304,16 @@ static void watch_quit_keys(Vm *vm, bool on)
             chardev_on_quit(vm->chardevs->pdata[i], on ? on_quit_key : NULL, vm);
 }
 
+void vm_watch_signals(Vm *vm)
+{
+    vm->signals[0] = g_unix_signal_add(SIGINT, on_sigint, vm);
+    vm->signals[1] = g_unix_signal_add(SIGTERM, on_sigterm, vm);
+    vm->signals[2] = g_unix_signal_add(SIGHUP, on_sighup, vm);
+}
+
 int vm_run(Vm *vm)
 {
     vm->machine->listener = (MachineListener) { stop_requested, vm, unplugged, tray_moved, monitors_device_said };
-    unsigned sources[] = { g_unix_signal_add(SIGINT, on_sigint, vm), g_unix_signal_add(SIGTERM, on_sigterm, vm),
-                           g_unix_signal_add(SIGHUP, on_sighup, vm) };
     watch_quit_keys(vm, true);
     if (vm->status == VM_INMIGRATE)
         incoming_begin(vm);
@@ -318,8 +323,8 @@ int vm_run(Vm *vm)
     machine_stop(vm->machine);
     vm->machine->listener = (MachineListener) { 0 };
     watch_quit_keys(vm, false);
-    for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++)
-        if (g_main_context_find_source_by_id(NULL, sources[i]))
-            g_source_remove(sources[i]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(vm->signals); i++)
+        if (vm->signals[i] && g_main_context_find_source_by_id(NULL, vm->signals[i]))
+            g_source_remove(vm->signals[i]);
     return vm->exit_status;
 }

@@ -29,6 +29,7 @@ typedef struct Vm {
     GHashTable *io_errors; /* path of a device: "nospace" or "failed", what it has stopped the machine for; NULL: none */
     bool ending;
     int pidfile;          /* descriptor, -1: none */
+    unsigned signals[3];  /* sources; 0: none */
     int exit_status;
     struct NbdServer *nbd; /* NULL: none */
     struct Migration *migration; /* NULL: never asked for */
@@ -45,6 +46,8 @@ void vm_close_vncs(Vm *vm);
 bool vm_start_kernel(Vm *vm, GError **err);
 bool vm_set_boot_order(Vm *vm, bool first, GError **err); /* first: as -boot once= says */
 
+bool vm_write_pid(Vm *vm, GError **err); /* into -pidfile, if there is one */
+void vm_watch_signals(Vm *vm); /* from now on they end it in order; vm_run() is to follow */
 /* Runs until the machine or somebody outside ends it; returns the exit status. */
 int vm_run(Vm *vm);
 

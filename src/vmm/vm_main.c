@@ -50,6 +50,11 @@ int vm_main(int argc, char **argv)
         vm_destroy(vm);
         return fail(err);
     }
+    vm_watch_signals(vm);
+    if (!vm_write_pid(vm, &err)) {
+        vm_destroy(vm);
+        return fail(err);
+    }
     daemon_ready(&daemon);
     status = vm_run(vm);
     vm_destroy(vm);

@@ -71,6 +71,13 @@ static bool info_begin(Task *t, GError **err)
     return true;
 }
 
+static int by_id(gconstpointer a, gconstpointer b)
+{
+    uint64_t x = ((const MachineThread *)a)->id, y = ((const MachineThread *)b)->id;
+    return (x > y) - (x < y);
+}
+
+/* QEMU tells of its threads in an order of its own. */
 static bool info_run(Task *t, GError **err)
 {
     IoThreadTask *k = t->data;
@@ -78,6 +85,8 @@ static bool info_run(Task *t, GError **err)
     for (guint i = 0; ids && i < ids->len; i++)
         add_said(k, ((IoThreadConfig *)ids->pdata[i])->id);
     g_autoptr(GArray) threads = k->asked ? NULL : machine_threads(t->driver, t->hv, t->domain->name, err);
+    if (threads)
+        g_array_sort(threads, by_id);
     for (guint i = 0; threads && i < threads->len; i++)
         if (g_array_index(threads, MachineThread, i).kind == PIN_IOTHREAD)
             add_thread(k, &g_array_index(threads, MachineThread, i));

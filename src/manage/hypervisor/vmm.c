@@ -169,13 +169,19 @@ static int read_pid(const char *path)
     return pid > 1 ? pid : 0; /* kill() of what is not positive would reach the daemon itself, and more */
 }
 
+/* Its process's number stands in the file before its monitor answers. */
+static void connect_monitor(HvDomain *d, GError **err)
+{
+    d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
+    d->pid = read_pid(d->pid_path);
+}
+
 static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, void *opaque, GError **err)
 {
     HvDomain *d = g_new0(HvDomain, 1);
     d->host = h;
     d->pid_path = plan_pid_path(h, def);
     d->monitor_path = plan_monitor_path(h, def);
-    d->pid = read_pid(d->pid_path);
     d->name = g_strdup(def->name);
     d->memory = def->current_memory;
     d->notify = notify;
@@ -184,7 +190,7 @@ static HvDomain *adopt(const HvHost *h, const Domain *def, HvNotify *notify, voi
     g_mutex_init(&d->lock);
     g_cond_init(&d->cond);
     d->answered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
+    connect_monitor(d, err);
     return d;
 }
 
@@ -194,8 +200,7 @@ static void wait_for_monitor(HvDomain *d, const HvHost *h, const Domain *def, GE
     for (gint64 end = g_get_monotonic_time() + REATTACH_WAIT_S * G_USEC_PER_SEC; !d->qmp && machine_lives(h, def) && g_get_monotonic_time() < end;) {
         g_usleep(POLL_MS * 1000);
         g_clear_error(err);
-        d->pid = read_pid(d->pid_path);
-        d->qmp = qmp_connect(d->monitor_path, &listener, d, err);
+        connect_monitor(d, err);
     }
 }
 
