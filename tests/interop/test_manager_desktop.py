@@ -7,7 +7,6 @@ import subprocess
 import unittest
 
 import desktop
-import guest
 import managed
 import tap
 import vnc

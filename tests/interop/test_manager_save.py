@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Save, restore and managed save of atolld by stock virsh: a real guest goes on where it was; what cannot be taken is refused, and nothing is lost."""
 import os
-import re
 import shutil
 import unittest
 
-import guest
 import managed
 import manager
 import tap

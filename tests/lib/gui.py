@@ -4,7 +4,7 @@
     dbus-run-session -- gui.py SECONDS PROGRAM ARGUMENT...
 
 A request a line, a JSON array: ["click", WINDOW, ROLE, NAME], ["text", WINDOW, ROLE, NAME, TEXT], ["choose", WINDOW, ROLE, NAME],
-["wait", ...], ["place", ...]; WINDOW and NAME are pieces of names, and an object counts that shows.  The answer is a line "answer" with a
+["double_click", ...], ["wait", ...], ["place", ...]; WINDOW and NAME are pieces of names, and an object counts that shows.  The answer is a line "answer" with a
 JSON value, after at most SECONDS; {"error": ...} if there is none.
 """
 import json
@@ -72,10 +72,6 @@ def text(window, role, name, value):
     return find(window, role, name).set_text_contents(value)
 
 
-def number(window, role, name, value):
-    return find(window, role, name).set_current_value(value)
-
-
 def wait(*where):
     return find(*where).get_name()
 
@@ -85,13 +81,7 @@ def place(*where):
     return [box.x, box.y, box.width, box.height]
 
 
-def names(window):
-    """What shows there, for a message."""
-    return [f"{node.get_role_name()} '{node.get_name()}'" for top in walk(Atspi.get_desktop(0)) if top.get_role_name() != "application" and window in top.get_name()
-            for node in walk(top) if shows(node)]
-
-
-VERBS = {verb.__name__: verb for verb in (click, double_click, choose, text, number, wait, place, names)}
+VERBS = {verb.__name__: verb for verb in (click, double_click, choose, text, wait, place)}
 
 
 def main():

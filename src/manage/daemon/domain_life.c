@@ -258,6 +258,12 @@ static bool start_begin(Job *j, GError **err)
     return network_prepare_cards(v->domain->realm, v->live, err) && secrets_hand_out(v->domain->realm, v->live, NULL, err) && domain_write_record(v->domain, v->live, err);
 }
 
+/* The managed save goes before the machine does: a later start would put this memory beside disks that have changed since. */
+static bool go_on(const Verb *v, GError **err)
+{
+    return (!v->managed || managed_save_remove(v->domain, err)) && (v->paused || v->driver->pause(v->hv, false, err));
+}
+
 static bool start_run(Job *j, GError **err)
 {
     Verb *v = j->data;
@@ -282,7 +288,7 @@ static bool start_run(Job *j, GError **err)
         v->driver->stop(v->hv, HV_NOW, NULL);
         return false;
     }
-    if (v->paused || v->driver->pause(v->hv, false, err))
+    if (go_on(v, err))
         return true;
     v->driver->stop(v->hv, HV_NOW, NULL);
     return false;
@@ -292,7 +298,6 @@ static void start_done(Job *j, GError *err)
 {
     Verb *v = j->data;
     ManagedDomain *d = v->domain;
-    g_autoptr(GError) left = NULL;
     if (v->live)
         secrets_take_back(&d->realm->daemon->host, v->live, NULL);
     if (v->hv && (err || d->gone)) {
@@ -307,8 +312,6 @@ static void start_done(Job *j, GError *err)
         d->started_us = g_get_monotonic_time();
         domain_set_state(d, v->paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, v->paused ? PAUSED_USER : v->state >= 0 ? RUNNING_RESTORED : RUNNING_BOOTED);
         domain_lifecycle(d, LIFE_STARTED, v->state >= 0 ? STARTED_RESTORED : 0);
-        if (v->managed && !managed_save_remove(d, &left))
-            g_warning("%s", left->message);
         domain_lifecycle(d, v->paused ? LIFE_SUSPENDED : LIFE_RESUMED, 0);
     }
     if (err && !domain_active(d))

@@ -36,18 +36,22 @@ static bool wait_for_end(HvDomain *d, GCancellable *cancel, GError **err)
     return ok;
 }
 
+static bool hand_over(HvDomain *d, int fd, GError **err)
+{
+    g_autofree char *text = g_strdup_printf("{\"fdname\": \"%s\"}", name);
+    return qmp_execute_fd(d->qmp, fd, "getfd", json_from_string(text, NULL), NULL, err);
+}
+
 bool vmm_save(HvDomain *d, int fd, GCancellable *cancel, GError **err)
 {
-    JsonNode *args = json_from_string("{\"fdname\": \"saved\"}", NULL);
     qmp_executef(d->qmp, NULL, NULL, "migrate-set-parameters", "{\"max-bandwidth\": %" G_GINT64_FORMAT "}", (gint64)1 << 50); /* QEMU's own bound is for networks */
-    return qmp_execute_fd(d->qmp, fd, "getfd", args, NULL, err) && qmp_executef(d->qmp, NULL, err, "migrate", "{\"uri\": \"fd:%s\"}", name) && wait_for_end(d, cancel, err);
+    return hand_over(d, fd, err) && qmp_executef(d->qmp, NULL, err, "migrate", "{\"uri\": \"fd:%s\"}", name) && wait_for_end(d, cancel, err);
 }
 
 /* QEMU 7.2 ends where the state is no good, and says why to nobody; atoll-vm stays until it has been asked. */
 bool vmm_load(HvDomain *d, int fd, GError **err)
 {
-    JsonNode *args = json_from_string("{\"fdname\": \"saved\"}", NULL);
-    if (!qmp_execute_fd(d->qmp, fd, "getfd", args, NULL, err))
+    if (!hand_over(d, fd, err))
         return false;
     bool ok = qmp_executef(d->qmp, NULL, NULL, "migrate-incoming", "{\"uri\": \"fd:%s\", \"exit-on-error\": false}", name) ||
               qmp_executef(d->qmp, NULL, err, "migrate-incoming", "{\"uri\": \"fd:%s\"}", name);
