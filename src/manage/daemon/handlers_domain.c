@@ -15,14 +15,16 @@ enum {
 };
 enum { XML_SECURE = 1, XML_INACTIVE = 2 };
 
-static unsigned list_flags(const void *object)
+static unsigned list_flags(const void *object, unsigned wanted)
 {
     const ManagedDomain *d = object;
     unsigned bits = domain_active(d) ? LIST_ACTIVE : LIST_INACTIVE;
     bits |= d->config ? LIST_PERSISTENT : LIST_TRANSIENT;
     bits |= d->state == DOMAIN_RUNNING ? LIST_RUNNING : d->state == DOMAIN_PAUSED ? LIST_PAUSED : d->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF : LIST_OTHER;
     bits |= d->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART;
-    return bits | (managed_save_exists(d) ? LIST_MANAGEDSAVE : LIST_NO_MANAGEDSAVE) | (snapshots_count(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT) | LIST_NO_CHECKPOINT;
+    if (wanted & (LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE))
+        bits |= managed_save_exists(d) ? LIST_MANAGEDSAVE : LIST_NO_MANAGEDSAVE;
+    return bits | (snapshots_count(d) ? LIST_HAS_SNAPSHOT : LIST_NO_SNAPSHOT) | LIST_NO_CHECKPOINT;
 }
 
 static GHashTable *all(const Realm *r) { return r->domains; }

@@ -10,7 +10,7 @@ enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT =
 enum { XML_INACTIVE = 1 };
 
 /* ---- lists */
-static unsigned list_flags(const void *object)
+static unsigned list_flags(const void *object, unsigned wanted)
 {
     const ManagedNetwork *n = object;
     return (n->active ? LIST_ACTIVE : LIST_INACTIVE) | (n->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (n->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART);

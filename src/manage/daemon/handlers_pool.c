@@ -15,7 +15,7 @@ void pool_event(ManagedPool *p, int event) { object_event(p->realm, SUBSCRIBE_PO
 void pool_refreshed(ManagedPool *p) { object_event(p->realm, SUBSCRIBE_POOL, 1, p->def->uuid, pool_handle(p), "()"); }
 
 /* ---- lists */
-static unsigned list_flags(const void *object)
+static unsigned list_flags(const void *object, unsigned wanted)
 {
     const ManagedPool *p = object;
     return (p->active ? LIST_ACTIVE : LIST_INACTIVE) | (p->persistent ? LIST_PERSISTENT : LIST_TRANSIENT) | (p->autostart ? LIST_AUTOSTART : LIST_NO_AUTOSTART) |

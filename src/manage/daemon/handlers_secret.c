@@ -9,7 +9,7 @@
 /* virConnectListAllSecretsFlags */
 enum { LIST_EPHEMERAL = 1, LIST_NO_EPHEMERAL = 2, LIST_PRIVATE = 4, LIST_NO_PRIVATE = 8 };
 
-static unsigned list_flags(const void *secret)
+static unsigned list_flags(const void *secret, unsigned wanted)
 {
     const Secret *s = ((const ManagedSecret *)secret)->def;
     return (s->ephemeral == 1 ? LIST_EPHEMERAL : LIST_NO_EPHEMERAL) | (s->private == 1 ? LIST_PRIVATE : LIST_NO_PRIVATE);

@@ -5,7 +5,7 @@
 
 static bool is_wanted(const Listing *l, const void *object, unsigned wanted)
 {
-    unsigned flags = l->flags(object);
+    unsigned flags = l->flags(object, wanted);
     for (const unsigned *group = l->groups; *group; group++)
         if ((wanted & *group) && !(wanted & *group & flags))
             return false;

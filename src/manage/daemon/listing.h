@@ -7,7 +7,7 @@ typedef struct Listing {
     const char *missing_text; /* "... %s '%s'": by what was looked for, and for what */
     const unsigned *groups;   /* of the flags of a list call, 0 ends: of each group that is asked for, one must be true */
     GHashTable *(*all)(const Realm *r);
-    unsigned (*flags)(const void *object); /* those that are true */
+    unsigned (*flags)(const void *object, unsigned wanted); /* those that are true; what costs a look at the disk, only where it is wanted */
     const char *(*key)(const void *object); /* lists are sorted by it; the realm's */
     GVariant *(*handle)(const void *object);
 } Listing;
